@@ -1,0 +1,1 @@
+"""The only package that speaks SQLAlchemy, database drivers and broadcaster."""

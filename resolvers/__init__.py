@@ -1,0 +1,1 @@
+"""How a field is answered: plain async functions from arguments to rows."""

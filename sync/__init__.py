@@ -1,0 +1,1 @@
+"""Webhooks in, facts recorded: verification, events, handlers, the portal simulator."""
