@@ -1,0 +1,79 @@
+"""The change feed as stored: changes in the order of their commits, read by position."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from sqlalchemy import func, select
+
+from db.errors import CursorExpiredError, ForeignCursorError
+from db.models import Change, ChangeFacts, FeedHead
+from db.unit_of_work import ReadSession
+from db.vocabulary import EntryId, MemberId, Position
+
+
+@dataclass(frozen=True, slots=True)
+class CommittedChange:
+    position: Position
+    committed_at: datetime
+    member_id: MemberId | None
+    entry_id: EntryId | None
+    access_changed: bool
+    facts: ChangeFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """A place in one database's feed; `feed_id` tells it from the feed of another database."""
+
+    feed_id: str
+    position: Position
+
+
+class Follower(Protocol):
+    """One subscriber's way along the feed."""
+
+    async def next_changes(self, patience: float) -> Sequence[CommittedChange]:
+        """The changes that come next, in order; none when `patience` (seconds) ends first.
+
+        Raises SlowConsumerError once the follower's bounded queue has run over.
+        """
+        ...
+
+
+async def feed_head(session: ReadSession) -> Cursor:
+    row = await session.first(select(FeedHead.feed_id, FeedHead.position))
+    if row is None:
+        raise RuntimeError("The change feed has no head row; the migrations make it.")
+    return Cursor(row.feed_id, Position(row.position))
+
+
+async def changes_after(
+    session: ReadSession, position: Position, *, limit: int
+) -> list[CommittedChange]:
+    rows = await session.all(
+        select(
+            Change.position,
+            Change.committed_at,
+            Change.member_id,
+            Change.entry_id,
+            Change.access_changed,
+            Change.facts,
+        )
+        .where(Change.position > position)
+        .order_by(Change.position)
+        .limit(limit)
+    )
+    return [CommittedChange(*row) for row in rows]  # type: ignore[arg-type]  # ids of this table
+
+
+async def check_cursor(session: ReadSession, cursor: Cursor) -> None:
+    """Raises ForeignCursorError for a place this feed never had, CursorExpiredError for one whose
+    following changes are no longer kept."""
+    head = await feed_head(session)
+    if cursor.feed_id != head.feed_id or not 0 <= cursor.position <= head.position:
+        raise ForeignCursorError("The cursor is not one of this change feed.")
+    oldest = await session.scalar(select(func.min(Change.position)))
+    if cursor.position < head.position and (oldest is None or oldest > cursor.position + 1):
+        raise CursorExpiredError("The changes after this cursor are no longer kept.")

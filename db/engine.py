@@ -1,0 +1,60 @@
+"""Engines, and the differences between SQLite and PostgreSQL that a connection has."""
+
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+
+SQLITE_READERS = 4
+
+
+def is_sqlite(url: str) -> bool:
+    return make_url(url).get_backend_name() == "sqlite"
+
+
+def create_engines(url: str, *, pool_size: int) -> tuple[AsyncEngine, AsyncEngine]:
+    """Returns (reader, writer); on PostgreSQL they are one engine. Opens no connection yet."""
+    if is_sqlite(url):
+        if (file := make_url(url).database) not in (None, "", ":memory:"):
+            Path(str(file)).parent.mkdir(parents=True, exist_ok=True)
+        return _sqlite(url, SQLITE_READERS, "BEGIN"), _sqlite(url, 1, "BEGIN IMMEDIATE")
+    engine = create_async_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=5,
+        pool_pre_ping=False,
+        connect_args={"timeout": 5, "server_settings": {"application_name": "likeperson-sync"}},
+    )
+    return engine, engine
+
+
+def _sqlite(url: str, pool_size: int, begin: str) -> AsyncEngine:
+    engine = create_async_engine(
+        url,
+        poolclass=AsyncAdaptedQueuePool,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=30,
+        connect_args={"timeout": 10},
+    )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def _on_connect(connection: Any, _record: Any) -> None:
+        # The driver would begin transactions lazily and too late; we begin them ourselves.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        # An acknowledged event must survive loss of power.
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def _on_begin(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine

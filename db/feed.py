@@ -1,0 +1,141 @@
+"""The live change feed: read from the database once per process, fanned out to followers.
+
+The bell only says that there is something to read. A bell that is lost costs at most a poll
+interval, never a change.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Protocol
+
+from db.changes import CommittedChange, changes_after, feed_head
+from db.errors import DatabaseUnavailableError, SlowConsumerError
+from db.unit_of_work import Database
+from db.vocabulary import Position
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 1.0
+BATCH = 500
+FOLLOWER_QUEUE = 1000
+
+
+class HeardBell(Protocol):
+    """What the feed needs of the bell: wait until there is something after a position."""
+
+    async def wait(self, seen: int, timeout: float) -> int: ...  # noqa: ASYNC109  (it may return early without error)
+
+
+class QueueFollower:
+    """Gets what was committed before it came from the database, then what the process reads."""
+
+    def __init__(self, database: Database, after: Position, live_from: Position) -> None:
+        self._database = database
+        self._at = after
+        self._live_from = live_from
+        self._queue: deque[CommittedChange] = deque()
+        self._overrun = False
+        self._arrived = asyncio.Event()
+
+    def offer(self, changes: Sequence[CommittedChange]) -> None:
+        if len(self._queue) + len(changes) > FOLLOWER_QUEUE:
+            self._overrun = True
+            self._queue.clear()
+        if not self._overrun:
+            self._queue.extend(changes)
+        self._arrived.set()
+
+    async def next_changes(self, patience: float) -> Sequence[CommittedChange]:
+        if self._at < self._live_from:
+            return await self._catch_up()
+        if not self._queue and not self._overrun:
+            self._arrived.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._arrived.wait(), patience)
+        if self._overrun:
+            raise SlowConsumerError("The subscriber did not keep up with the feed.")
+        changes = [change for change in self._queue if change.position > self._at]
+        self._queue.clear()
+        if changes:
+            self._at = changes[-1].position
+        return changes
+
+    async def _catch_up(self) -> Sequence[CommittedChange]:
+        async with self._database.read() as session:
+            changes = await changes_after(session, self._at, limit=BATCH)
+        changes = [change for change in changes if change.position <= self._live_from]
+        self._at = changes[-1].position if changes else self._live_from
+        return changes
+
+
+class LiveFeed:
+    """Runs inside `async with`: one task reads, any number of followers are served."""
+
+    def __init__(self, database: Database, bell: HeardBell) -> None:
+        self._database = database
+        self._bell = bell
+        self._position = Position(0)
+        self._followers: set[QueueFollower] = set()
+        self._task: asyncio.Task[None] | None = None
+        self._caught_up = False
+
+    async def __aenter__(self) -> "LiveFeed":
+        async with self._database.read() as session:
+            self._position = (await feed_head(session)).position
+        self._caught_up = True
+        self._task = asyncio.create_task(self._run(), name="change feed")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    @property
+    def alive(self) -> bool:
+        """False while the feed cannot be read; followers then wait, they miss nothing."""
+        return self._caught_up and self._task is not None and not self._task.done()
+
+    @property
+    def position(self) -> Position:
+        return self._position
+
+    @asynccontextmanager
+    async def follow(self, after: Position) -> AsyncIterator[QueueFollower]:
+        """Every change after the position, once and in order."""
+        follower = QueueFollower(self._database, after, live_from=self._position)
+        self._followers.add(follower)
+        try:
+            yield follower
+        finally:
+            self._followers.discard(follower)
+
+    async def _run(self) -> None:
+        while True:
+            await self._bell.wait(self._position, POLL_SECONDS)
+            try:
+                await self._read_on()
+            except DatabaseUnavailableError:
+                if self._caught_up:
+                    logger.warning("The change feed cannot be read; trying again every second.")
+                self._caught_up = False
+                await asyncio.sleep(POLL_SECONDS)
+
+    async def _read_on(self) -> None:
+        while True:
+            async with self._database.read() as session:
+                changes = await changes_after(session, self._position, limit=BATCH)
+            if not self._caught_up:
+                logger.info("The change feed is read again.")
+                self._caught_up = True
+            if not changes:
+                return
+            self._position = changes[-1].position
+            for follower in list(self._followers):
+                follower.offer(changes)
+            if len(changes) < BATCH:
+                return

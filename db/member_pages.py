@@ -1,0 +1,160 @@
+"""Members as they are read: by page, by id, by what they are filtered and ordered by."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, case, exists, func, select, true
+
+from db.keyset import KeysetColumn, PageRequest, Slice, read_page
+from db.models import Member, MemberFacts, Role, RoleAssignment
+from db.text_keys import folded_words
+from db.unit_of_work import ReadSession
+from db.visibility import Scope, members_in, visible_members
+from db.vocabulary import AccessLevel, ActivationState, MemberId, OrganizationId, PortalId
+
+
+@dataclass(frozen=True, slots=True)
+class MemberRow:
+    id: MemberId
+    portal_id: PortalId
+    member_number: str | None
+    given_name: str | None
+    family_name: str | None
+    email: str | None
+    phone: str | None
+    state: ActivationState
+    state_changed_at: datetime | None
+    organization_id: OrganizationId | None
+    updated_at: datetime
+
+
+class MemberOrderField(Enum):
+    NAME = "NAME"
+    MEMBER_NUMBER = "MEMBER_NUMBER"
+    UPDATED_AT = "UPDATED_AT"
+
+
+@dataclass(frozen=True, slots=True)
+class MemberOrder:
+    field: MemberOrderField = MemberOrderField.NAME
+    descending: bool = False
+
+    def columns(self) -> tuple[KeysetColumn, ...]:
+        expression = {
+            MemberOrderField.NAME: Member.sort_name,
+            MemberOrderField.MEMBER_NUMBER: Member.number_key,
+            MemberOrderField.UPDATED_AT: Member.updated_at,
+        }[self.field]
+        return (KeysetColumn(expression, self.descending),)
+
+
+@dataclass(frozen=True, slots=True)
+class MemberFilter:
+    """All given conditions must hold. `search`: every word begins a name, the number or e-mail."""
+
+    states: frozenset[ActivationState] | None = None
+    role_codes: frozenset[str] | None = None
+    access_levels: frozenset[AccessLevel] | None = None
+    search: str | None = None
+    changed_since: datetime | None = None
+    organization_ids: frozenset[OrganizationId] | None = None
+
+    def matches(self, facts: MemberFacts) -> bool:
+        return (
+            (self.states is None or facts.state in self.states)
+            and (self.role_codes is None or not self.role_codes.isdisjoint(facts.role_codes))
+            and (self.access_levels is None or facts.access_level in self.access_levels)
+            and (self.changed_since is None or facts.updated_at >= self.changed_since)
+            and (
+                self.organization_ids is None
+                or not self.organization_ids.isdisjoint(facts.organization_ids)
+            )
+            and all(f" {word}" in facts.search_text for word in folded_words(self.search or ""))
+        )
+
+    def condition(self) -> ColumnElement[bool]:
+        parts: list[ColumnElement[bool]] = [true()]
+        if self.states is not None:
+            parts.append(Member.state.in_(self.states))
+        if self.role_codes is not None:
+            parts.append(_holds_one_of(self.role_codes))
+        if self.access_levels is not None:
+            parts.append(_access_level().in_(self.access_levels))
+        if self.changed_since is not None:
+            parts.append(Member.updated_at >= self.changed_since)
+        if self.organization_ids is not None:
+            parts.append(members_in(self.organization_ids))
+        parts += [
+            Member.search_text.contains(f" {word}", autoescape=True)
+            for word in folded_words(self.search or "")
+        ]
+        return and_(*parts)
+
+
+def _holds_one_of(role_codes: Collection[str]) -> ColumnElement[bool]:
+    return (
+        exists()
+        .where(RoleAssignment.member_id == Member.id)
+        .where(RoleAssignment.role_id == Role.id)
+        .where(Role.code.in_(role_codes))
+    )
+
+
+def _access_level() -> ColumnElement[Any]:
+    highest = (
+        select(func.max(Role.access_level, type_=Role.access_level.type))
+        .join(RoleAssignment, RoleAssignment.role_id == Role.id)
+        .where(RoleAssignment.member_id == Member.id)
+        .correlate(Member)
+        .scalar_subquery()
+    )
+    active = Member.state == ActivationState.ACTIVE
+    return case((active, func.coalesce(highest, AccessLevel.NONE)), else_=AccessLevel.NONE)
+
+
+_ROW = select(
+    Member.id,
+    Member.portal_id,
+    Member.member_number,
+    Member.given_name,
+    Member.family_name,
+    Member.email,
+    Member.phone,
+    Member.state,
+    Member.state_changed_at,
+    Member.organization_id,
+    Member.updated_at,
+)
+
+
+async def member_page(
+    session: ReadSession, scope: Scope, filter: MemberFilter, order: MemberOrder, page: PageRequest
+) -> Slice[MemberRow]:
+    statement = _ROW.where(visible_members(scope), filter.condition())
+    found = await read_page(session, statement, order.columns(), Member.id, page)
+    return found.map(lambda row: MemberRow(*row))
+
+
+async def member_count(session: ReadSession, scope: Scope, filter: MemberFilter) -> int:
+    statement = select(func.count(Member.id)).where(visible_members(scope), filter.condition())
+    return await session.scalar(statement) or 0
+
+
+async def members_by_id(
+    session: ReadSession, scope: Scope, ids: Collection[MemberId]
+) -> dict[MemberId, MemberRow]:
+    """Only those of them whom the scope shows."""
+    if not ids:
+        return {}
+    rows = await session.all(_ROW.where(Member.id.in_(ids), visible_members(scope)))
+    return {MemberId(row[0]): MemberRow(*row) for row in rows}  # type: ignore[arg-type]  # ids
+
+
+async def member_by_portal_id(
+    session: ReadSession, scope: Scope, portal_id: PortalId
+) -> MemberRow | None:
+    row = await session.first(_ROW.where(Member.portal_id == portal_id, visible_members(scope)))
+    return None if row is None else MemberRow(*row)  # type: ignore[arg-type]  # ids of this table

@@ -1,0 +1,83 @@
+"""Brings a database to the schema this program was written for, or says that it is not there."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from db.engine import create_engines, is_sqlite
+from db.errors import DatabaseUnavailableError, SchemaOutdatedError
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+# Two processes that start at once must not both create the tables.
+_MIGRATION_LOCK = 0x11FE5
+HEAD = "head"
+
+
+def expected_revision() -> str:
+    head = ScriptDirectory(str(MIGRATIONS)).get_current_head()
+    if head is None:
+        raise RuntimeError(f"No migrations in {MIGRATIONS}.")
+    return head
+
+
+async def migrate(url: str, revision: str = HEAD) -> None:
+    """Up or down to a revision, in one transaction. Safe to call from several processes at once.
+
+    Raises DatabaseUnavailableError.
+    """
+    await _run(url, lambda connection: _move(connection, revision))
+
+
+async def require_current_schema(url: str) -> None:
+    """Raises SchemaOutdatedError, or DatabaseUnavailableError."""
+    current: str | None = None
+
+    def read(connection: Connection) -> None:
+        nonlocal current
+        current = MigrationContext.configure(connection).get_current_revision()
+
+    await _run(url, read)
+    expected = expected_revision()
+    if current != expected:
+        raise SchemaOutdatedError(current, expected)
+
+
+async def _run(url: str, work: Callable[[Connection], None]) -> None:
+    if is_sqlite(url):
+        reader, engine = create_engines(url, pool_size=1)
+        await reader.dispose()
+    else:
+        engine = create_async_engine(url, connect_args={"timeout": 5})
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(work)
+    except OSError as error:
+        raise DatabaseUnavailableError(str(error)) from error
+    finally:
+        await engine.dispose()
+
+
+def _move(connection: Connection, revision: str) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    here = MigrationContext.configure(connection).get_current_revision()
+    steps = ScriptDirectory(str(MIGRATIONS))
+    if revision == HEAD or _is_above(steps, revision, here):
+        command.upgrade(config, revision)
+    else:
+        command.downgrade(config, revision)
+
+
+def _is_above(steps: ScriptDirectory, revision: str, here: str | None) -> bool:
+    if here is None:
+        return True
+    return revision not in {step.revision for step in steps.walk_revisions("base", here)} | {"base"}

@@ -1,0 +1,1 @@
+"""Alembic's migrations. They import no models: what a migration made stays what it was."""

@@ -1,0 +1,164 @@
+"""Chapters: the tree, and the records that events write."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.sql import Select
+
+from db.errors import ConcurrentWriteError
+from db.keyset import KeysetColumn, PageRequest, Slice, read_page
+from db.models import Organization
+from db.stamp import Stamp
+from db.unit_of_work import ReadSession, WriteSession
+from db.vocabulary import OrganizationId, PortalId
+
+
+@dataclass(frozen=True, slots=True)
+class OrganizationRow:
+    id: OrganizationId
+    portal_id: PortalId
+    name: str | None
+    parent_id: OrganizationId | None
+
+
+@dataclass(slots=True)
+class OrganizationRecord:
+    """A chapter as events write it. `as_of` has a stamp for `name` and `parent` once stated."""
+
+    id: OrganizationId
+    portal_id: PortalId
+    name: str | None = None
+    parent_id: OrganizationId | None = None
+    as_of: dict[str, Stamp] = field(default_factory=dict)
+
+    def label(self) -> str:
+        return self.name or self.portal_id
+
+
+NAME_ORDER = (KeysetColumn(func.coalesce(Organization.name, "")),)
+_ROW = select(Organization.id, Organization.portal_id, Organization.name, Organization.parent_id)
+
+
+async def organization_page(session: ReadSession, page: PageRequest) -> Slice[OrganizationRow]:
+    rows = await read_page(session, _ROW, NAME_ORDER, Organization.id, page)
+    return rows.map(_organization_row)
+
+
+async def organization_count(session: ReadSession) -> int:
+    return await session.scalar(select(func.count(Organization.id))) or 0
+
+
+async def organizations_by_id(
+    session: ReadSession, ids: Collection[OrganizationId]
+) -> dict[OrganizationId, OrganizationRow]:
+    if not ids:
+        return {}
+    rows = await session.all(_ROW.where(Organization.id.in_(ids)))
+    return {OrganizationId(row[0]): _organization_row(row) for row in rows}
+
+
+async def organizations_below(
+    session: ReadSession, parents: Collection[OrganizationId]
+) -> dict[OrganizationId, list[OrganizationRow]]:
+    """The direct children of each, by name."""
+    statement = _ROW.where(Organization.parent_id.in_(parents))
+    rows = await session.all(statement.order_by(Organization.name, Organization.id))
+    children: dict[OrganizationId, list[OrganizationRow]] = {parent: [] for parent in parents}
+    for row in map(_organization_row, rows):
+        if row.parent_id is not None:
+            children[row.parent_id].append(row)
+    return children
+
+
+def subtree_ids(roots: Collection[int]) -> Select[int]:
+    """The roots and everything below them. UNION, so that a cycle in the portal's tree ends."""
+    tree = select(Organization.id).where(Organization.id.in_(roots)).cte("tree", recursive=True)
+    below = select(Organization.id).join(tree, Organization.parent_id == tree.c.id)
+    tree = tree.union(below)
+    return select(tree.c.id)
+
+
+async def subtree(
+    session: ReadSession, roots: Collection[OrganizationId]
+) -> frozenset[OrganizationId]:
+    if not roots:
+        return frozenset()
+    return frozenset(OrganizationId(row[0]) for row in await session.all(subtree_ids(roots)))
+
+
+async def national_bodies(session: ReadSession) -> frozenset[OrganizationId]:
+    """Chapters of which the portal said that nothing is above them; a stub is not one."""
+    rows = await session.all(
+        select(Organization.id, Organization.as_of).where(Organization.parent_id.is_(None))
+    )
+    return frozenset(OrganizationId(row.id) for row in rows if "parent" in row.as_of)
+
+
+async def organizations_for_update(
+    session: WriteSession, portal_ids: Collection[PortalId]
+) -> dict[PortalId, OrganizationRecord]:
+    """The records of these chapters, locked until commit; unknown ones are created as stubs.
+
+    Raises ConcurrentWriteError when another process creates one of them at the same moment.
+    """
+    wanted = sorted(set(portal_ids))
+    if not wanted:
+        return {}
+    rows = await session.all(
+        select(
+            Organization.id,
+            Organization.portal_id,
+            Organization.name,
+            Organization.parent_id,
+            Organization.as_of,
+        )
+        .where(Organization.portal_id.in_(wanted))
+        .order_by(Organization.portal_id)
+        .with_for_update(key_share=True)
+    )
+    records = {
+        PortalId(row.portal_id): OrganizationRecord(
+            OrganizationId(row.id),
+            PortalId(row.portal_id),
+            row.name,
+            None if row.parent_id is None else OrganizationId(row.parent_id),
+            dict(row.as_of),
+        )
+        for row in rows
+    }
+    for stub in await _insert_stubs(session, [id for id in wanted if id not in records]):
+        records[stub.portal_id] = stub
+    return records
+
+
+async def _insert_stubs(
+    session: WriteSession, portal_ids: Sequence[PortalId]
+) -> list[OrganizationRecord]:
+    if not portal_ids:
+        return []
+    statement = insert(Organization).returning(Organization.id, Organization.portal_id)
+    try:
+        result = await session.run(statement, [{"portal_id": id, "as_of": {}} for id in portal_ids])
+    except IntegrityError as error:
+        raise ConcurrentWriteError("An organization was created at the same moment.") from error
+    return [
+        OrganizationRecord(OrganizationId(row.id), PortalId(row.portal_id)) for row in result.all()
+    ]
+
+
+async def save_organizations(session: WriteSession, records: Sequence[OrganizationRecord]) -> None:
+    if records:
+        await session.run(
+            update(Organization).where(Organization.id == bindparam("row_id")),
+            [
+                {"row_id": r.id, "name": r.name, "parent_id": r.parent_id, "as_of": r.as_of}
+                for r in records
+            ],
+        )
+
+
+def _organization_row(row: Sequence[object]) -> OrganizationRow:
+    id, portal_id, name, parent_id = row
+    return OrganizationRow(id, portal_id, name, parent_id)  # type: ignore[arg-type]  # row of _ROW

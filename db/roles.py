@@ -1,0 +1,129 @@
+"""The role catalogue, and who holds what."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from db.errors import ConcurrentWriteError
+from db.models import Member, Role, RoleAssignment
+from db.unit_of_work import NewChange, ReadSession, WriteSession
+from db.vocabulary import AccessLevel, MemberId, OrganizationId, RoleId
+
+
+@dataclass(frozen=True, slots=True)
+class RoleRow:
+    id: RoleId
+    code: str
+    name: str
+    access_level: AccessLevel
+
+
+@dataclass(frozen=True, slots=True)
+class AssignmentRow:
+    """`organization_id` is resolved: where the role names none, the home organization."""
+
+    role: RoleRow
+    organization_id: OrganizationId | None
+    since: datetime
+
+
+async def role_catalogue(session: ReadSession) -> list[RoleRow]:
+    """Every role, the highest access level first."""
+    rows = await session.all(
+        select(Role.id, Role.code, Role.name, Role.access_level).order_by(
+            Role.access_level.desc(), Role.code
+        )
+    )
+    return [RoleRow(RoleId(r.id), r.code, r.name, r.access_level) for r in rows]
+
+
+async def role_by_id(session: ReadSession, id: RoleId) -> RoleRow | None:
+    return next((role for role in await role_catalogue(session) if role.id == id), None)
+
+
+async def roles_by_code_or_new(
+    session: WriteSession, codes: Collection[str]
+) -> dict[str, tuple[RoleRow, bool]]:
+    """Each role and whether it was unknown until now; an unknown code gives MEMBER.
+
+    Raises ConcurrentWriteError when another process adds one of them at the same moment.
+    """
+    if not codes:
+        return {}
+    known = {role.code: role for role in await role_catalogue(session) if role.code in codes}
+    missing = sorted(set(codes) - known.keys())
+    if missing:
+        level = AccessLevel.MEMBER
+        try:
+            result = await session.run(
+                insert(Role).returning(Role.id, Role.code),
+                [{"code": code, "name": code, "access_level": level} for code in missing],
+            )
+        except IntegrityError as error:
+            raise ConcurrentWriteError("A role was added at the same moment.") from error
+        known |= {r.code: RoleRow(RoleId(r.id), r.code, r.code, level) for r in result.all()}
+    return {code: (role, code in missing) for code, role in known.items()}
+
+
+async def set_role_access(session: WriteSession, code: str, level: AccessLevel) -> RoleRow | None:
+    """None for an unknown code. Tells the feed, since it moves every holder's access at once."""
+    result = await session.run(
+        update(Role)
+        .where(Role.code == code)
+        .values(access_level=level)
+        .returning(Role.id, Role.code, Role.name)
+    )
+    row = result.first()
+    if row is None:
+        return None
+    session.append(NewChange(access_changed=True))
+    return RoleRow(RoleId(row.id), row.code, row.name, level)
+
+
+async def role_holder_count(session: ReadSession, role_id: RoleId) -> int:
+    """How many members hold the role, wherever."""
+    statement = select(func.count(RoleAssignment.member_id.distinct())).where(
+        RoleAssignment.role_id == role_id
+    )
+    return await session.scalar(statement) or 0
+
+
+async def roles_held(
+    session: ReadSession, member_ids: Collection[MemberId]
+) -> dict[MemberId, list[AssignmentRow]]:
+    """The role assignments of each member, the highest access level first."""
+    held: dict[MemberId, list[AssignmentRow]] = {id: [] for id in member_ids}
+    if not held:
+        return held
+    rows = await session.all(
+        select(
+            RoleAssignment.member_id,
+            Role.id,
+            Role.code,
+            Role.name,
+            Role.access_level,
+            func.coalesce(RoleAssignment.organization_id, Member.organization_id).label("place"),
+            RoleAssignment.since,
+        )
+        .join(Role, Role.id == RoleAssignment.role_id)
+        .join(Member, Member.id == RoleAssignment.member_id)
+        .where(RoleAssignment.member_id.in_(member_ids))
+        .order_by(Role.access_level.desc(), Role.code, RoleAssignment.id)
+    )
+    roles: dict[int, RoleRow] = {}
+    for member_id, role_id, code, name, level, place, since in rows:
+        role = roles.get(role_id)
+        if role is None:
+            role = roles[role_id] = RoleRow(RoleId(role_id), code, name, level)
+        organization_id = OrganizationId(place) if place else None
+        held[MemberId(member_id)].append(AssignmentRow(role, organization_id, since))
+    return held
+
+
+def access_level(held: Collection[AssignmentRow], *, active: bool) -> AccessLevel:
+    if not active:
+        return AccessLevel.NONE
+    return max((held_role.role.access_level for held_role in held), default=AccessLevel.NONE)

@@ -1,0 +1,267 @@
+"""The sync log: the record of every event, written once and read by administrators."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, func, insert, select, true, update
+from sqlalchemy.exc import IntegrityError
+
+from db.errors import ConcurrentWriteError
+from db.keyset import KeysetColumn, PageRequest, Slice, read_page
+from db.models import EntryFacts, FieldChange, SyncLogEntry
+from db.unit_of_work import ReadSession, WriteSession
+from db.visibility import Scope, visible_entries
+from db.vocabulary import EntryId, MemberId, OrganizationId, SyncOutcome, SyncStatus
+
+
+@dataclass(slots=True, kw_only=True)
+class EntryRecord:
+    """An entry as it is written; `id` is given by `insert_entries`."""
+
+    source: str
+    event_id: str
+    received_at: datetime
+    payload: bytes
+    status: SyncStatus
+    event_type: str | None = None
+    occurred_at: datetime | None = None
+    processed_at: datetime | None = None
+    outcome: SyncOutcome | None = None
+    detail: str | None = None
+    attempts: int = 0
+    next_attempt_at: datetime | None = None
+    member_id: MemberId | None = None
+    organization_id: OrganizationId | None = None
+    field_changes: list[FieldChange] = field(default_factory=list)
+    id: EntryId | None = None
+
+    def facts(self) -> EntryFacts:
+        return EntryFacts(
+            status=self.status,
+            outcome=self.outcome,
+            event_type=self.event_type,
+            source=self.source,
+            member_id=self.member_id,
+            organization_id=self.organization_id,
+            received_at=self.received_at,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class EntryRow:
+    id: EntryId
+    source: str
+    event_id: str
+    event_type: str | None
+    occurred_at: datetime | None
+    received_at: datetime
+    processed_at: datetime | None
+    status: SyncStatus
+    outcome: SyncOutcome | None
+    detail: str | None
+    attempts: int
+    deliveries: int
+    next_attempt_at: datetime | None
+    member_id: MemberId | None
+    organization_id: OrganizationId | None
+    field_changes: list[FieldChange]
+
+    def facts(self) -> EntryFacts:
+        return EntryFacts(
+            status=self.status,
+            outcome=self.outcome,
+            event_type=self.event_type,
+            source=self.source,
+            member_id=self.member_id,
+            organization_id=self.organization_id,
+            received_at=self.received_at,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class EntryFilter:
+    """All given conditions must hold. The time of receipt is within [from, before)."""
+
+    statuses: frozenset[SyncStatus] | None = None
+    outcomes: frozenset[SyncOutcome] | None = None
+    event_types: frozenset[str] | None = None
+    sources: frozenset[str] | None = None
+    member_id: MemberId | None = None
+    received_from: datetime | None = None
+    received_before: datetime | None = None
+    organization_ids: frozenset[OrganizationId] | None = None
+
+    def matches(self, facts: EntryFacts) -> bool:
+        return (
+            (self.statuses is None or facts.status in self.statuses)
+            and (self.outcomes is None or facts.outcome in self.outcomes)
+            and (self.event_types is None or facts.event_type in self.event_types)
+            and (self.sources is None or facts.source in self.sources)
+            and (self.member_id is None or facts.member_id == self.member_id)
+            and (self.received_from is None or facts.received_at >= self.received_from)
+            and (self.received_before is None or facts.received_at < self.received_before)
+            and (self.organization_ids is None or facts.organization_id in self.organization_ids)
+        )
+
+    def condition(self) -> ColumnElement[bool]:
+        entry = SyncLogEntry
+        parts: list[ColumnElement[bool]] = [true()]
+        if self.statuses is not None:
+            parts.append(entry.status.in_(self.statuses))
+        if self.outcomes is not None:
+            parts.append(entry.outcome.in_(self.outcomes))
+        if self.event_types is not None:
+            parts.append(entry.event_type.in_(self.event_types))
+        if self.sources is not None:
+            parts.append(entry.source.in_(self.sources))
+        if self.member_id is not None:
+            parts.append(entry.member_id == self.member_id)
+        if self.received_from is not None:
+            parts.append(entry.received_at >= self.received_from)
+        if self.received_before is not None:
+            parts.append(entry.received_at < self.received_before)
+        if self.organization_ids is not None:
+            parts.append(entry.organization_id.in_(self.organization_ids))
+        return and_(*parts)
+
+
+_ROW = select(
+    SyncLogEntry.id,
+    SyncLogEntry.source,
+    SyncLogEntry.event_id,
+    SyncLogEntry.event_type,
+    SyncLogEntry.occurred_at,
+    SyncLogEntry.received_at,
+    SyncLogEntry.processed_at,
+    SyncLogEntry.status,
+    SyncLogEntry.outcome,
+    SyncLogEntry.detail,
+    SyncLogEntry.attempts,
+    SyncLogEntry.deliveries,
+    SyncLogEntry.next_attempt_at,
+    SyncLogEntry.member_id,
+    SyncLogEntry.organization_id,
+    SyncLogEntry.field_changes,
+)
+# Newest first. Ids grow with the time of recording, so the id alone is the order.
+_NEWEST_FIRST = (KeysetColumn(SyncLogEntry.id, descending=True),)
+
+
+async def entry_page(
+    session: ReadSession, scope: Scope, filter: EntryFilter, page: PageRequest
+) -> Slice[EntryRow]:
+    statement = _ROW.where(visible_entries(scope), filter.condition())
+    found = await read_page(session, statement, _NEWEST_FIRST, SyncLogEntry.id, page)
+    return found.map(lambda row: EntryRow(*row))
+
+
+async def entry_count(session: ReadSession, scope: Scope, filter: EntryFilter) -> int:
+    condition = and_(visible_entries(scope), filter.condition())
+    return await session.scalar(select(func.count(SyncLogEntry.id)).where(condition)) or 0
+
+
+async def entries_by_id(
+    session: ReadSession, scope: Scope, ids: Collection[EntryId]
+) -> dict[EntryId, EntryRow]:
+    """Only those of them that the scope shows."""
+    if not ids:
+        return {}
+    rows: Sequence[Sequence[Any]] = await session.all(
+        _ROW.where(SyncLogEntry.id.in_(ids), visible_entries(scope))
+    )
+    return {EntryId(row[0]): EntryRow(*row) for row in rows}
+
+
+async def recorded_entries(
+    session: WriteSession, source: str, event_ids: Collection[str]
+) -> dict[str, tuple[EntryRow, bytes]]:
+    """What is recorded under these event ids, with the bodies, locked until commit."""
+    statement = (
+        _ROW.add_columns(SyncLogEntry.payload)
+        .where(SyncLogEntry.source == source, SyncLogEntry.event_id.in_(event_ids))
+        .order_by(SyncLogEntry.event_id)
+        .with_for_update()
+    )
+    found: dict[str, tuple[EntryRow, bytes]] = {}
+    for row in await session.all(statement):
+        *columns, payload = row
+        entry = EntryRow(*columns)
+        found[entry.event_id] = entry, payload
+    return found
+
+
+async def insert_entries(session: WriteSession, entries: Sequence[EntryRecord]) -> None:
+    """Raises ConcurrentWriteError when another process records one of the events first."""
+    if not entries:
+        return
+    statement = insert(SyncLogEntry).returning(
+        SyncLogEntry.id, SyncLogEntry.source, SyncLogEntry.event_id
+    )
+    try:
+        result = await session.run(statement, [_values(entry) for entry in entries])
+    except IntegrityError as error:
+        raise ConcurrentWriteError("An event was recorded at the same moment.") from error
+    ids = {(row.source, row.event_id): EntryId(row.id) for row in result.all()}
+    for entry in entries:
+        entry.id = ids[entry.source, entry.event_id]
+
+
+def _values(entry: EntryRecord) -> dict[str, Any]:
+    return {
+        "source": entry.source,
+        "event_id": entry.event_id,
+        "event_type": entry.event_type,
+        "occurred_at": entry.occurred_at,
+        "received_at": entry.received_at,
+        "processed_at": entry.processed_at,
+        "status": entry.status,
+        "outcome": entry.outcome,
+        "detail": entry.detail,
+        "attempts": entry.attempts,
+        "deliveries": 1,
+        "next_attempt_at": entry.next_attempt_at,
+        "member_id": entry.member_id,
+        "organization_id": entry.organization_id,
+        "field_changes": entry.field_changes,
+        "payload": entry.payload,
+    }
+
+
+async def count_delivery(session: WriteSession, id: EntryId) -> None:
+    await session.run(
+        update(SyncLogEntry)
+        .where(SyncLogEntry.id == id)
+        .values(deliveries=SyncLogEntry.deliveries + 1)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedBody:
+    """An applied event in its raw form, to be read again."""
+
+    member_id: MemberId
+    source: str
+    event_id: str
+    received_at: datetime
+    payload: bytes
+
+
+async def applied_bodies(
+    session: WriteSession, member_ids: Collection[MemberId]
+) -> list[RecordedBody]:
+    """Everything that was ever applied to these members, stale or not."""
+    rows = await session.all(
+        select(
+            SyncLogEntry.member_id,
+            SyncLogEntry.source,
+            SyncLogEntry.event_id,
+            SyncLogEntry.received_at,
+            SyncLogEntry.payload,
+        ).where(
+            SyncLogEntry.member_id.in_(member_ids),
+            SyncLogEntry.status.in_((SyncStatus.SUCCESS, SyncStatus.SKIPPED)),
+        )
+    )
+    return [RecordedBody(*row) for row in rows]  # type: ignore[arg-type]  # not NULL by the filter

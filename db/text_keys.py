@@ -1,0 +1,34 @@
+"""What names are ordered and searched by: computed here once, so that both databases agree."""
+
+import unicodedata
+
+# Norwegian sorts æ, ø, å after z, and aa as å. Characters after "z" in byte order stand for them.
+_AFTER_Z = str.maketrans({"æ": "{", "ä": "{", "ø": "|", "ö": "|", "å": "}"})
+
+
+def sort_key(family_name: str | None, given_name: str | None) -> str:
+    """Family name first, in Norwegian alphabetical order when compared byte by byte."""
+    return " ".join(_alphabetical(name) for name in (family_name, given_name) if name)
+
+
+def _alphabetical(name: str) -> str:
+    folded = unicodedata.normalize("NFC", name).casefold().replace("aa", "å")
+    plain = unicodedata.normalize("NFD", folded.translate(_AFTER_Z))
+    return "".join(character for character in plain if not unicodedata.combining(character))
+
+
+def search_key(*values: str | None) -> str:
+    """The words of the values, each after a space: a word prefix is then one substring."""
+    words = [word for value in values if value for word in folded_words(value)]
+    return "".join(f" {word}" for word in words)
+
+
+def folded_words(text: str) -> list[str]:
+    return unicodedata.normalize("NFC", text).casefold().split()
+
+
+def number_key(member_number: str | None) -> str:
+    """Orders member numbers as numbers: 99 before 104233, whatever else before or after them."""
+    if member_number is None:
+        return ""
+    return member_number.zfill(20) if member_number.isdecimal() else member_number.casefold()

@@ -1,0 +1,56 @@
+"""Who sees which members and log entries: the one rule, as a condition on rows and as a question
+about the facts of a change. Both must say the same; a test compares them."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, exists, false, or_, true
+
+from db.models import EntryFacts, Member, MemberFacts, RoleAssignment, SyncLogEntry
+from db.vocabulary import MemberId, OrganizationId
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a viewer may see. An operator sees everything; others see themselves, the members of
+    the organizations they coordinate, and the log of the organizations they administer."""
+
+    everything: bool = False
+    member_id: MemberId | None = None
+    coordinated: frozenset[OrganizationId] = frozenset()
+    administered: frozenset[OrganizationId] = frozenset()
+
+    def sees_member(self, member_id: int, facts: MemberFacts) -> bool:
+        return (
+            self.everything
+            or member_id == self.member_id
+            or not self.coordinated.isdisjoint(facts.organization_ids)
+        )
+
+    def sees_entry(self, entry: EntryFacts) -> bool:
+        return self.everything or entry.organization_id in self.administered
+
+
+def members_in(organization_ids: frozenset[OrganizationId]) -> ColumnElement[bool]:
+    """Members who belong to one of these organizations or hold a role in one."""
+    if not organization_ids:
+        return false()
+    return or_(
+        Member.organization_id.in_(organization_ids),
+        exists()
+        .where(RoleAssignment.member_id == Member.id)
+        .where(RoleAssignment.organization_id.in_(organization_ids)),
+    )
+
+
+def visible_members(scope: Scope) -> ColumnElement[bool]:
+    if scope.everything:
+        return true()
+    return or_(Member.id == scope.member_id, members_in(scope.coordinated))
+
+
+def visible_entries(scope: Scope) -> ColumnElement[bool]:
+    if scope.everything:
+        return true()
+    if not scope.administered:
+        return false()
+    return SyncLogEntry.organization_id.in_(scope.administered)

@@ -1,0 +1,57 @@
+"""The words of the domain as types. No behaviour beyond their order, no storage."""
+
+from enum import Enum, IntEnum, StrEnum
+from typing import NewType
+
+PortalId = NewType("PortalId", str)
+"""The portal's id of a person or chapter, in canonical form (a GUID in lower case)."""
+
+MemberId = NewType("MemberId", int)
+OrganizationId = NewType("OrganizationId", int)
+RoleId = NewType("RoleId", int)
+EntryId = NewType("EntryId", int)
+
+Position = NewType("Position", int)
+"""A place in the change feed; strictly increasing in commit order. 0 is before the first change."""
+
+
+class ActivationState(StrEnum):
+    ACTIVE = "ACTIVE"
+    INACTIVE = "INACTIVE"
+
+
+class AccessLevel(IntEnum):
+    """Ordered: a higher level includes what the lower ones may do."""
+
+    NONE = 0
+    MEMBER = 1
+    PEER_MENTOR = 2
+    COORDINATOR = 3
+    ADMIN = 4
+
+
+class SyncStatus(StrEnum):
+    PENDING = "PENDING"
+    SUCCESS = "SUCCESS"
+    SKIPPED = "SKIPPED"
+    FAILED = "FAILED"
+    DEAD = "DEAD"
+    REJECTED = "REJECTED"
+
+
+class SyncOutcome(StrEnum):
+    CREATED = "CREATED"
+    UPDATED = "UPDATED"
+    UNCHANGED = "UNCHANGED"
+    DEACTIVATED = "DEACTIVATED"
+    REACTIVATED = "REACTIVATED"
+    STALE = "STALE"
+    IGNORED = "IGNORED"
+
+
+class ChangeOperation(Enum):
+    """What a change is from one viewer's side."""
+
+    ADDED = "ADDED"
+    UPDATED = "UPDATED"
+    REMOVED = "REMOVED"
