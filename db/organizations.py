@@ -59,6 +59,18 @@ async def organizations_by_id(
     return {OrganizationId(row[0]): _organization_row(row) for row in rows}
 
 
+async def organization_ids(
+    session: ReadSession, portal_ids: Collection[PortalId]
+) -> dict[PortalId, OrganizationId]:
+    """Those of them that are known."""
+    rows = await session.all(
+        select(Organization.portal_id, Organization.id).where(
+            Organization.portal_id.in_(portal_ids)
+        )
+    )
+    return {PortalId(portal_id): OrganizationId(id) for portal_id, id in rows}
+
+
 async def organizations_below(
     session: ReadSession, parents: Collection[OrganizationId]
 ) -> dict[OrganizationId, list[OrganizationRow]]:

@@ -44,16 +44,15 @@ async def role_by_id(session: ReadSession, id: RoleId) -> RoleRow | None:
     return next((role for role in await role_catalogue(session) if role.id == id), None)
 
 
-async def roles_by_code_or_new(
+async def catalogue_with(
     session: WriteSession, codes: Collection[str]
-) -> dict[str, tuple[RoleRow, bool]]:
-    """Each role and whether it was unknown until now; an unknown code gives MEMBER.
+) -> tuple[dict[str, RoleRow], frozenset[str]]:
+    """The whole catalogue by code, and which of the codes were added to it just now.
 
-    Raises ConcurrentWriteError when another process adds one of them at the same moment.
+    An added role gives MEMBER. Raises ConcurrentWriteError when another process adds one of them
+    at the same moment.
     """
-    if not codes:
-        return {}
-    known = {role.code: role for role in await role_catalogue(session) if role.code in codes}
+    known = {role.code: role for role in await role_catalogue(session)}
     missing = sorted(set(codes) - known.keys())
     if missing:
         level = AccessLevel.MEMBER
@@ -65,7 +64,7 @@ async def roles_by_code_or_new(
         except IntegrityError as error:
             raise ConcurrentWriteError("A role was added at the same moment.") from error
         known |= {r.code: RoleRow(RoleId(r.id), r.code, r.code, level) for r in result.all()}
-    return {code: (role, code in missing) for code, role in known.items()}
+    return known, frozenset(missing)
 
 
 async def set_role_access(session: WriteSession, code: str, level: AccessLevel) -> RoleRow | None:

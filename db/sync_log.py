@@ -31,6 +31,7 @@ class EntryRecord:
     outcome: SyncOutcome | None = None
     detail: str | None = None
     attempts: int = 0
+    deliveries: int = 1
     next_attempt_at: datetime | None = None
     member_id: MemberId | None = None
     organization_id: OrganizationId | None = None
@@ -220,7 +221,7 @@ def _values(entry: EntryRecord) -> dict[str, Any]:
         "outcome": entry.outcome,
         "detail": entry.detail,
         "attempts": entry.attempts,
-        "deliveries": 1,
+        "deliveries": entry.deliveries,
         "next_attempt_at": entry.next_attempt_at,
         "member_id": entry.member_id,
         "organization_id": entry.organization_id,

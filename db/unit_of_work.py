@@ -5,12 +5,13 @@ Committing is the unit of work's: it appends the session's changes to the feed, 
 then rings the bell.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar, TypeVarTuple
 
+import asyncpg  # type: ignore[import-untyped]  # it ships no types
 from sqlalchemy import Executable, insert, select, update
 from sqlalchemy.engine import CursorResult, Row
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
@@ -79,8 +80,9 @@ class WriteSession(ReadSession):
         """Leaving with an exception undoes what was written, and the changes appended, inside."""
         kept = len(self._changes)
         try:
-            async with self._connection.begin_nested():
-                yield
+            with _driver_errors_translated():
+                async with self._connection.begin_nested():
+                    yield
         except BaseException:
             del self._changes[kept:]
             raise
@@ -154,13 +156,20 @@ class Database:
             await session.scalar(select(1))
 
 
+# PostgreSQL's classes of errors that are no fault of the statement: connection exceptions,
+# insufficient resources, operator intervention.
+_PASSING = ("08", "53", "57")
+
+
 @contextmanager
-def _driver_errors_translated() -> Any:
+def _driver_errors_translated() -> Iterator[None]:
     try:
         yield
     except (OperationalError, InterfaceError, PoolTimeoutError, OSError) as error:
         raise DatabaseUnavailableError(str(error)) from error
-    except DBAPIError as error:
-        if error.connection_invalidated:
+    except (DBAPIError, asyncpg.PostgresError) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        lost = isinstance(error, DBAPIError) and error.connection_invalidated
+        if lost or str(getattr(cause, "sqlstate", None))[:2] in _PASSING:
             raise DatabaseUnavailableError(str(error)) from error
         raise

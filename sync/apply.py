@@ -1,0 +1,214 @@
+"""Applies a set of events within a transaction: everything is loaded once, changed in memory, and
+saved once, however many events there are. Locks are taken in one order by all processes:
+organizations, roles, members."""
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from db.member_records import MemberRecord, members_for_update, save_members
+from db.models import FieldChange, MemberFacts
+from db.organizations import (
+    OrganizationRecord,
+    organization_ids,
+    organizations_by_id,
+    organizations_for_update,
+    save_organizations,
+)
+from db.roles import catalogue_with
+from db.stamp import Stamp, make_stamp
+from db.sync_log import RecordedBody, applied_bodies
+from db.unit_of_work import NewChange, WriteSession
+from db.vocabulary import PortalId, SyncOutcome, SyncStatus
+from sync.dispatch import HANDLERS
+from sync.draft import (
+    ROLES,
+    STATE,
+    Catalogue,
+    Draft,
+    draft_of,
+    facts_of,
+    field_changes,
+    outcome_of,
+)
+from sync.events import Event, EventType, parse_event
+from sync.history import Statement, restate_times, statement_of
+
+logger = logging.getLogger(__name__)
+
+CLOCK_TOLERANCE = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedEvent:
+    source: str
+    event_id: str
+    received_at: datetime
+    event: Event
+
+    @property
+    def at(self) -> datetime:
+        """When it happened. A time too far ahead counts as the time of receipt: otherwise a wrong
+        clock in the portal would win over everything that is yet to come."""
+        stated = self.event.occurred_at
+        ahead = stated > self.received_at + CLOCK_TOLERANCE
+        return self.received_at if ahead else stated
+
+    @property
+    def stamp(self) -> Stamp:
+        return make_stamp(
+            self.at,
+            deactivation=self.event.type is EventType.MEMBERSHIP_DEACTIVATED,
+            event_id=self.event_id,
+            source=self.source,
+        )
+
+
+@dataclass(slots=True)
+class Result:
+    """What became of one event. `member` is None when its handler failed."""
+
+    status: SyncStatus
+    outcome: SyncOutcome | None = None
+    detail: str | None = None
+    member: MemberRecord | None = None
+    field_changes: list[FieldChange] = field(default_factory=list)
+    before: MemberFacts | None = None
+    after: MemberFacts | None = None
+
+
+async def apply_events(
+    session: WriteSession, events: Sequence[ReceivedEvent], now: datetime
+) -> list[Result]:
+    """One result per event. A handler that fails spoils only its own event.
+
+    Raises ConcurrentWriteError when another process created the same rows first.
+    """
+    members, catalogue = await _load(session, events)
+    batch = _Batch(members, catalogue, now)
+    results: dict[int, Result] = {}
+    # Oldest first, so that as little as possible is found to be stale.
+    for index in sorted(range(len(events)), key=lambda index: events[index].stamp):
+        results[index] = batch.apply(events[index])
+    for member in batch.late.values():
+        mine = [
+            event
+            for index, event in enumerate(events)
+            if event.event.member_id == member.portal_id and results[index].member is not None
+        ]
+        restate_times(member, await _statements(session, member, mine, catalogue))
+    await save_organizations(session, list(batch.organizations.values()))
+    await save_members(session, [members[portal_id] for portal_id in batch.touched])
+    if batch.tree_changed:
+        session.append(NewChange(access_changed=True))
+    return [results[index] for index in range(len(events))]
+
+
+@dataclass(slots=True)
+class _Batch:
+    members: dict[PortalId, MemberRecord]
+    catalogue: Catalogue
+    now: datetime
+    touched: dict[PortalId, None] = field(default_factory=dict)
+    late: dict[PortalId, MemberRecord] = field(default_factory=dict)
+    organizations: dict[PortalId, OrganizationRecord] = field(default_factory=dict)
+    tree_changed: bool = False
+
+    def apply(self, received: ReceivedEvent) -> Result:
+        event = received.event
+        before = self.members.get(event.member_id)
+        draft = draft_of(before, event.member_id, received.stamp, received.at, self.catalogue)
+        try:
+            HANDLERS[event.type](event, draft)
+        except Exception as error:
+            # Whatever is wrong with this event, its neighbours must not suffer for it.
+            logger.exception("The handler of %s failed.", event.type, exc_info=error)
+            return Result(SyncStatus.FAILED, detail=f"The handler failed: {type(error).__name__}.")
+        return self._accept(received, before, draft)
+
+    def _accept(self, received: ReceivedEvent, before: MemberRecord | None, draft: Draft) -> Result:
+        member = draft.member
+        status, outcome = outcome_of(before, draft)
+        changes = field_changes(before, member, self.catalogue)
+        old_facts = facts_of(before, self.catalogue) if before else None
+        if changes or before is None:
+            member.updated_at = self.now
+        self._keep(draft, is_new=before is None)
+        return Result(
+            status=status,
+            outcome=outcome,
+            detail=" ".join(_remarks(received, draft)) or None,
+            member=member,
+            field_changes=changes,
+            before=old_facts,
+            after=facts_of(member, self.catalogue) if changes else old_facts,
+        )
+
+    def _keep(self, draft: Draft, *, is_new: bool) -> None:
+        member = draft.member
+        self.members[member.portal_id] = member
+        late = not draft.older.isdisjoint({ROLES, STATE})
+        if draft.written or is_new or late:
+            self.touched[member.portal_id] = None
+        if late or member.portal_id in self.late:
+            self.late[member.portal_id] = member
+        for portal_id, organization in draft.organizations.items():
+            known = self.catalogue.organizations[portal_id]
+            if organization.as_of != known.as_of:
+                self.tree_changed |= organization.parent_id != known.parent_id
+                self.organizations[portal_id] = organization
+                self.catalogue.organizations[portal_id] = organization
+                self.catalogue.organization_labels[organization.id] = organization.label()
+
+
+def _remarks(received: ReceivedEvent, draft: Draft) -> Iterable[str]:
+    if received.at != received.event.occurred_at:
+        yield (
+            f"The event's time, {received.event.occurred_at.isoformat()}, was more than five "
+            "minutes ahead; the time of receipt counts."
+        )
+    yield from draft.warnings
+    if received.event.reason:
+        yield f"Reason given: {received.event.reason}"
+
+
+async def _load(
+    session: WriteSession, events: Sequence[ReceivedEvent]
+) -> tuple[dict[PortalId, MemberRecord], Catalogue]:
+    mentioned = {id for received in events for id in received.event.organization_ids()}
+    codes = {role.code for received in events for role in received.event.roles or ()}
+    organizations = await organizations_for_update(session, mentioned)
+    roles, new_codes = await catalogue_with(session, codes)
+    members = await members_for_update(session, {e.event.member_id for e in events})
+    labels = {organization.id: organization.label() for organization in organizations.values()}
+    places = {where for member in members.values() for _, where in member.roles}
+    places |= {member.organization_id for member in members.values()}
+    others = {place for place in places if place is not None} - labels.keys()
+    for id, row in (await organizations_by_id(session, others)).items():
+        labels[id] = row.name or row.portal_id
+    return members, Catalogue(organizations, roles, new_codes, labels)
+
+
+async def _statements(
+    session: WriteSession,
+    member: MemberRecord,
+    in_hand: Sequence[ReceivedEvent],
+    catalogue: Catalogue,
+) -> list[Statement]:
+    """Everything ever stated of the member: what is recorded, and what is being applied."""
+    recorded = await applied_bodies(session, [member.id]) if member.id is not None else []
+    events = {(e.source, e.event_id): e for e in [*map(_reread, recorded), *in_hand] if e}
+    mentioned = {id for received in events.values() for id in received.event.organization_ids()}
+    ids = await organization_ids(session, mentioned)
+    return [
+        statement_of(received.event, received.stamp, received.at, catalogue, ids)
+        for received in events.values()
+    ]
+
+
+def _reread(body: RecordedBody) -> ReceivedEvent | None:
+    event = parse_event(body.payload)
+    if not isinstance(event, Event):
+        return None
+    return ReceivedEvent(body.source, body.event_id, body.received_at, event)

@@ -1,0 +1,64 @@
+"""Deliveries as they are handed over for recording, and the receipts that come back."""
+
+import hashlib
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from db.vocabulary import SyncOutcome, SyncStatus
+from sync.errors import NotJsonError, RejectedError
+from sync.events import Event, UnknownEvent, parse_event
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """An authenticated delivery, read: an event, one of an unknown type, or why it is neither."""
+
+    source: str
+    event_id: str
+    received_at: datetime
+    body: bytes
+    content: Event | UnknownEvent | RejectedError
+    conflict: bool = False
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.source, self.event_id
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a delivery, as durable as the entry it tells of."""
+
+    status: SyncStatus
+    outcome: SyncOutcome | None = None
+    detail: str | None = None
+    conflict: bool = False
+    malformed: bool = False
+
+
+def read_delivery(source: str, event_id: str, received_at: datetime, body: bytes) -> Delivery:
+    content: Event | UnknownEvent | RejectedError
+    try:
+        content = parse_event(body)
+    except RejectedError as error:
+        content = error
+    return Delivery(source, event_id, received_at, body, content)
+
+
+def conflicting(delivery: Delivery) -> Delivery:
+    """The delivery under an id of its own, since its event id belongs to another body."""
+    digest = hashlib.sha256(delivery.body).hexdigest()[:16]
+    message = f"The event id {delivery.event_id} was used before, for a different body."
+    return replace(
+        delivery,
+        event_id=f"{delivery.event_id}~{digest}",
+        content=RejectedError(message),
+        conflict=True,
+    )
+
+
+def receipt_of(
+    delivery: Delivery, status: SyncStatus, outcome: SyncOutcome | None, detail: str | None
+) -> Receipt:
+    malformed = isinstance(delivery.content, NotJsonError)
+    return Receipt(status, outcome, detail, delivery.conflict, malformed)

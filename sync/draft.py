@@ -1,0 +1,169 @@
+"""A member while one event is applied to it: what the event states, against what is known.
+
+Pure: no database, no clock. Each part of a member carries the stamp of the statement it came
+from; a statement writes a part only if it is newer. That is why every order of the same events
+ends in the same members.
+"""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from db.member_records import MemberRecord, RoleKey
+from db.models import FieldChange, MemberFacts
+from db.organizations import OrganizationRecord
+from db.roles import RoleRow
+from db.stamp import NEVER, Stamp
+from db.vocabulary import (
+    AccessLevel,
+    ActivationState,
+    OrganizationId,
+    PortalId,
+    RoleId,
+    SyncOutcome,
+    SyncStatus,
+)
+
+STATE = "state"
+ROLES = "roles"
+ORGANIZATION = "organization"
+NAME = "name"
+PARENT = "parent"
+
+
+@dataclass(slots=True)
+class Catalogue:
+    """The chapters and roles that the events of a transaction touch."""
+
+    organizations: dict[PortalId, OrganizationRecord]
+    roles: dict[str, RoleRow]
+    new_role_codes: frozenset[str]
+    organization_labels: dict[OrganizationId, str]
+    roles_by_id: dict[RoleId, RoleRow] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.roles_by_id = {role.id: role for role in self.roles.values()}
+
+    def label(self, organization_id: OrganizationId | None) -> str | None:
+        if organization_id is None:
+            return None
+        return self.organization_labels.get(organization_id, str(organization_id))
+
+    def role_label(self, key: RoleKey) -> str:
+        role_id, organization_id = key
+        code = self.roles_by_id[role_id].code
+        return f"{code} ({self.label(organization_id)})" if organization_id else code
+
+
+@dataclass(slots=True)
+class Draft:
+    """`member` is the draft's own copy: a handler that fails leaves nothing behind."""
+
+    member: MemberRecord
+    stamp: Stamp
+    at: datetime
+    catalogue: Catalogue
+    warnings: list[str] = field(default_factory=list)
+    written: set[str] = field(default_factory=set)
+    older: set[str] = field(default_factory=set)
+    organizations: dict[PortalId, OrganizationRecord] = field(default_factory=dict)
+
+    def claim(self, part: str) -> bool:
+        """Whether this event may write the part; from now on it is the part's latest statement."""
+        known = self.member.as_of.get(part, NEVER)
+        if self.stamp > known:
+            self.member.as_of[part] = self.stamp
+            self.written.add(part)
+            return True
+        if self.stamp < known:
+            self.older.add(part)
+        return False
+
+    def organization(self, portal_id: PortalId) -> OrganizationRecord:
+        """The draft's own copy of a chapter that the event mentions."""
+        if portal_id not in self.organizations:
+            known = self.catalogue.organizations[portal_id]
+            self.organizations[portal_id] = replace(known, as_of=dict(known.as_of))
+        return self.organizations[portal_id]
+
+    def claim_of(self, organization: OrganizationRecord, part: str) -> bool:
+        if self.stamp > organization.as_of.get(part, NEVER):
+            organization.as_of[part] = self.stamp
+            return True
+        return False
+
+
+def draft_of(
+    member: MemberRecord | None,
+    portal_id: PortalId,
+    stamp: Stamp,
+    at: datetime,
+    catalogue: Catalogue,
+) -> Draft:
+    if member is None:
+        own = MemberRecord(portal_id)
+    else:
+        own = replace(member, as_of=dict(member.as_of), roles=dict(member.roles))
+    return Draft(own, stamp, at, catalogue)
+
+
+def outcome_of(before: MemberRecord | None, draft: Draft) -> tuple[SyncStatus, SyncOutcome]:
+    after = draft.member
+    if before is None:
+        return SyncStatus.SUCCESS, SyncOutcome.CREATED
+    if draft.older and not draft.written:
+        return SyncStatus.SKIPPED, SyncOutcome.STALE
+    if before.state is not after.state:
+        deactivated = after.state is ActivationState.INACTIVE
+        outcome = SyncOutcome.DEACTIVATED if deactivated else SyncOutcome.REACTIVATED
+        return SyncStatus.SUCCESS, outcome
+    changed = field_changes(before, after, draft.catalogue)
+    return SyncStatus.SUCCESS, SyncOutcome.UPDATED if changed else SyncOutcome.UNCHANGED
+
+
+_PROFILE_LABELS = {
+    "memberNumber": "member_number",
+    "givenName": "given_name",
+    "familyName": "family_name",
+    "email": "email",
+    "phone": "phone",
+}
+
+
+def field_changes(
+    before: MemberRecord | None, after: MemberRecord, catalogue: Catalogue
+) -> list[FieldChange]:
+    """What people would say has changed, in words; empty when nothing they see did."""
+    old = {} if before is None else _readable(before, catalogue)
+    return [
+        FieldChange(name, old.get(name), value)
+        for name, value in _readable(after, catalogue).items()
+        if value != old.get(name)
+    ]
+
+
+def _readable(member: MemberRecord, catalogue: Catalogue) -> dict[str, str | None]:
+    roles = ", ".join(sorted(catalogue.role_label(key) for key in member.roles))
+    return {
+        **{label: getattr(member, field) for label, field in _PROFILE_LABELS.items()},
+        "organization": catalogue.label(member.organization_id),
+        "roles": roles or None,
+        "state": member.state.value,
+    }
+
+
+def facts_of(member: MemberRecord, catalogue: Catalogue) -> MemberFacts:
+    if member.updated_at is None:
+        raise ValueError("A member has facts once it was written.")
+    held = [catalogue.roles_by_id[role_id] for role_id, _ in member.roles]
+    active = member.state is ActivationState.ACTIVE
+    places = {where for _, where in member.roles} | {member.organization_id}
+    return MemberFacts(
+        state=member.state,
+        access_level=max((role.access_level for role in held), default=AccessLevel.NONE)
+        if active
+        else AccessLevel.NONE,
+        organization_ids=tuple(sorted(place for place in places if place is not None)),
+        role_codes=tuple(sorted({role.code for role in held})),
+        search_text=member.search_text(),
+        updated_at=member.updated_at,
+    )

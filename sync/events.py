@@ -1,0 +1,262 @@
+"""Events as the portal tells them, and the one parser from JSON.
+
+What passes here is clean: ids in canonical form, text without surrounding blanks and control
+characters, times in UTC. Unknown fields are ignored.
+"""
+
+import unicodedata
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, TypeVar
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from db.vocabulary import PortalId
+from sync.errors import NotAnEventError, NotJsonError
+
+T = TypeVar("T")
+
+
+class EventType(StrEnum):
+    MEMBERSHIP_CREATED = "membership-created"
+    MEMBERSHIP_UPDATED = "membership-updated"
+    ROLE_UPDATED = "role-updated"
+    MEMBERSHIP_DEACTIVATED = "membership-deactivated"
+    MEMBERSHIP_REACTIVATED = "membership-reactivated"
+
+
+Id = Annotated[str, Meta(min_length=1, max_length=100)]
+Name = Annotated[str, Meta(max_length=200)]
+Email = Annotated[str, Meta(max_length=320)]
+Reason = Annotated[str, Meta(max_length=1000)]
+
+
+class MemberJson(msgspec.Struct, rename="camel", frozen=True):
+    id: Id
+    member_number: Name | UnsetType | None = UNSET
+    given_name: Name | UnsetType | None = UNSET
+    family_name: Name | UnsetType | None = UNSET
+    email: Email | UnsetType | None = UNSET
+    phone: Name | UnsetType | None = UNSET
+
+
+class OrganizationJson(msgspec.Struct, rename="camel", frozen=True):
+    id: Id
+    name: Name | UnsetType | None = UNSET
+    parent_id: Id | UnsetType | None = UNSET
+
+
+class RoleJson(msgspec.Struct, rename="camel", frozen=True):
+    code: Id
+    organization_id: Id | None = None
+
+
+class DataJson(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
+    member: MemberJson
+    organization: OrganizationJson | UnsetType | None = UNSET
+    roles: list[RoleJson] | None = None
+    reason: Reason | None = None
+
+
+class CreatedJson(DataJson, rename="camel", frozen=True, kw_only=True):
+    organization: OrganizationJson
+
+
+class RolesJson(DataJson, rename="camel", frozen=True, kw_only=True):
+    roles: list[RoleJson]
+
+
+class EnvelopeJson(msgspec.Struct, frozen=True):
+    type: Annotated[str, Meta(min_length=1, max_length=100)]
+    timestamp: msgspec.Raw = msgspec.Raw(b"")
+    data: msgspec.Raw = msgspec.Raw(b"")
+
+
+PROFILE_FIELDS = ("member_number", "given_name", "family_name", "email", "phone")
+
+
+@dataclass(frozen=True, slots=True)
+class OrganizationStatement:
+    """What an event says of a chapter; UNSET where it says nothing."""
+
+    id: PortalId
+    name: str | UnsetType = UNSET
+    parent_id: PortalId | UnsetType | None = UNSET
+
+
+@dataclass(frozen=True, slots=True)
+class RoleStatement:
+    code: str
+    organization_id: PortalId | None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A fact from the portal. `profile` holds the stated fields, None where one was cleared.
+
+    `organization` None: the home organization was cleared; UNSET: nothing was said of it.
+    `roles` is the complete set, or None where nothing was said of roles.
+    """
+
+    type: EventType
+    occurred_at: datetime
+    member_id: PortalId
+    profile: dict[str, str | None]
+    organization: OrganizationStatement | UnsetType | None = UNSET
+    roles: frozenset[RoleStatement] | None = None
+    reason: str | None = None
+
+    def organization_ids(self) -> set[PortalId]:
+        """Every chapter the event mentions."""
+        ids = {role.organization_id for role in self.roles or () if role.organization_id}
+        if isinstance(self.organization, OrganizationStatement):
+            ids.add(self.organization.id)
+            if self.organization.parent_id:
+                ids.add(self.organization.parent_id)
+        return ids
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownEvent:
+    """An event of a type this program does not know."""
+
+    type: str
+
+
+_envelope = msgspec.json.Decoder(EnvelopeJson)
+_timestamp = msgspec.json.Decoder(Annotated[datetime, Meta(tz=True)])
+_data: dict[EventType, msgspec.json.Decoder[DataJson]] = {
+    EventType.MEMBERSHIP_CREATED: msgspec.json.Decoder(CreatedJson),
+    EventType.MEMBERSHIP_UPDATED: msgspec.json.Decoder(DataJson),
+    EventType.ROLE_UPDATED: msgspec.json.Decoder(RolesJson),
+    EventType.MEMBERSHIP_DEACTIVATED: msgspec.json.Decoder(DataJson),
+    EventType.MEMBERSHIP_REACTIVATED: msgspec.json.Decoder(DataJson),
+}
+
+
+def parse_event(body: bytes) -> Event | UnknownEvent:
+    """Raises NotJsonError or NotAnEventError, saying what is wrong and where."""
+    envelope = _decode(_envelope.decode, body, "$")
+    try:
+        type = EventType(envelope.type)
+    except ValueError:
+        return UnknownEvent(_clean(envelope.type, "$.type") or "?")
+    if not envelope.timestamp:
+        raise NotAnEventError("Object missing required field `timestamp`")
+    if not envelope.data:
+        raise NotAnEventError("Object missing required field `data`")
+    stated_at = _decode(_timestamp.decode, envelope.timestamp, "$.timestamp")
+    data = _decode(_data[type].decode, envelope.data, "$.data")
+    return _event(type, _in_utc(stated_at), data)
+
+
+def _decode(decode: Callable[[msgspec.Raw | bytes], T], text: msgspec.Raw | bytes, at: str) -> T:
+    try:
+        return decode(text)
+    except msgspec.ValidationError as error:
+        message, _, path = str(error).partition(" - at `$")
+        raise NotAnEventError(f"{message} - at `{at}{path.rstrip('`')}`") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise NotJsonError(f"The body is not JSON: {error}") from error
+    except RecursionError as error:
+        raise NotJsonError("The body is nested too deeply.") from error
+
+
+def _in_utc(stated_at: datetime) -> datetime:
+    try:
+        return stated_at.astimezone(UTC)
+    except OverflowError as error:
+        raise NotAnEventError("The time is out of range - at `$.timestamp`") from error
+
+
+def _event(type: EventType, occurred_at: datetime, data: DataJson) -> Event:
+    return Event(
+        type=type,
+        occurred_at=occurred_at,
+        member_id=_portal_id(data.member.id, "$.data.member.id"),
+        profile=_profile(type, data.member),
+        organization=_organization(type, data.organization),
+        roles=_roles(type, data.roles),
+        reason=_clean(data.reason, "$.data.reason"),
+    )
+
+
+def _profile(type: EventType, member: MemberJson) -> dict[str, str | None]:
+    profile: dict[str, str | None] = {}
+    for field in PROFILE_FIELDS:
+        stated = getattr(member, field)
+        value = None if stated is UNSET else _clean(stated, f"$.data.member.{field}")
+        if value is not None or _states_absence(type, stated is not UNSET):
+            profile[field] = value
+    return profile
+
+
+def _states_absence(type: EventType, given: bool) -> bool:
+    """Whether a field without a value means that there is none. `membership-created` tells the
+    whole profile, `membership-updated` clears with null; the others speak of something else."""
+    return type is EventType.MEMBERSHIP_CREATED or (given and type is EventType.MEMBERSHIP_UPDATED)
+
+
+def _organization(
+    type: EventType, stated: OrganizationJson | UnsetType | None
+) -> OrganizationStatement | UnsetType | None:
+    if isinstance(stated, OrganizationJson):
+        at = "$.data.organization"
+        name = UNSET if stated.name is UNSET else _clean(stated.name, f"{at}.name")
+        parent = stated.parent_id
+        return OrganizationStatement(
+            id=_portal_id(stated.id, f"{at}.id"),
+            name=name or UNSET,
+            parent_id=_portal_id(parent, f"{at}.parentId") if isinstance(parent, str) else parent,
+        )
+    return stated if type is EventType.MEMBERSHIP_UPDATED else UNSET
+
+
+def _roles(type: EventType, stated: list[RoleJson] | None) -> frozenset[RoleStatement] | None:
+    if type is EventType.MEMBERSHIP_CREATED:
+        stated = stated or []
+    elif type is not EventType.ROLE_UPDATED:
+        stated = None
+    if stated is None:
+        return None
+    return frozenset(
+        RoleStatement(
+            code=_required(role.code, f"$.data.roles[{index}].code"),
+            organization_id=_portal_id(
+                role.organization_id, f"$.data.roles[{index}].organizationId"
+            )
+            if role.organization_id
+            else None,
+        )
+        for index, role in enumerate(stated)
+    )
+
+
+def _portal_id(text: str, at: str) -> PortalId:
+    """GUIDs come in upper case and in braces too; they name the same person."""
+    cleaned = _required(text, at)
+    try:
+        return PortalId(str(uuid.UUID(cleaned)))
+    except ValueError:
+        return PortalId(cleaned)
+
+
+def _required(text: str, at: str) -> str:
+    cleaned = _clean(text, at)
+    if cleaned is None:
+        raise NotAnEventError(f"Expected text that is not blank - at `{at}`")
+    return cleaned
+
+
+def _clean(text: str | None, at: str) -> str | None:
+    """Blank is absent: the portal sends empty strings for fields that nobody filled in."""
+    if text is None:
+        return None
+    cleaned = unicodedata.normalize("NFC", text.strip())
+    if any(unicodedata.category(character) == "Cc" for character in cleaned):
+        raise NotAnEventError(f"Control characters are not allowed - at `{at}`")
+    return cleaned or None

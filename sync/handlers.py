@@ -1,0 +1,97 @@
+"""What each event means for the member it is about: one function per event type.
+
+A handler writes to its draft and nothing else; it never reads the database, commits or publishes.
+"""
+
+from msgspec import UNSET
+
+from db.member_records import RoleKey
+from db.vocabulary import ActivationState
+from sync.draft import NAME, ORGANIZATION, PARENT, ROLES, STATE, Draft
+from sync.events import Event, OrganizationStatement
+
+
+def membership_created(event: Event, draft: Draft) -> None:
+    _state_profile(event, draft)
+    _state_organization(event, draft)
+    _state_roles(event, draft)
+    _state_activation(draft, ActivationState.ACTIVE)
+
+
+def membership_updated(event: Event, draft: Draft) -> None:
+    _state_profile(event, draft)
+    _state_organization(event, draft)
+
+
+def role_updated(event: Event, draft: Draft) -> None:
+    _state_profile(event, draft)
+    _state_organization(event, draft)
+    _state_roles(event, draft)
+
+
+def membership_deactivated(event: Event, draft: Draft) -> None:
+    _state_profile(event, draft)
+    _state_organization(event, draft)
+    _state_activation(draft, ActivationState.INACTIVE)
+
+
+def membership_reactivated(event: Event, draft: Draft) -> None:
+    _state_profile(event, draft)
+    _state_organization(event, draft)
+    _state_activation(draft, ActivationState.ACTIVE)
+
+
+def _state_profile(event: Event, draft: Draft) -> None:
+    for field, value in event.profile.items():
+        if draft.claim(field):
+            setattr(draft.member, field, value)
+
+
+def _state_organization(event: Event, draft: Draft) -> None:
+    stated = event.organization
+    if stated is UNSET:
+        return
+    if isinstance(stated, OrganizationStatement):
+        _complete_organization(stated, draft)
+        home = draft.organization(stated.id).id
+    else:
+        home = None
+    if draft.claim(ORGANIZATION):
+        draft.member.organization_id = home
+
+
+def _complete_organization(stated: OrganizationStatement, draft: Draft) -> None:
+    organization = draft.organization(stated.id)
+    if isinstance(stated.name, str) and draft.claim_of(organization, NAME):
+        organization.name = stated.name
+    if stated.parent_id == stated.id:
+        draft.warnings.append("The organization is stated as its own parent; that was ignored.")
+    elif stated.parent_id is None and draft.claim_of(organization, PARENT):
+        organization.parent_id = None
+    elif isinstance(stated.parent_id, str) and draft.claim_of(organization, PARENT):
+        organization.parent_id = draft.organization(stated.parent_id).id
+
+
+def _state_roles(event: Event, draft: Draft) -> None:
+    if event.roles is None:
+        return
+    stated = set[RoleKey]()
+    for role in event.roles:
+        where = draft.organization(role.organization_id).id if role.organization_id else None
+        stated.add((draft.catalogue.roles[role.code].id, where))
+        if role.code in draft.catalogue.new_role_codes:
+            draft.warnings.append(
+                f"The role code {role.code!r} was not known. It was added to the catalogue and "
+                "gives the access level MEMBER until an administrator sets another."
+            )
+    if draft.claim(ROLES):
+        held = draft.member.roles
+        draft.member.roles = {key: held.get(key, draft.at) for key in sorted(stated, key=str)}
+
+
+def _state_activation(draft: Draft, state: ActivationState) -> None:
+    if draft.claim(STATE) and (
+        draft.member.state is not state or draft.member.state_changed_at is None
+    ):
+        draft.member.state = state
+        draft.member.state_changed_at = draft.at

@@ -1,0 +1,75 @@
+"""Since when something holds: answered from everything that was ever stated of a member.
+
+A late event about an older time cannot change what holds now, but it can change since when. The
+answer follows from the statements alone, so it is the same whatever order they came in.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from db.member_records import MemberRecord, RoleKey
+from db.stamp import Stamp
+from db.vocabulary import ActivationState, OrganizationId, PortalId
+from sync.draft import Catalogue
+from sync.events import Event, EventType
+
+_STATED_STATES = {
+    EventType.MEMBERSHIP_CREATED: ActivationState.ACTIVE,
+    EventType.MEMBERSHIP_REACTIVATED: ActivationState.ACTIVE,
+    EventType.MEMBERSHIP_DEACTIVATED: ActivationState.INACTIVE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    stamp: Stamp
+    at: datetime
+    state: ActivationState | None
+    roles: frozenset[RoleKey] | None
+
+
+def statement_of(
+    event: Event,
+    stamp: Stamp,
+    at: datetime,
+    catalogue: Catalogue,
+    organization_ids: dict[PortalId, OrganizationId],
+) -> Statement:
+    roles = None
+    if event.roles is not None:
+        roles = frozenset(
+            (
+                catalogue.roles[role.code].id,
+                organization_ids[role.organization_id] if role.organization_id else None,
+            )
+            for role in event.roles
+        )
+    return Statement(stamp, at, _STATED_STATES.get(event.type), roles)
+
+
+def restate_times(member: MemberRecord, statements: Sequence[Statement]) -> None:
+    """Sets since when the member's state and roles hold, from all statements about the member."""
+    ordered = sorted(statements, key=lambda statement: statement.stamp)
+    by_state = [statement for statement in ordered if statement.state is not None]
+    if by_state:
+        member.state_changed_at = _held_since(
+            by_state, lambda statement: statement.state is member.state
+        )
+    by_roles = [statement for statement in ordered if statement.roles is not None]
+    for key in member.roles:
+        member.roles[key] = _held_since(by_roles, _states_role(key))
+
+
+def _states_role(key: RoleKey) -> Callable[[Statement], bool]:
+    return lambda statement: statement.roles is not None and key in statement.roles
+
+
+def _held_since(ordered: Sequence[Statement], holds: Callable[[Statement], bool]) -> datetime:
+    """The earliest time from which on every statement says that it holds."""
+    since = ordered[-1].at
+    for statement in reversed(ordered):
+        if not holds(statement):
+            break
+        since = statement.at
+    return since

@@ -1,0 +1,28 @@
+"""Errors as RFC 9457 problem documents: what was wrong and what to do, never how it looks inside."""
+
+from http import HTTPStatus
+
+import msgspec
+from starlette.responses import Response
+
+RETRY_AFTER_SECONDS = 5
+
+
+def problem(status: HTTPStatus, detail: str | None = None, **members: str | None) -> Response:
+    """A 503 asks to be tried again."""
+    document = {
+        "type": "about:blank",
+        "title": status.phrase,
+        "status": status.value,
+        **({"detail": detail} if detail else {}),
+        **{name: value for name, value in members.items() if value is not None},
+    }
+    headers = {}
+    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return Response(
+        msgspec.json.encode(document),
+        status_code=status.value,
+        media_type="application/problem+json",
+        headers=headers,
+    )

@@ -1,0 +1,187 @@
+"""Records deliveries and applies their events, together in one transaction.
+
+An event is recorded once, for ever, under its source and id. A repeated delivery changes nothing
+but a counter. An event that cannot be applied leaves its record behind, to be tried again.
+"""
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from db.errors import ConcurrentWriteError, DatabaseUnavailableError
+from db.models import ChangeFacts
+from db.sync_log import EntryRecord, EntryRow, count_delivery, insert_entries, recorded_entries
+from db.unit_of_work import Database, NewChange, WriteSession
+from db.vocabulary import SyncOutcome, SyncStatus
+from sync.apply import ReceivedEvent, Result, apply_events
+from sync.deliveries import Delivery, Receipt, conflicting, receipt_of
+from sync.errors import RejectedError
+from sync.events import Event
+
+logger = logging.getLogger(__name__)
+
+FIRST_RETRY = timedelta(seconds=1)
+# In every round at least one of the processes that write the same rows gets through.
+MAX_ROUNDS = 20
+
+Key = tuple[str, str]
+Recorded = dict[Key, tuple[EntryRow, bytes]]
+
+
+async def record_deliveries(database: Database, deliveries: Sequence[Delivery]) -> list[Receipt]:
+    """One receipt per delivery; when it returns, everything they tell is durable.
+
+    Raises DatabaseUnavailableError: then nothing was recorded.
+    """
+    for _ in range(MAX_ROUNDS):
+        try:
+            async with database.write() as session:
+                return await _record(session, deliveries)
+        except ConcurrentWriteError:
+            continue
+    raise DatabaseUnavailableError("Other processes keep writing the same rows.")
+
+
+async def _record(session: WriteSession, deliveries: Sequence[Delivery]) -> list[Receipt]:
+    recorded = await _recorded(session, deliveries)
+    deliveries = _set_conflicts_apart(deliveries, recorded)
+    recorded |= await _recorded(session, [d for d in deliveries if d.conflict])
+    fresh: dict[Key, tuple[EntryRecord, Delivery]] = {}
+    for delivery in deliveries:
+        if delivery.key in recorded:
+            await _count_repeat(session, recorded, delivery.key)
+        elif delivery.key in fresh:
+            fresh[delivery.key][0].deliveries += 1
+        else:
+            fresh[delivery.key] = _new_entry(delivery), delivery
+    await _apply_and_insert(session, list(fresh.values()))
+    return [_receipt(delivery, recorded, fresh) for delivery in deliveries]
+
+
+async def _recorded(session: WriteSession, deliveries: Iterable[Delivery]) -> Recorded:
+    ids: dict[str, set[str]] = {}
+    for delivery in deliveries:
+        ids.setdefault(delivery.source, set()).add(delivery.event_id)
+    found: Recorded = {}
+    for source in sorted(ids):
+        entries = await recorded_entries(session, source, sorted(ids[source]))
+        found |= {(source, event_id): entry for event_id, entry in entries.items()}
+    return found
+
+
+def _set_conflicts_apart(deliveries: Sequence[Delivery], recorded: Recorded) -> list[Delivery]:
+    bodies = {key: body for key, (_, body) in recorded.items()}
+    apart = []
+    for delivery in deliveries:
+        body = bodies.setdefault(delivery.key, delivery.body)
+        apart.append(delivery if body == delivery.body else conflicting(delivery))
+    return apart
+
+
+async def _count_repeat(session: WriteSession, recorded: Recorded, key: Key) -> None:
+    entry, _ = recorded[key]
+    await count_delivery(session, entry.id)
+    facts = entry.facts()
+    session.append(
+        NewChange(entry_id=entry.id, facts=ChangeFacts(entry_before=facts, entry_after=facts))
+    )
+
+
+def _new_entry(delivery: Delivery) -> EntryRecord:
+    """An entry as it stands before anything is applied."""
+    content = delivery.content
+    entry = EntryRecord(
+        source=delivery.source,
+        event_id=delivery.event_id,
+        received_at=delivery.received_at,
+        payload=delivery.body,
+        status=SyncStatus.PENDING,
+    )
+    if isinstance(content, RejectedError):
+        return replace(entry, status=SyncStatus.REJECTED, detail=str(content))
+    if isinstance(content, Event):
+        return replace(entry, event_type=content.type.value)
+    return replace(
+        entry,
+        event_type=content.type,
+        status=SyncStatus.SKIPPED,
+        outcome=SyncOutcome.IGNORED,
+        processed_at=datetime.now(UTC),
+        detail=f"Events of the type {content.type!r} are not known here.",
+    )
+
+
+async def _apply_and_insert(
+    session: WriteSession, fresh: Sequence[tuple[EntryRecord, Delivery]]
+) -> None:
+    events: list[ReceivedEvent] = []
+    entries: list[EntryRecord] = []
+    for entry, delivery in fresh:
+        if isinstance(delivery.content, Event):
+            events.append(
+                ReceivedEvent(entry.source, entry.event_id, delivery.received_at, delivery.content)
+            )
+            entries.append(entry)
+    results = await _apply(session, events) if events else []
+    for entry, event, result in zip(entries, events, results, strict=True):
+        _complete(entry, event, result)
+    await insert_entries(session, [entry for entry, _ in fresh])
+    told = {id(entry): result for entry, result in zip(entries, results, strict=True)}
+    for entry, _ in fresh:
+        session.append(_change(entry, told.get(id(entry))))
+
+
+async def _apply(session: WriteSession, events: Sequence[ReceivedEvent]) -> list[Result]:
+    """All together; if the database refuses something of it, one by one, so that one bad event
+    does not spoil its neighbours."""
+    now = datetime.now(UTC)
+    try:
+        async with session.savepoint():
+            return await apply_events(session, events, now)
+    except (ConcurrentWriteError, DatabaseUnavailableError):
+        raise
+    except Exception as error:
+        # Anything else is the fault of an event in the set, or of our own code.
+        if len(events) == 1:
+            logger.exception("Event %s could not be applied.", events[0].event_id)
+            name = type(error).__name__
+            return [Result(SyncStatus.FAILED, detail=f"The event could not be applied: {name}.")]
+    return [result for event in events for result in await _apply(session, [event])]
+
+
+def _complete(entry: EntryRecord, event: ReceivedEvent, result: Result) -> None:
+    now = datetime.now(UTC)
+    entry.occurred_at = event.at
+    entry.status = result.status
+    entry.outcome = result.outcome
+    entry.detail = result.detail
+    entry.attempts = 1
+    entry.field_changes = result.field_changes
+    if result.status is SyncStatus.FAILED:
+        entry.next_attempt_at = now + FIRST_RETRY
+    else:
+        entry.processed_at = now
+    if result.member is not None:
+        entry.member_id = result.member.id
+        entry.organization_id = result.member.organization_id
+
+
+def _change(entry: EntryRecord, result: Result | None) -> NewChange:
+    changed = result is not None and (result.field_changes or result.before is None)
+    return NewChange(
+        entry_id=entry.id,
+        member_id=entry.member_id if changed else None,
+        facts=ChangeFacts(
+            member_before=result.before if result and changed else None,
+            member_after=result.after if result and changed else None,
+            entry_after=entry.facts(),
+        ),
+    )
+
+
+def _receipt(
+    delivery: Delivery, recorded: Recorded, fresh: dict[Key, tuple[EntryRecord, Delivery]]
+) -> Receipt:
+    entry = recorded[delivery.key][0] if delivery.key in recorded else fresh[delivery.key][0]
+    return receipt_of(delivery, entry.status, entry.outcome, entry.detail)

@@ -1,0 +1,119 @@
+"""Sources, and how a delivery proves that it comes from one. Works on raw bytes only."""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from sync.errors import Refusal, VerificationError
+
+TOLERANCE_SECONDS = 300
+# Visible ASCII without blanks: what an event id may hold, so that stamps keep their order.
+_EVENT_ID = re.compile(r"[\x21-\x7e]{1,200}", re.ASCII)
+_SECRET_PREFIX = "whsec_"  # noqa: S105  (the standard's prefix, not a secret)
+
+
+class Verifier(Protocol):
+    def verify(self, headers: Mapping[str, str], body: bytes, now: datetime) -> str:
+        """Returns the event id. Raises VerificationError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A configured sender of webhooks."""
+
+    name: str
+    verifier: Verifier
+
+
+@dataclass(frozen=True, slots=True)
+class StandardWebhooks:
+    """The Standard Webhooks scheme; any of the keys may have signed, so that keys can rotate."""
+
+    keys: Sequence[bytes] = field(repr=False)
+
+    @classmethod
+    def from_secrets(cls, secrets: Sequence[str]) -> "StandardWebhooks":
+        """Raises ValueError for a secret that is not base64."""
+        return cls(tuple(_standard_key(secret) for secret in secrets))
+
+    def verify(self, headers: Mapping[str, str], body: bytes, now: datetime) -> str:
+        event_id, timestamp, signatures = (
+            _header(headers, name)
+            for name in ("webhook-id", "webhook-timestamp", "webhook-signature")
+        )
+        _check_event_id(event_id)
+        if not re.fullmatch(r"[0-9]{1,12}", timestamp, re.ASCII):
+            raise VerificationError(Refusal.HEADER_MALFORMED)
+        if abs(now.timestamp() - int(timestamp)) > TOLERANCE_SECONDS:
+            raise VerificationError(Refusal.TIMESTAMP_STALE)
+        signed = f"{event_id}.{timestamp}.".encode() + body
+        expected = [hmac.new(key, signed, hashlib.sha256).digest() for key in self.keys]
+        if not _any_equal(expected, _v1_signatures(signatures)):
+            raise VerificationError(Refusal.SIGNATURE_WRONG)
+        return event_id
+
+
+@dataclass(frozen=True, slots=True)
+class SharedKey:
+    """A key in a header, for senders that cannot sign. Without a webhook-id, the same body is the
+    same event."""
+
+    header: str
+    keys: Sequence[bytes] = field(repr=False)
+
+    def verify(self, headers: Mapping[str, str], body: bytes, now: datetime) -> str:
+        given = _header(headers, self.header).encode("utf-8", "surrogateescape")
+        if not _any_equal(self.keys, [given]):
+            raise VerificationError(Refusal.KEY_WRONG)
+        event_id = headers.get("webhook-id")
+        if event_id is None:
+            return f"sha256-{hashlib.sha256(body).hexdigest()}"
+        _check_event_id(event_id)
+        return event_id
+
+
+def _standard_key(secret: str) -> bytes:
+    try:
+        return base64.b64decode(secret.removeprefix(_SECRET_PREFIX), validate=True)
+    except binascii.Error as error:
+        raise ValueError("A Standard Webhooks secret is `whsec_` followed by base64.") from error
+
+
+def _header(headers: Mapping[str, str], name: str) -> str:
+    value = headers.get(name)
+    if not value:
+        raise VerificationError(Refusal.HEADER_MISSING)
+    return value
+
+
+def _check_event_id(event_id: str) -> None:
+    if not _EVENT_ID.fullmatch(event_id):
+        raise VerificationError(Refusal.HEADER_MALFORMED)
+
+
+def _v1_signatures(header: str) -> list[bytes]:
+    signatures = []
+    for part in header.split(" "):
+        version, _, encoded = part.partition(",")
+        if version == "v1":
+            try:
+                signatures.append(base64.b64decode(encoded, validate=True))
+            except (binascii.Error, ValueError):
+                continue  # not base64, so it can match no signature
+    return signatures
+
+
+def _any_equal(expected: Sequence[bytes], given: Sequence[bytes]) -> bool:
+    """Compares every pair, each in constant time, so that time tells nothing of the keys."""
+    found = False
+    for one in expected:
+        for other in given:
+            found |= hmac.compare_digest(one, other)
+    return found

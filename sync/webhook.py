@@ -1,0 +1,131 @@
+"""The REST route `POST /webhooks/{source}`: limit, verify, read, hand over, answer.
+
+Nothing is stored, and no statement reaches the database, before a delivery is authenticated.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from http import HTTPStatus
+from typing import Protocol
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from db.errors import DatabaseUnavailableError
+from db.vocabulary import SyncStatus
+from sync.deliveries import Delivery, Receipt, read_delivery
+from sync.errors import OverloadedError, Refusal, VerificationError
+from sync.problems import problem
+from sync.sources import Source
+
+logger = logging.getLogger(__name__)
+
+
+class Submit(Protocol):
+    async def __call__(self, delivery: Delivery) -> Receipt: ...
+
+
+class Observer(Protocol):
+    """Told of every delivery, for the metrics."""
+
+    def refused(self, source: str, reason: Refusal) -> None: ...
+
+    def answered(self, source: str, status: int, receipt: Receipt | None) -> None: ...
+
+
+class TooLargeError(Exception):
+    pass
+
+
+class WebhookRoute:
+    def __init__(
+        self,
+        sources: Mapping[str, Source],
+        submit: Submit,
+        clock: Callable[[], datetime],
+        observer: Observer,
+        *,
+        max_bytes: int,
+    ) -> None:
+        self._sources = sources
+        self._submit = submit
+        self._clock = clock
+        self._observer = observer
+        self._max_bytes = max_bytes
+
+    async def __call__(self, request: Request) -> Response:
+        name = request.path_params["source"]
+        source = self._sources.get(name)
+        if source is None:
+            return problem(HTTPStatus.NOT_FOUND, "There is no source of this name.")
+        response, receipt = await self._answer(request, source)
+        self._observer.answered(source.name, response.status_code, receipt)
+        return response
+
+    async def _answer(self, request: Request, source: Source) -> tuple[Response, Receipt | None]:
+        if not _is_json(request.headers.get("content-type", "")):
+            text = "Send the event as application/json."
+            return problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, text), None
+        try:
+            body = await self._body(request)
+            now = self._clock()
+            event_id = source.verifier.verify(request.headers, body, now)
+            receipt = await self._submit(read_delivery(source.name, event_id, now, body))
+        except TooLargeError:
+            text = f"A delivery may have {self._max_bytes} bytes at the most."
+            return problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, text), None
+        except ClientDisconnect:
+            # Nobody is there to read the answer.
+            return problem(HTTPStatus.BAD_REQUEST, "The body did not arrive whole."), None
+        except VerificationError as error:
+            self._observer.refused(source.name, error.refusal)
+            return problem(HTTPStatus.UNAUTHORIZED), None
+        except (OverloadedError, DatabaseUnavailableError) as error:
+            logger.warning(
+                "A delivery of %s was turned away: %s", source.name, type(error).__name__
+            )
+            return problem(HTTPStatus.SERVICE_UNAVAILABLE, "Try again in a few seconds."), None
+        except Exception:
+            # Senders retry only on 502, 503 and 504, so a surprise must not answer 500.
+            logger.exception("A delivery of %s could not be taken.", source.name)
+            return problem(HTTPStatus.SERVICE_UNAVAILABLE, "Try again in a few seconds."), None
+        return answer(event_id, receipt), receipt
+
+    async def _body(self, request: Request) -> bytes:
+        """Counted while it streams: what Content-Length says is not to be trusted."""
+        chunks = []
+        size = 0
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > self._max_bytes:
+                raise TooLargeError
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+
+def answer(event_id: str, receipt: Receipt) -> Response:
+    """What the sender is told of a recorded delivery."""
+    status = receipt.status.value.lower()
+    if receipt.conflict:
+        return problem(HTTPStatus.CONFLICT, receipt.detail, id=event_id, outcome=status)
+    if receipt.status is SyncStatus.REJECTED:
+        kind = HTTPStatus.BAD_REQUEST if receipt.malformed else HTTPStatus.UNPROCESSABLE_ENTITY
+        return problem(kind, receipt.detail, id=event_id, outcome=status)
+    document = {
+        "id": event_id,
+        "status": status,
+        "outcome": receipt.outcome.value.lower() if receipt.outcome else None,
+        **({"detail": receipt.detail} if receipt.detail else {}),
+    }
+    done = receipt.status in (SyncStatus.SUCCESS, SyncStatus.SKIPPED)
+    code = HTTPStatus.OK if done else HTTPStatus.ACCEPTED
+    return Response(msgspec.json.encode(document), code.value, media_type="application/json")
+
+
+def _is_json(content_type: str) -> bool:
+    media_type = content_type.partition(";")[0].strip().lower()
+    return media_type == "application/json" or (
+        media_type.startswith("application/") and media_type.endswith("+json")
+    )
