@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem documents: what was wrong and what to do, never how it looks inside."""
+"""Errors as RFC 9457 problem documents: what was wrong and what to do, without internals."""
 
 from http import HTTPStatus
 

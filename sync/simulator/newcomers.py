@@ -1,0 +1,111 @@
+"""Who joins: the founders first, one or more for every chapter, then people by chance."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from random import Random
+
+import msgspec
+
+from sync.simulator.names import FAMILY_NAMES, GIVEN_NAMES, email_address, phone_number
+from sync.simulator.organizations import Federation, Organization, drawn_guid
+from sync.simulator.register import (
+    COORDINATOR,
+    MEMBER,
+    ORGANIZATION_ADMINISTRATOR,
+    PEER_MENTOR,
+    HeldRole,
+    Member,
+)
+
+FIRST_NUMBER = 104_001
+PEER_MENTOR_SHARE = 0.12
+
+
+class Personas(msgspec.Struct, frozen=True):
+    """The ids of the members whom printed tokens and guides name."""
+
+    administrator: str
+    coordinator: str
+    peer_mentor: str
+
+    @classmethod
+    def drawn(cls, chance: Random) -> "Personas":
+        return cls(drawn_guid(chance), drawn_guid(chance), drawn_guid(chance))
+
+
+@dataclass(frozen=True, slots=True)
+class _Founder:
+    organization: Organization
+    role: str
+    persona: str | None = None
+
+
+class Newcomers:
+    """Makes the nth member; only `place`, `at` and chance decide who that is."""
+
+    def __init__(self, chance: Random, federation: Federation, personas: Personas) -> None:
+        self._chance = chance
+        self._federation = federation
+        self._founders = _founders(federation, personas)
+
+    def newcomer(self, place: int, at: datetime) -> tuple[Member, bool]:
+        """The member at that place in the order of joining, and whether it is a persona."""
+        if place < len(self._founders):
+            founder = self._founders[place]
+            role = HeldRole(founder.role, founder.organization.id)
+            id = founder.persona or drawn_guid(self._chance)
+            member = self._person(id, place, founder.organization, (role,), at)
+            return member, founder.persona is not None
+        home = self._federation.likely_home(self._chance)
+        roles = self._ordinary_roles(home)
+        return self._person(drawn_guid(self._chance), place, home, roles, at), False
+
+    def _person(
+        self,
+        id: str,
+        place: int,
+        home: Organization,
+        roles: tuple[HeldRole, ...],
+        at: datetime,
+    ) -> Member:
+        given_name, family_name = (
+            self._chance.choice(GIVEN_NAMES),
+            self._chance.choice(FAMILY_NAMES),
+        )
+        return Member(
+            id=id,
+            number=FIRST_NUMBER + place,
+            given_name=given_name,
+            family_name=family_name,
+            email=email_address(given_name, family_name, place + 1),
+            phone=phone_number(self._chance),
+            organization_id=home.id,
+            roles=(HeldRole(MEMBER), *roles),
+            active=True,
+            changed_at=at,
+        )
+
+    def _ordinary_roles(self, home: Organization) -> tuple[HeldRole, ...]:
+        if self._chance.random() < PEER_MENTOR_SHARE:
+            return (mentor_role(self._chance, home.id),)
+        return ()
+
+
+def mentor_role(chance: Random, organization_id: str) -> HeldRole:
+    """Peer mentors mostly serve a named chapter, some whichever their home is."""
+    return HeldRole(PEER_MENTOR, organization_id if chance.random() < 0.7 else None)
+
+
+def _founders(federation: Federation, personas: Personas) -> tuple[_Founder, ...]:
+    # A chapter is first mentioned after its parent, so that a receiver never needs a stub. The
+    # coordinator's county holds the peer mentor's chapter, so that the one sees the other.
+    first_county = federation.counties[0]
+    first_local = next(each for each in federation.locals if each.parent_id == first_county.id)
+    coordinated = (*federation.counties[1:], *federation.locals)
+    return (
+        _Founder(federation.national, ORGANIZATION_ADMINISTRATOR, personas.administrator),
+        _Founder(first_county, COORDINATOR, personas.coordinator),
+        _Founder(first_local, PEER_MENTOR, personas.peer_mentor),
+        *(_Founder(chapter, COORDINATOR) for chapter in coordinated),
+        *(_Founder(county, ORGANIZATION_ADMINISTRATOR) for county in federation.counties[:2]),
+    )

@@ -1,0 +1,1 @@
+"""Tests of the simulated portal, against a real receiver on this machine."""
