@@ -193,8 +193,9 @@ def backend_for(url: str) -> BroadcastBackend:
 class RedisBackend(BroadcastBackend):
     """Redis for one channel.
 
-    broadcaster's own starts to listen before it has subscribed, and never again with redis-py 8;
-    with every version it stays silent once its connection is lost.
+    broadcaster's own starts to listen before it has subscribed, hence hears nothing with
+    redis-py 8, and its listener dies with its connection. Needs redis-py below 8, which loses
+    cancellations of a publish under way: closing the bell would hang.
     """
 
     def __init__(self, url: str, channel: str) -> None:

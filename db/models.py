@@ -51,12 +51,16 @@ class EntryFacts(msgspec.Struct, frozen=True):
 
 
 class ChangeFacts(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The two sides of a change: from them a subscription tells entering, staying and leaving."""
+    """The two sides of a change: from them a subscription tells entering, staying and leaving.
+
+    `catalogue_changed`: what roles give has changed, for all their holders at once.
+    """
 
     member_before: MemberFacts | None = None
     member_after: MemberFacts | None = None
     entry_before: EntryFacts | None = None
     entry_after: EntryFacts | None = None
+    catalogue_changed: bool = False
 
 
 def _names(of: type[ActivationState | SyncStatus | SyncOutcome]) -> Enum:

@@ -8,7 +8,7 @@ from sqlalchemy import func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from db.errors import ConcurrentWriteError
-from db.models import Member, Role, RoleAssignment
+from db.models import ChangeFacts, Member, Role, RoleAssignment
 from db.unit_of_work import NewChange, ReadSession, WriteSession
 from db.vocabulary import AccessLevel, MemberId, OrganizationId, RoleId
 
@@ -78,7 +78,7 @@ async def set_role_access(session: WriteSession, code: str, level: AccessLevel) 
     row = result.first()
     if row is None:
         return None
-    session.append(NewChange(access_changed=True))
+    session.append(NewChange(access_changed=True, facts=ChangeFacts(catalogue_changed=True)))
     return RoleRow(RoleId(row.id), row.code, row.name, level)
 
 

@@ -1,0 +1,216 @@
+"""Live changes for one subscriber: what it may see of the feed, in order, as seen from its side."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Generic, Protocol, TypeVar
+
+from db.changes import CommittedChange, Cursor, check_cursor, feed_head
+from db.errors import CursorExpiredError, SlowConsumerError
+from db.feed import LiveFeed
+from db.member_pages import MemberFilter
+from db.models import EntryFacts, MemberFacts
+from db.sync_log import EntryFilter
+from db.unit_of_work import Database
+from db.viewers import Viewer
+from db.visibility import Scope
+from db.vocabulary import ChangeOperation, EntryId, MemberId
+from resolvers.members import MemberView, MemberWants, member_views
+from resolvers.sync_log import EntryView, EntryWants, entry_views
+
+HEARTBEAT_SECONDS = 15.0
+
+V = TypeVar("V")
+
+
+class EndReason(Enum):
+    CURSOR_EXPIRED = "CURSOR_EXPIRED"
+    SLOW_CONSUMER = "SLOW_CONSUMER"
+    ACCESS_CHANGED = "ACCESS_CHANGED"
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    cursor: Cursor
+    server_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Resync:
+    """The last message: the stream cannot go on from the cursor."""
+
+    cursor: Cursor
+    reason: EndReason
+
+
+@dataclass(frozen=True, slots=True)
+class Notice(Generic[V]):
+    """One change. `view` is as things are now; None when out of sight by now."""
+
+    cursor: Cursor
+    operation: ChangeOperation
+    row_id: int
+    view: V | None
+    occurred_at: datetime
+
+
+class Lens(Protocol[V]):
+    """What a stream looks at: which changes concern it, and how to load what they are about."""
+
+    def operation(self, change: CommittedChange) -> tuple[int, ChangeOperation] | None: ...
+
+    async def views(self, ids: Sequence[int]) -> dict[int, V]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """How a stream keeps an eye on its own viewer, who may lose sight while it runs.
+
+    `viewer_now` raises when the viewer may no longer be served at all.
+    """
+
+    viewer: Viewer
+    viewer_now: Callable[[], Awaitable[Viewer]]
+
+    async def still_the_same(self, change: CommittedChange) -> bool:
+        """Whether the viewer still sees what they saw when the stream began."""
+        mine = self.viewer.member is not None and change.member_id == self.viewer.member.id
+        if not (change.access_changed or mine):
+            return True
+        now = await self.viewer_now()
+        return now.scope == self.viewer.scope and not change.facts.catalogue_changed
+
+
+async def stream(
+    database: Database, feed: LiveFeed, watch: Watch, lens: Lens[V], after: Cursor | None
+) -> AsyncIterator[Heartbeat | Resync | Notice[V]]:
+    """A heartbeat first, then every change the lens shows, once and in order; a heartbeat when
+    nothing was sent for a while. Raises ForeignCursorError for a cursor of another feed."""
+    start = await _start(database, after)
+    if isinstance(start, Resync):
+        yield start
+        return
+    at = start
+    yield Heartbeat(at, datetime.now(UTC))
+    async with feed.follow(at.position) as follower:
+        silent_since = datetime.now(UTC)
+        while True:
+            patience = HEARTBEAT_SECONDS - (datetime.now(UTC) - silent_since).total_seconds()
+            try:
+                changes = await follower.next_changes(max(patience, 0))
+            except SlowConsumerError:
+                yield Resync(at, EndReason.SLOW_CONSUMER)
+                return
+            shown: list[tuple[CommittedChange, int, ChangeOperation]] = []
+            changed_access = False
+            for change in changes:
+                if not await watch.still_the_same(change):
+                    changed_access = True
+                    break
+                at = Cursor(at.feed_id, change.position)
+                if (concerned := lens.operation(change)) is not None:
+                    shown.append((change, *concerned))
+            views = await lens.views([row_id for _, row_id, _ in shown]) if shown else {}
+            for change, row_id, operation in shown:
+                removed = operation is ChangeOperation.REMOVED
+                yield Notice(
+                    Cursor(at.feed_id, change.position),
+                    operation,
+                    row_id,
+                    None if removed else views.get(row_id),
+                    change.committed_at,
+                )
+            if changed_access:
+                yield Resync(at, EndReason.ACCESS_CHANGED)
+                return
+            silent = (datetime.now(UTC) - silent_since).total_seconds() >= HEARTBEAT_SECONDS
+            if shown or silent:
+                silent_since = datetime.now(UTC)
+            if silent and not shown:
+                yield Heartbeat(at, silent_since)
+
+
+async def _start(database: Database, after: Cursor | None) -> Cursor | Resync:
+    async with database.read(snapshot=True) as session:
+        head = await feed_head(session)
+        if after is None:
+            return head
+        try:
+            await check_cursor(session, after)
+        except CursorExpiredError:
+            return Resync(head, EndReason.CURSOR_EXPIRED)
+    return after
+
+
+def _seen(before: bool, after: bool) -> ChangeOperation | None:
+    """What a change is to somebody who saw the thing before it, after it, or neither."""
+    if before and after:
+        return ChangeOperation.UPDATED
+    if after:
+        return ChangeOperation.ADDED
+    return ChangeOperation.REMOVED if before else None
+
+
+@dataclass(frozen=True, slots=True)
+class MemberLens:
+    database: Database
+    scope: Scope
+    filter: MemberFilter
+    wants: MemberWants
+
+    def operation(self, change: CommittedChange) -> tuple[int, ChangeOperation] | None:
+        if change.member_id is None:
+            return None
+        before = self._shows(change.member_id, change.facts.member_before)
+        after = self._shows(change.member_id, change.facts.member_after)
+        operation = _seen(before, after)
+        return None if operation is None else (change.member_id, operation)
+
+    def _shows(self, member_id: MemberId, facts: MemberFacts | None) -> bool:
+        return (
+            facts is not None
+            and self.scope.sees_member(member_id, facts)
+            and self.filter.matches(facts)
+        )
+
+    async def views(self, ids: Sequence[int]) -> dict[int, MemberView]:
+        async with self.database.read() as session:
+            found = await member_views(
+                session, self.scope, {MemberId(id) for id in ids}, self.wants
+            )
+        return {int(id): view for id, view in found.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class EntryLens:
+    database: Database
+    scope: Scope
+    filter: EntryFilter
+    wants: EntryWants
+
+    def operation(self, change: CommittedChange) -> tuple[int, ChangeOperation] | None:
+        if change.entry_id is None:
+            return None
+        before = self._shows(change.facts.entry_before)
+        operation = _seen(before, self._shows(change.facts.entry_after))
+        return None if operation is None else (change.entry_id, operation)
+
+    def _shows(self, facts: EntryFacts | None) -> bool:
+        return facts is not None and self.scope.sees_entry(facts) and self.filter.matches(facts)
+
+    async def views(self, ids: Sequence[int]) -> dict[int, EntryView]:
+        async with self.database.read() as session:
+            found = await entry_views(session, self.scope, {EntryId(id) for id in ids}, self.wants)
+        return {int(id): view for id, view in found.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class ViewerLens:
+    """Every change that may have moved what the viewer may do."""
+
+    viewer: Viewer
+
+    def operation(self, change: CommittedChange) -> tuple[int, ChangeOperation] | None:
+        mine = self.viewer.member is not None and change.member_id == self.viewer.member.id
+        return (0, ChangeOperation.UPDATED) if mine or change.access_changed else None

@@ -1,0 +1,105 @@
+"""Members as a client sees them: whole pages with few statements, only what was asked for."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from db.changes import Cursor, feed_head
+from db.keyset import PageRequest, Slice
+from db.member_pages import (
+    MemberFilter,
+    MemberOrder,
+    MemberRow,
+    member_by_portal_id,
+    member_count,
+    member_page,
+    members_by_id,
+)
+from db.organizations import OrganizationRow, organizations_by_id
+from db.roles import AssignmentRow, access_level, roles_held
+from db.unit_of_work import Database, ReadSession
+from db.visibility import Scope
+from db.vocabulary import AccessLevel, ActivationState, MemberId, OrganizationId, PortalId
+
+
+@dataclass(frozen=True, slots=True)
+class MemberWants:
+    """What to load besides the rows."""
+
+    roles: bool = True
+    organizations: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class MemberView:
+    """A member with what was wanted of it; `organizations` holds the home and those of roles."""
+
+    row: MemberRow
+    roles: Sequence[AssignmentRow]
+    organizations: dict[OrganizationId, OrganizationRow]
+
+    @property
+    def access_level(self) -> AccessLevel:
+        return access_level(self.roles, active=self.row.state is ActivationState.ACTIVE)
+
+
+@dataclass(frozen=True, slots=True)
+class MemberPage:
+    members: Slice[MemberView]
+    total: int | None
+    cursor: Cursor | None
+
+
+async def page_of_members(
+    database: Database,
+    scope: Scope,
+    filter: MemberFilter,
+    order: MemberOrder,
+    page: PageRequest,
+    wants: MemberWants,
+    *,
+    want_total: bool,
+    want_cursor: bool,
+) -> MemberPage:
+    """With a cursor, the page and the cursor are of the same moment."""
+    async with database.read(snapshot=want_cursor) as session:
+        cursor = await feed_head(session) if want_cursor else None
+        found = await member_page(session, scope, filter, order, page)
+        views = await view_members(session, found.rows, wants)
+        total = await member_count(session, scope, filter) if want_total else None
+    return MemberPage(Slice(views, found.keys, found.has_next, found.has_previous), total, cursor)
+
+
+async def member_views(
+    session: ReadSession, scope: Scope, ids: Collection[MemberId], wants: MemberWants
+) -> dict[MemberId, MemberView]:
+    """Only those whom the scope shows."""
+    rows = await members_by_id(session, scope, ids)
+    views = await view_members(session, list(rows.values()), wants)
+    return {view.row.id: view for view in views}
+
+
+async def member_view_by_portal_id(
+    session: ReadSession, scope: Scope, portal_id: PortalId, wants: MemberWants
+) -> MemberView | None:
+    row = await member_by_portal_id(session, scope, portal_id)
+    return None if row is None else (await view_members(session, [row], wants))[0]
+
+
+async def view_members(
+    session: ReadSession, rows: Sequence[MemberRow], wants: MemberWants
+) -> list[MemberView]:
+    """Two statements at the most, however many rows."""
+    roles: dict[MemberId, list[AssignmentRow]] = {}
+    if wants.roles:
+        roles = await roles_held(session, [row.id for row in rows])
+    organizations: dict[OrganizationId, OrganizationRow] = {}
+    if wants.organizations:
+        held = [assignment for assignments in roles.values() for assignment in assignments]
+        organizations = await organizations_by_id(session, _places(rows, held))
+    return [MemberView(row, roles.get(row.id, ()), organizations) for row in rows]
+
+
+def _places(rows: Iterable[MemberRow], held: Iterable[AssignmentRow]) -> set[OrganizationId]:
+    places = {row.organization_id for row in rows}
+    places |= {assignment.organization_id for assignment in held}
+    return {place for place in places if place is not None}

@@ -1,0 +1,84 @@
+"""Sync-log entries as an administrator sees them."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from db.changes import Cursor, feed_head
+from db.keyset import PageRequest, Slice
+from db.organizations import OrganizationRow, organizations_by_id
+from db.sync_log import EntryFilter, EntryRow, entries_by_id, entry_count, entry_page
+from db.unit_of_work import Database, ReadSession
+from db.visibility import Scope
+from db.vocabulary import EntryId
+from resolvers.members import MemberView, MemberWants, member_views
+
+
+@dataclass(frozen=True, slots=True)
+class EntryWants:
+    """What to load besides the rows."""
+
+    member: MemberWants | None = None
+    organization: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EntryView:
+    row: EntryRow
+    member: MemberView | None
+    organization: OrganizationRow | None
+
+
+@dataclass(frozen=True, slots=True)
+class EntryPage:
+    entries: Slice[EntryView]
+    total: int | None
+    cursor: Cursor | None
+
+
+async def page_of_entries(
+    database: Database,
+    scope: Scope,
+    filter: EntryFilter,
+    page: PageRequest,
+    wants: EntryWants,
+    *,
+    want_total: bool,
+    want_cursor: bool,
+) -> EntryPage:
+    """With a cursor, the page and the cursor are of the same moment."""
+    async with database.read(snapshot=want_cursor) as session:
+        cursor = await feed_head(session) if want_cursor else None
+        found = await entry_page(session, scope, filter, page)
+        views = await _view_entries(session, scope, found.rows, wants)
+        total = await entry_count(session, scope, filter) if want_total else None
+    return EntryPage(Slice(views, found.keys, found.has_next, found.has_previous), total, cursor)
+
+
+async def entry_views(
+    session: ReadSession, scope: Scope, ids: Collection[EntryId], wants: EntryWants
+) -> dict[EntryId, EntryView]:
+    """Only those that the scope shows."""
+    rows = await entries_by_id(session, scope, ids)
+    views = await _view_entries(session, scope, list(rows.values()), wants)
+    return {view.row.id: view for view in views}
+
+
+async def _view_entries(
+    session: ReadSession, scope: Scope, rows: Sequence[EntryRow], wants: EntryWants
+) -> list[EntryView]:
+    members = {}
+    if wants.member is not None:
+        ids = {row.member_id for row in rows if row.member_id is not None}
+        members = await member_views(session, scope, ids, wants.member)
+    organizations = {}
+    if wants.organization:
+        places = {row.organization_id for row in rows if row.organization_id is not None}
+        organizations = await organizations_by_id(session, places)
+    return [
+        EntryView(
+            row,
+            members.get(row.member_id) if row.member_id is not None else None,
+            organizations.get(row.organization_id) if row.organization_id is not None else None,
+        )
+        for row in rows
+    ]

@@ -1,0 +1,97 @@
+"""What resolvers find in `info.context`: the database, the feed, and who is asking."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+import strawberry
+from strawberry.dataloader import DataLoader
+
+from db.feed import LiveFeed
+from db.organizations import OrganizationRow, organizations_below, organizations_by_id
+from db.unit_of_work import Database
+from db.viewers import OPERATOR, Viewer, viewer_of_member
+from db.vocabulary import OrganizationId, PortalId
+from schema.errors import MemberInactiveError, UnauthenticatedError
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a verified token says: whose it is, and until when. Never what they may do."""
+
+    subject: PortalId | None
+    operator: bool
+    expires_at: datetime | None
+
+    @property
+    def actor(self) -> str:
+        """Who acts, for the records."""
+        return f"operator {self.subject}" if self.operator else f"member {self.subject}"
+
+
+@dataclass(slots=True)
+class Context:
+    """Of one operation. Its viewer is looked up once, and only if somebody asks."""
+
+    database: Database
+    feed: LiveFeed
+    clock: Callable[[], datetime]
+    credentials: Credentials | None = None
+    connection_params: dict[str, Any] | None = None
+    refuse: Callable[[], Awaitable[None]] | None = None
+    _viewer: asyncio.Task[Viewer | None] | None = None
+    organizations: DataLoader[OrganizationId, OrganizationRow | None] = field(init=False)
+    children: DataLoader[OrganizationId, list[OrganizationRow]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Without a cache: on a socket, a cached answer would show yesterday's.
+        self.organizations = DataLoader(self._load_organizations, cache=False)
+        self.children = DataLoader(self._load_children, cache=False)
+
+    def for_operation(self) -> "Context":
+        """Several operations share a socket, and none may see the viewer of the one before."""
+        return replace(self, _viewer=None)
+
+    async def viewer(self) -> Viewer | None:
+        """None when nobody known is asking. Raises MemberInactiveError."""
+        if self._viewer is None:
+            self._viewer = asyncio.create_task(self.viewer_now())
+        viewer = await self._viewer
+        if viewer is not None and not viewer.is_active:
+            raise MemberInactiveError
+        return viewer
+
+    async def require_viewer(self) -> Viewer:
+        """Raises UnauthenticatedError or MemberInactiveError."""
+        viewer = await self.viewer()
+        if viewer is None:
+            raise UnauthenticatedError
+        return viewer
+
+    async def viewer_now(self) -> Viewer | None:
+        """The viewer as the database has them at this moment, inactive or not."""
+        if self.credentials is None:
+            return None
+        if self.credentials.operator:
+            return OPERATOR
+        if self.credentials.subject is None:
+            return None
+        async with self.database.read() as session:
+            return await viewer_of_member(session, self.credentials.subject)
+
+    async def _load_organizations(
+        self, ids: Sequence[OrganizationId]
+    ) -> list[OrganizationRow | None]:
+        async with self.database.read() as session:
+            found = await organizations_by_id(session, ids)
+        return [found.get(id) for id in ids]
+
+    async def _load_children(self, ids: Sequence[OrganizationId]) -> list[list[OrganizationRow]]:
+        async with self.database.read() as session:
+            found = await organizations_below(session, ids)
+        return [found[id] for id in ids]
+
+
+Info = strawberry.Info[Context, None]

@@ -1,0 +1,87 @@
+"""Opaque texts for clients: global ids, page cursors and change cursors. What was not made here is
+refused, naming the argument it came in."""
+
+import base64
+import binascii
+from datetime import datetime
+from typing import TypeVar
+
+import msgspec
+
+from db.changes import Cursor
+from db.keyset import KeyValues
+from db.vocabulary import Position
+from schema.errors import BadUserInputError
+
+T = TypeVar("T")
+
+MAX_ROW_ID = 2**63 - 1
+
+
+def global_id(type_name: str, row_id: int) -> str:
+    return _to_text(f"{type_name}:{row_id}".encode())
+
+
+def parse_global_id(text: str, argument: str) -> tuple[str, int]:
+    """Raises BadUserInputError."""
+    type_name, _, number = (
+        _from_text(text, argument, "id").decode("ascii", "replace").partition(":")
+    )
+    if not (number.isascii() and number.isdecimal()) or int(number[:20]) > MAX_ROW_ID:
+        raise BadUserInputError("This is not an id of this API.", argument)
+    return type_name, int(number)
+
+
+def row_id(text: str, type_name: str, argument: str) -> int:
+    """Raises BadUserInputError, also for an id of another type."""
+    found, number = parse_global_id(text, argument)
+    if found != type_name:
+        raise BadUserInputError(f"This is the id of no {type_name}.", argument)
+    return number
+
+
+def page_cursor(order: str, key: KeyValues) -> str:
+    """`order` names the order the key belongs to: a cursor is of no use in another one."""
+    return _to_text(msgspec.json.encode([order, *key]))
+
+
+def parse_page_cursor(text: str, order: str, types: tuple[type, ...], argument: str) -> KeyValues:
+    """Raises BadUserInputError, also for a cursor of another order."""
+    raw = _from_text(text, argument, "cursor")
+    try:
+        found, *values = msgspec.json.decode(raw, type=list[msgspec.Raw])
+        if msgspec.json.decode(found, type=str) != order or len(values) != len(types):
+            raise BadUserInputError("This cursor belongs to another list or order.", argument)
+        key: KeyValues = tuple(
+            msgspec.json.decode(value, type=type) for value, type in zip(values, types, strict=True)
+        )
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise BadUserInputError("This is not a cursor of this API.", argument) from error
+    if any(isinstance(value, datetime) and value.tzinfo is None for value in key):
+        raise BadUserInputError("This is not a cursor of this API.", argument)
+    return key
+
+
+def change_cursor(cursor: Cursor) -> str:
+    return _to_text(f"{cursor.feed_id}:{cursor.position}".encode())
+
+
+def parse_change_cursor(text: str, argument: str) -> Cursor:
+    """Raises BadUserInputError. Whether the place exists, only the feed can tell."""
+    raw = _from_text(text, argument, "change cursor").decode("ascii", "replace")
+    feed_id, _, position = raw.partition(":")
+    if not (position.isascii() and position.isdecimal()) or int(position[:20]) > MAX_ROW_ID:
+        raise BadUserInputError("This is not a change cursor of this API.", argument)
+    return Cursor(feed_id, Position(int(position)))
+
+
+def _to_text(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def _from_text(text: str, argument: str, what: str) -> bytes:
+    try:
+        padded = text.encode("ascii") + b"=" * (-len(text) % 4)
+        return base64.b64decode(padded, altchars=b"-_", validate=True)
+    except (UnicodeEncodeError, binascii.Error) as error:
+        raise BadUserInputError(f"This is not a {what} of this API.", argument) from error

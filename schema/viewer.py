@@ -1,0 +1,60 @@
+"""Who is asking, as they see themselves."""
+
+from datetime import datetime
+
+import strawberry
+
+from db.organizations import organizations_by_id
+from db.viewers import Viewer as ViewerNow
+from db.vocabulary import AccessLevel
+from resolvers.members import view_members
+from schema.context import Info
+from schema.lookahead import selected
+from schema.nodes import Member, Organization, member_wants
+
+
+@strawberry.type(description="What the viewer may do in one organization.")
+class OrganizationAccess:
+    organization: Organization = strawberry.field(description="Where; and in those below it.")
+    access_level: AccessLevel = strawberry.field(description="The highest level held there.")
+
+
+@strawberry.type(description="Who is asking, and what they may do now.")
+class Viewer:
+    member: Member | None = strawberry.field(description="The viewer; null for an operator.")
+    access_level: AccessLevel = strawberry.field(
+        description="The highest access level held anywhere, as the database has it now."
+    )
+    accesses: list[OrganizationAccess] = strawberry.field(
+        description="Where the viewer holds which access level."
+    )
+    credentials_expire_at: datetime | None = strawberry.field(
+        description="When the token ends; null if it does not."
+    )
+
+
+async def viewer_type(info: Info, viewer: ViewerNow, *path: str) -> Viewer:
+    """The viewer with what was asked for at the path."""
+    member = None
+    organizations = {}
+    async with info.context.database.read() as session:
+        if viewer.member is not None and "member" in selected(info, *path):
+            wants = member_wants(info, *path, "member")
+            (view,) = await view_members(session, [viewer.member], wants)
+            member = Member.from_view(view)
+        if "accesses" in selected(info, *path):
+            ids = [id for id, _ in viewer.accesses]
+            organizations = await organizations_by_id(session, ids)
+    credentials = info.context.credentials
+    return Viewer(
+        member=member,
+        access_level=viewer.access_level,
+        accesses=[
+            OrganizationAccess(
+                organization=Organization.from_row(organizations[id]), access_level=level
+            )
+            for id, level in viewer.accesses
+            if id in organizations
+        ],
+        credentials_expire_at=None if credentials is None else credentials.expires_at,
+    )
