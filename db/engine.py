@@ -18,8 +18,8 @@ def is_sqlite(url: str) -> bool:
 def create_engines(url: str, *, pool_size: int) -> tuple[AsyncEngine, AsyncEngine]:
     """Returns (reader, writer); on PostgreSQL they are one engine. Opens no connection yet."""
     if is_sqlite(url):
-        if (file := make_url(url).database) not in (None, "", ":memory:"):
-            Path(str(file)).parent.mkdir(parents=True, exist_ok=True)
+        if (file := sqlite_file(url)) is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
         return _sqlite(url, SQLITE_READERS, "BEGIN"), _sqlite(url, 1, "BEGIN IMMEDIATE")
     engine = create_async_engine(
         url,
@@ -58,3 +58,10 @@ def _sqlite(url: str, pool_size: int, begin: str) -> AsyncEngine:
         connection.exec_driver_sql(begin)
 
     return engine
+
+
+def sqlite_file(url: str) -> Path | None:
+    """Where the database lives; None when it is not a file."""
+    database = make_url(url).database
+    on_file = is_sqlite(url) and database not in (None, "", ":memory:")
+    return Path(str(database)) if on_file else None

@@ -115,8 +115,10 @@ class LiveFeed:
             self._followers.discard(follower)
 
     async def _run(self) -> None:
+        heard = 0
         while True:
-            await self._bell.wait(self._position, POLL_SECONDS)
+            # Not the position read so far: a ring for more than there is must not ring for ever.
+            heard = await self._bell.wait(max(heard, self._position), POLL_SECONDS)
             try:
                 await self._read_on()
             except DatabaseUnavailableError:

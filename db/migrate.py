@@ -1,24 +1,29 @@
 """Brings a database to the schema this program was written for, or says that it is not there."""
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, column, select, table
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from db.engine import create_engines, is_sqlite
 from db.errors import DatabaseUnavailableError, SchemaOutdatedError
+from db.unit_of_work import Database
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 # Two processes that start at once must not both create the tables.
 _MIGRATION_LOCK = 0x11FE5
 HEAD = "head"
+_VERSION = select(column("version_num")).select_from(table("alembic_version"))
 
 
+@cache
 def expected_revision() -> str:
     head = ScriptDirectory(str(MIGRATIONS)).get_current_head()
     if head is None:
@@ -46,6 +51,17 @@ async def require_current_schema(url: str) -> None:
     expected = expected_revision()
     if current != expected:
         raise SchemaOutdatedError(current, expected)
+
+
+async def check_schema(database: Database) -> None:
+    """As `require_current_schema`, over a connection that is open already."""
+    async with database.read() as session:
+        try:
+            current = await session.scalar(_VERSION)
+        except DBAPIError as error:
+            raise SchemaOutdatedError(None, expected_revision()) from error
+    if current != expected_revision():
+        raise SchemaOutdatedError(current, expected_revision())
 
 
 async def _run(url: str, work: Callable[[Connection], None]) -> None:

@@ -1,10 +1,20 @@
 """The words of the domain as types. No behaviour beyond their order, no storage."""
 
+import uuid
 from enum import Enum, IntEnum, StrEnum
 from typing import NewType
 
 PortalId = NewType("PortalId", str)
 """The portal's id of a person or chapter, in canonical form (a GUID in lower case)."""
+
+
+def canonical_portal_id(text: str) -> PortalId:
+    """GUIDs also come in upper case and in braces; they name the same person or chapter."""
+    try:
+        return PortalId(str(uuid.UUID(text)))
+    except ValueError:
+        return PortalId(text)
+
 
 MemberId = NewType("MemberId", int)
 OrganizationId = NewType("OrganizationId", int)

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
+from time import monotonic
 from typing import Generic, Protocol, TypeVar
 
 from db.changes import CommittedChange, Cursor, check_cursor, feed_head
@@ -83,7 +84,11 @@ class Watch:
 
 
 async def stream(
-    database: Database, feed: LiveFeed, watch: Watch, lens: Lens[V], after: Cursor | None
+    database: Database,
+    feed: LiveFeed,
+    lens: Lens[V],
+    after: Cursor | None,
+    watch: Watch | None = None,
 ) -> AsyncIterator[Heartbeat | Resync | Notice[V]]:
     """A heartbeat first, then every change the lens shows, once and in order; a heartbeat when
     nothing was sent for a while. Raises ForeignCursorError for a cursor of another feed."""
@@ -93,42 +98,60 @@ async def stream(
         return
     at = start
     yield Heartbeat(at, datetime.now(UTC))
+    next_heartbeat = monotonic() + HEARTBEAT_SECONDS
     async with feed.follow(at.position) as follower:
-        silent_since = datetime.now(UTC)
         while True:
-            patience = HEARTBEAT_SECONDS - (datetime.now(UTC) - silent_since).total_seconds()
             try:
-                changes = await follower.next_changes(max(patience, 0))
+                changes = await follower.next_changes(max(next_heartbeat - monotonic(), 0))
             except SlowConsumerError:
                 yield Resync(at, EndReason.SLOW_CONSUMER)
                 return
-            shown: list[tuple[CommittedChange, int, ChangeOperation]] = []
-            changed_access = False
-            for change in changes:
-                if not await watch.still_the_same(change):
-                    changed_access = True
-                    break
-                at = Cursor(at.feed_id, change.position)
-                if (concerned := lens.operation(change)) is not None:
-                    shown.append((change, *concerned))
-            views = await lens.views([row_id for _, row_id, _ in shown]) if shown else {}
-            for change, row_id, operation in shown:
-                removed = operation is ChangeOperation.REMOVED
-                yield Notice(
-                    Cursor(at.feed_id, change.position),
-                    operation,
-                    row_id,
-                    None if removed else views.get(row_id),
-                    change.committed_at,
-                )
-            if changed_access:
+            seen = await _up_to_a_loss_of_sight(changes, watch)
+            notices = await _notices(seen, at.feed_id, lens)
+            for notice in notices:
+                yield notice
+            if seen:
+                at = Cursor(at.feed_id, seen[-1].position)
+            if len(seen) < len(changes):
                 yield Resync(at, EndReason.ACCESS_CHANGED)
                 return
-            silent = (datetime.now(UTC) - silent_since).total_seconds() >= HEARTBEAT_SECONDS
-            if shown or silent:
-                silent_since = datetime.now(UTC)
-            if silent and not shown:
-                yield Heartbeat(at, silent_since)
+            due = monotonic() >= next_heartbeat
+            if due and not notices:
+                yield Heartbeat(at, datetime.now(UTC))
+            if due or notices:
+                next_heartbeat = monotonic() + HEARTBEAT_SECONDS
+
+
+async def _up_to_a_loss_of_sight(
+    changes: Sequence[CommittedChange], watch: Watch | None
+) -> Sequence[CommittedChange]:
+    """Shorter than what was given when the viewer's sight changed on the way."""
+    if watch is not None:
+        for index, change in enumerate(changes):
+            if not await watch.still_the_same(change):
+                return changes[:index]
+    return changes
+
+
+async def _notices(
+    changes: Sequence[CommittedChange], feed_id: str, lens: Lens[V]
+) -> list[Notice[V]]:
+    shown = [
+        (change, *concerned)
+        for change in changes
+        if (concerned := lens.operation(change)) is not None
+    ]
+    views = await lens.views([row_id for _, row_id, _ in shown]) if shown else {}
+    return [
+        Notice(
+            Cursor(feed_id, change.position),
+            operation,
+            row_id,
+            None if operation is ChangeOperation.REMOVED else views.get(row_id),
+            change.committed_at,
+        )
+        for change, row_id, operation in shown
+    ]
 
 
 async def _start(database: Database, after: Cursor | None) -> Cursor | Resync:
@@ -207,10 +230,17 @@ class EntryLens:
 
 @dataclass(frozen=True, slots=True)
 class ViewerLens:
-    """Every change that may have moved what the viewer may do."""
+    """Every change that may have moved what the viewer may do, and the viewer as they then are.
+
+    `viewer_now` raises when the viewer may no longer be served at all.
+    """
 
     viewer: Viewer
+    viewer_now: Callable[[], Awaitable[Viewer]]
 
     def operation(self, change: CommittedChange) -> tuple[int, ChangeOperation] | None:
         mine = self.viewer.member is not None and change.member_id == self.viewer.member.id
         return (0, ChangeOperation.UPDATED) if mine or change.access_changed else None
+
+    async def views(self, ids: Sequence[int]) -> dict[int, Viewer]:
+        return dict.fromkeys(ids, await self.viewer_now())

@@ -1,7 +1,7 @@
 """What resolvers find in `info.context`: the database, the feed, and who is asking."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -40,7 +40,6 @@ class Context:
     clock: Callable[[], datetime]
     credentials: Credentials | None = None
     connection_params: dict[str, Any] | None = None
-    refuse: Callable[[], Awaitable[None]] | None = None
     _viewer: asyncio.Task[Viewer | None] | None = None
     organizations: DataLoader[OrganizationId, OrganizationRow | None] = field(init=False)
     children: DataLoader[OrganizationId, list[OrganizationRow]] = field(init=False)
@@ -58,10 +57,7 @@ class Context:
         """None when nobody known is asking. Raises MemberInactiveError."""
         if self._viewer is None:
             self._viewer = asyncio.create_task(self.viewer_now())
-        viewer = await self._viewer
-        if viewer is not None and not viewer.is_active:
-            raise MemberInactiveError
-        return viewer
+        return _active(await self._viewer)
 
     async def require_viewer(self) -> Viewer:
         """Raises UnauthenticatedError or MemberInactiveError."""
@@ -81,6 +77,10 @@ class Context:
         async with self.database.read() as session:
             return await viewer_of_member(session, self.credentials.subject)
 
+    async def active_viewer_now(self) -> Viewer | None:
+        """The viewer as the database has them at this moment. Raises MemberInactiveError."""
+        return _active(await self.viewer_now())
+
     async def _load_organizations(
         self, ids: Sequence[OrganizationId]
     ) -> list[OrganizationRow | None]:
@@ -92,6 +92,12 @@ class Context:
         async with self.database.read() as session:
             found = await organizations_below(session, ids)
         return [found[id] for id in ids]
+
+
+def _active(viewer: Viewer | None) -> Viewer | None:
+    if viewer is not None and not viewer.is_active:
+        raise MemberInactiveError
+    return viewer
 
 
 Info = strawberry.Info[Context, None]

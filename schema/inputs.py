@@ -21,10 +21,10 @@ from db.vocabulary import (
     SyncStatus,
 )
 from schema.errors import BadUserInputError
-from schema.opaque import row_id
+from schema.opaque import row_id, storable
 from schema.vocabulary import OrderDirection
 
-V = TypeVar("V", bound=Enum | str)
+V = TypeVar("V", bound=Enum)
 
 MAX_SEARCH = 100
 
@@ -61,13 +61,13 @@ class MemberFilter:
 
     def condition(self) -> MemberCondition:
         """Raises BadUserInputError."""
-        if self.search and (len(self.search) > MAX_SEARCH or "\0" in self.search):
-            raise BadUserInputError(f"At most {MAX_SEARCH} characters of text.", "search")
+        if self.search and len(self.search) > MAX_SEARCH:
+            raise BadUserInputError(f"At most {MAX_SEARCH} characters.", "search")
         return MemberCondition(
             states=_one_of(self.state),
-            role_codes=_one_of(self.role),
+            role_codes=_texts(self.role, "role"),
             access_levels=_one_of(self.access_level),
-            search=self.search,
+            search=None if self.search is None else storable(self.search, "search"),
             changed_since=in_utc(self.changed_since, "changedSince"),
         )
 
@@ -115,8 +115,8 @@ class SyncLogFilter:
         return EntryFilter(
             statuses=_one_of(self.status),
             outcomes=_one_of(self.outcome),
-            event_types=_one_of(self.event_type),
-            sources=_one_of(self.source),
+            event_types=_texts(self.event_type, "eventType"),
+            sources=_texts(self.source, "source"),
             member_id=member_id,
             received_from=in_utc(self.received_from, "receivedFrom"),
             received_before=in_utc(self.received_before, "receivedBefore"),
@@ -125,6 +125,10 @@ class SyncLogFilter:
 
 def _one_of(values: list[V] | None) -> frozenset[V] | None:
     return None if values is None else frozenset(values)
+
+
+def _texts(values: list[str] | None, argument: str) -> frozenset[str] | None:
+    return None if values is None else frozenset(storable(value, argument) for value in values)
 
 
 def in_utc(moment: datetime | None, argument: str) -> datetime | None:

@@ -18,6 +18,13 @@ T = TypeVar("T")
 MAX_ROW_ID = 2**63 - 1
 
 
+def storable(text: str, argument: str) -> str:
+    """Raises BadUserInputError for text that no database row can hold, so none can match."""
+    if "\0" in text or (not text.isprintable() and any("\ud800" <= c <= "\udfff" for c in text)):
+        raise BadUserInputError("This is not text: it holds NUL or half a character.", argument)
+    return text
+
+
 def global_id(type_name: str, row_id: int) -> str:
     return _to_text(f"{type_name}:{row_id}".encode())
 
@@ -57,8 +64,13 @@ def parse_page_cursor(text: str, order: str, types: tuple[type, ...], argument: 
         )
     except (msgspec.MsgspecError, ValueError) as error:
         raise BadUserInputError("This is not a cursor of this API.", argument) from error
-    if any(isinstance(value, datetime) and value.tzinfo is None for value in key):
-        raise BadUserInputError("This is not a cursor of this API.", argument)
+    for value in key:
+        if isinstance(value, datetime) and value.tzinfo is None:
+            raise BadUserInputError("This is not a cursor of this API.", argument)
+        if isinstance(value, str):
+            storable(value, argument)
+        if isinstance(value, int) and abs(value) > MAX_ROW_ID:
+            raise BadUserInputError("This is not a cursor of this API.", argument)
     return key
 
 

@@ -5,7 +5,6 @@ characters, times in UTC. Unknown fields are ignored.
 """
 
 import unicodedata
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,7 +14,7 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from db.vocabulary import PortalId
+from db.vocabulary import PortalId, canonical_portal_id
 from sync.errors import NotAnEventError, NotJsonError
 
 T = TypeVar("T")
@@ -237,12 +236,7 @@ def _roles(type: EventType, stated: list[RoleJson] | None) -> frozenset[RoleStat
 
 
 def _portal_id(text: str, at: str) -> PortalId:
-    """GUIDs come in upper case and in braces too; they name the same person."""
-    cleaned = _required(text, at)
-    try:
-        return PortalId(str(uuid.UUID(cleaned)))
-    except ValueError:
-        return PortalId(cleaned)
+    return canonical_portal_id(_required(text, at))
 
 
 def _required(text: str, at: str) -> str:

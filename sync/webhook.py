@@ -55,7 +55,7 @@ class WebhookRoute:
         self._observer = observer
         self._max_bytes = max_bytes
 
-    async def __call__(self, request: Request) -> Response:
+    async def receive(self, request: Request) -> Response:
         name = request.path_params["source"]
         source = self._sources.get(name)
         if source is None:

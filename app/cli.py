@@ -1,0 +1,176 @@
+"""The command line: `likeperson-sync`, which is also `./run`."""
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.progress import Progress as ProgressBar
+
+from app.auth import Authenticator
+from app.demo import DemoError, run_demo
+from app.server import PortInUseError, check_port, configure_logging, make_server
+from app.services import prepare_database, utc_now
+from app.settings import Settings, SettingsError, load_settings
+from db.errors import DatabaseError
+from db.migrate import expected_revision, migrate
+from schema.build import build_schema
+from sync.simulator.connections import portal_client
+from sync.simulator.portal import Portal
+from sync.simulator.run import Load, Progress, simulate
+from sync.simulator.sender import Sender
+from sync.simulator.summary import Summary
+
+cli = typer.Typer(
+    name="likeperson-sync",
+    help="Makes what happens in HLF's membership portal true in the Likeperson app.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+console = Console()
+
+Host = Annotated[
+    str | None, typer.Option(help="Address to listen on [default: LIKEPERSON_HOST or 127.0.0.1]")
+]
+Port = Annotated[
+    int | None,
+    typer.Option(help="Port to listen on; 0 picks a free one [default: LIKEPERSON_PORT or 8000]"),
+]
+
+
+def main() -> NoReturn:
+    """Expected failures are a sentence on standard error and exit code 1."""
+    try:
+        cli()
+    except (SettingsError, DemoError, PortInUseError, DatabaseError) as error:
+        typer.echo(str(error), err=True)
+        sys.exit(1)
+    sys.exit(0)
+
+
+@cli.command()
+def serve(host: Host = None, port: Port = None) -> None:
+    """Run the service: webhooks in, GraphQL and live subscriptions out."""
+    settings = _settings_to_listen(host, port)
+    asyncio.run(prepare_database(settings))
+    typer.echo(f"Likeperson Sync listens on http://{settings.host}:{settings.port}", err=True)
+    _run(make_server(settings).serve())
+
+
+@cli.command()
+def demo(host: Host = None, port: Port = None) -> None:
+    """Run the service together with a simulated portal in which something happens all the time."""
+    settings = _settings_to_listen(host, port, log_level="warning")
+    _run(run_demo(settings, console))
+
+
+@cli.command("migrate")
+def migrate_command() -> None:
+    """Bring the database to the schema of this program. Safe to run at any time, and twice."""
+    asyncio.run(migrate(load_settings().database_url))
+    typer.echo(f"The database is at schema {expected_revision()}.")
+
+
+@cli.command()
+def token(
+    member: Annotated[
+        str | None, typer.Option(help="The token is for this member (the portal's id).")
+    ] = None,
+    operator: Annotated[
+        bool, typer.Option("--operator", help="The token is for an operator, who sees everything.")
+    ] = False,
+    hours: Annotated[float, typer.Option(help="How long it is valid.", min=0.01)] = 12,
+) -> None:
+    """Print a bearer token signed with LIKEPERSON_AUTH_SECRET."""
+    if operator == (member is not None):
+        raise typer.BadParameter("Give either --member PORTAL_ID or --operator.")
+    authenticator = Authenticator(load_settings())
+    lifetime = timedelta(hours=hours)
+    typer.echo(authenticator.mint(member or "operator", operator=operator, lifetime=lifetime))
+
+
+@cli.command("simulate")
+def simulate_command(
+    url: Annotated[str, typer.Argument(help="The service to send to.")] = "http://127.0.0.1:8000",
+    members: Annotated[int, typer.Option(help="How many members join first.", min=0)] = 300,
+    events: Annotated[int, typer.Option(help="How many changes follow.", min=0)] = 300,
+    rate: Annotated[float, typer.Option(help="Deliveries a second; 0: all at once.", min=0)] = 0,
+    duplicates: Annotated[
+        float, typer.Option(help="The share of events delivered twice.", min=0, max=1)
+    ] = 0,
+    shuffle: Annotated[
+        int, typer.Option(help="How many places an event may be out of order.", min=0)
+    ] = 0,
+    seed: Annotated[int, typer.Option(help="The same seed tells the same story.")] = 1,
+    concurrency: Annotated[int, typer.Option(help="Deliveries at one time.", min=1)] = 32,
+    secret: Annotated[
+        str | None, typer.Option(help="Signing secret [default: the first of source `portal`]")
+    ] = None,
+) -> None:
+    """Be a membership portal: send signed webhooks to a service, and say what became of them."""
+    load = Load(members, events, rate, concurrency, duplicates, shuffle)
+    summary = asyncio.run(_simulate(url, load, seed, secret or _configured_secret()))
+    _print_summary(summary)
+
+
+@cli.command("export-schema")
+def export_schema(
+    file: Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file.")] = None,
+) -> None:
+    """Print the GraphQL schema as SDL."""
+    text = build_schema().as_str() + "\n"
+    if file is None:
+        typer.echo(text, nl=False)
+    else:
+        file.write_text(text, encoding="utf-8")
+
+
+def _settings_to_listen(host: str | None, port: int | None, **given: object) -> Settings:
+    settings = load_settings(host=host, port=port, **given)
+    configure_logging(settings)
+    check_port(settings)
+    return settings
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    """Ctrl-C is how it is meant to end."""
+    with suppress(KeyboardInterrupt):
+        asyncio.run(work)
+
+
+def _configured_secret() -> str:
+    source = load_settings().sources.get("portal")
+    if source is None or not source.usable_secrets:
+        raise SettingsError("LIKEPERSON_SOURCES: there is no source `portal`; give --secret.")
+    return source.usable_secrets[0]
+
+
+async def _simulate(url: str, load: Load, seed: int, secret: str) -> Summary:
+    with ProgressBar(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("Sending", total=None)
+
+        def show(progress: Progress) -> None:
+            bar.update(task, completed=progress.sent, total=progress.expected)
+
+        async with portal_client(load.concurrency) as client:
+            portal = Portal(seed, utc_now)
+            return await simulate(portal, Sender(url, secret, client), load, show)
+
+
+def _print_summary(summary: Summary) -> None:
+    say = typer.echo
+    say(f"sent      {summary.sent} in {summary.seconds:.1f} s ({summary.per_second:.0f}/s)")
+    say(f"accepted  {summary.accepted}")
+    for status, count in sorted(summary.refused.items()):
+        say(f"refused   {count} with {f'HTTP {status}' if status else 'no answer'}")
+    for outcome, count in sorted(summary.outcomes.items()):
+        say(f"  {outcome:<12} {count}")
+    say(f"retried   {summary.retried}")
+    say(f"ack       p50 {summary.ack_p50_ms:.1f} ms, p99 {summary.ack_p99_ms:.1f} ms")

@@ -1,0 +1,142 @@
+"""The application: routes, lifespan and error answers in one place."""
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+
+from app.auth import Authenticator
+from app.graphql import GraphQLRoute
+from app.metrics import Metrics
+from app.services import Services, open_services, utc_now
+from app.settings import Settings, SourceSettings
+from db.errors import DatabaseError
+from db.migrate import check_schema
+from schema.build import build_schema
+from sync.deliveries import Delivery, Receipt
+from sync.problems import problem
+from sync.sources import SharedKey, Source, StandardWebhooks
+from sync.webhook import WebhookRoute
+
+logger = logging.getLogger(__name__)
+
+STATIC = Path(__file__).parent / "static"
+GRAPHIQL = STATIC / "graphiql"
+WELCOME = Path(__file__).parent / "welcome.html"
+
+
+Handler = Callable[[Request], Awaitable[Response] | Response]
+
+
+def create_app(settings: Settings) -> Starlette:
+    """Opens nothing: what it needs is opened by the lifespan."""
+    metrics = Metrics()
+
+    def services() -> Services:
+        opened: Services = app.state.services
+        return opened
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with open_services(settings) as opened:
+            app.state.services = opened
+            metrics.feed_position.set_function(lambda: opened.feed.position)
+            yield
+
+    app = Starlette(
+        routes=_routes(settings, services, metrics),
+        lifespan=lifespan,
+        exception_handlers={HTTPException: _http_problem, Exception: _surprise},
+    )
+    # A sender does not follow a redirect.
+    app.router.redirect_slashes = False
+    return app
+
+
+def _routes(
+    settings: Settings, services: Callable[[], Services], metrics: Metrics
+) -> list[BaseRoute]:
+    graphql = GraphQLRoute(build_schema(), Authenticator(settings), services, metrics)
+
+    async def submit(delivery: Delivery) -> Receipt:
+        return await services().intake.submit(delivery)
+
+    webhook = WebhookRoute(
+        sources_of(settings), submit, utc_now, metrics, max_bytes=settings.max_delivery_bytes
+    )
+    return [
+        Route("/webhooks/{source}", webhook.receive, methods=["POST"]),
+        Route("/graphql", graphql, methods=["GET", "POST"]),
+        WebSocketRoute("/graphql", graphql),
+        Route("/healthz", _alive),
+        Route("/readyz", _readiness(services)),
+        Route("/metrics", metrics.page),
+        Route("/", _page(WELCOME)),
+        Route("/graphiql", _page(GRAPHIQL / "index.html")),
+        Mount("/graphiql", StaticFiles(directory=GRAPHIQL, html=True, check_dir=False)),
+    ]
+
+
+def sources_of(settings: Settings) -> dict[str, Source]:
+    """Those that have a secret; the others are off."""
+    return {
+        name: Source(name, _verifier(source))
+        for name, source in settings.sources.items()
+        if source.usable_secrets
+    }
+
+
+def _verifier(source: SourceSettings) -> StandardWebhooks | SharedKey:
+    if source.scheme == "standard-webhooks":
+        return StandardWebhooks.from_secrets(source.usable_secrets)
+    keys = tuple(secret.encode() for secret in source.usable_secrets)
+    return SharedKey((source.header or "").lower(), keys)
+
+
+async def _alive(_request: Request) -> Response:
+    return JSONResponse({"status": "ok"})
+
+
+def _readiness(services: Callable[[], Services]) -> Handler:
+    async def readyz(_request: Request) -> Response:
+        try:
+            await check_schema(services().database)
+        except DatabaseError:
+            return problem(
+                HTTPStatus.SERVICE_UNAVAILABLE, "The database is away or its schema is another."
+            )
+        if not services().feed.alive:
+            return problem(HTTPStatus.SERVICE_UNAVAILABLE, "The change feed is not being read.")
+        return JSONResponse({"status": "ready"})
+
+    return readyz
+
+
+def _page(file: Path) -> Handler:
+    def page(_request: Request) -> Response:
+        if not file.is_file():
+            return problem(HTTPStatus.NOT_FOUND, "This page was not built.")
+        return FileResponse(file)
+
+    return page
+
+
+async def _http_problem(_request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
+    response = problem(HTTPStatus(error.status_code))
+    for name, value in (error.headers or {}).items():
+        response.headers[name] = value
+    return response
+
+
+async def _surprise(_request: Request, _error: Exception) -> Response:
+    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong here.")

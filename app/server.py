@@ -1,0 +1,81 @@
+"""Runs the application under uvicorn, with the options that the service was measured with."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import uvicorn
+
+from app.main import create_app
+from app.settings import Settings
+
+GRACE_SECONDS = 10
+
+
+class PortInUseError(Exception):
+    pass
+
+
+def configure_logging(settings: Settings) -> None:
+    logging.basicConfig(
+        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    # Drivers and clients tell every step at INFO.
+    for noisy in ("httpx", "httpcore", "alembic", "uvicorn.access"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def make_server(settings: Settings) -> uvicorn.Server:
+    config = uvicorn.Config(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        http="httptools",
+        ws="websockets-sansio",
+        # It would more than double what a subscriber costs, in memory and in time.
+        ws_per_message_deflate=False,
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        log_level=settings.log_level,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+    return uvicorn.Server(config)
+
+
+def check_port(settings: Settings) -> None:
+    """Raises PortInUseError, before anything was started."""
+    if settings.port == 0:
+        return
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            raise PortInUseError(
+                f"Cannot listen on {settings.host}:{settings.port} ({error.strerror}). "
+                "Choose another with --port."
+            ) from error
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[str]:
+    """The service, accepting connections at the URL it gives, until the block is left."""
+    server = make_server(settings)
+    task = asyncio.create_task(server.serve(), name="server")
+    try:
+        while not server.started:
+            if task.done():
+                await task
+                raise RuntimeError("The service did not start; see the log.")
+            await asyncio.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        yield f"http://{settings.host}:{port}"
+    finally:
+        server.should_exit = True
+        with suppress(asyncio.CancelledError):
+            await task

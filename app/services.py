@@ -1,0 +1,71 @@
+"""Everything an application runs on, opened and closed together."""
+
+import gc
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+
+from app.sessions import Sessions
+from app.settings import Settings
+from db.bell import BroadcastBell
+from db.engine import is_sqlite
+from db.feed import LiveFeed
+from db.migrate import migrate, require_current_schema
+from db.unit_of_work import Database
+from sync.intake import Intake
+from sync.record import record_deliveries
+
+logger = logging.getLogger(__name__)
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    database: Database
+    feed: LiveFeed
+    intake: Intake
+    sessions: Sessions
+    clock: Callable[[], datetime] = utc_now
+
+
+async def prepare_database(settings: Settings) -> None:
+    """SQLite is brought up to date; PostgreSQL must be already, since other processes use it.
+
+    Raises SchemaOutdatedError or DatabaseUnavailableError.
+    """
+    if is_sqlite(settings.database_url):
+        await migrate(settings.database_url)
+    else:
+        await require_current_schema(settings.database_url)
+
+
+@asynccontextmanager
+async def open_services(settings: Settings) -> AsyncIterator[Services]:
+    """What was accepted is finished before the database is closed."""
+    await prepare_database(settings)
+    async with BroadcastBell(settings.resolved_broadcast_url) as bell:
+        database = Database(settings.database_url, bell, pool_size=settings.database_pool_size)
+        try:
+            async with (
+                LiveFeed(database, bell) as feed,
+                Sessions(feed) as sessions,
+                Intake(partial(record_deliveries, database)) as intake,
+            ):
+                _calm_garbage_collector()
+                yield Services(database, feed, intake, sessions)
+        finally:
+            await database.close()
+
+
+def _calm_garbage_collector() -> None:
+    """What stands at the start stays for ever: full collections need not look at it again. With
+    thousands of sockets they would stop the process for tenths of a second."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 1000)

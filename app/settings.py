@@ -1,0 +1,148 @@
+"""Settings, from environment variables and `.env`. The only reader of the environment."""
+
+import base64
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+import msgspec
+from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PREFIX = "LIKEPERSON_"
+DEVELOPMENT_AUTH_SECRET = "for development only: anybody can read this"  # noqa: S105
+DEVELOPMENT_WEBHOOK_SECRET = (
+    "whsec_" + base64.b64encode(b"for development only: anybody can read this").decode()
+)
+
+
+class SettingsError(Exception):
+    """The message lists every setting that is wrong, and why."""
+
+
+class SourceSettings(BaseModel):
+    """A sender of webhooks. `header` goes with the scheme `shared-key`."""
+
+    scheme: Literal["standard-webhooks", "shared-key"]
+    secrets: list[SecretStr]
+    header: str | None = None
+
+    @property
+    def usable_secrets(self) -> list[str]:
+        """Without empty ones; a source that has none is off."""
+        return [text for secret in self.secrets if (text := secret.get_secret_value().strip())]
+
+
+def _development_sources() -> dict[str, SourceSettings]:
+    return {
+        "portal": SourceSettings(
+            scheme="standard-webhooks", secrets=[SecretStr(DEVELOPMENT_WEBHOOK_SECRET)]
+        )
+    }
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_file=".env", frozen=True, extra="ignore", hide_input_in_errors=True
+    )
+
+    env: Literal["development", "production"] = Field(
+        "development",
+        description="`production` refuses to start with a missing or known-default secret.",
+    )
+    database_url: str = Field(
+        "sqlite+aiosqlite:///var/likeperson.db",
+        description="`sqlite+aiosqlite:///FILE` or `postgresql+asyncpg://USER:PASSWORD@HOST/NAME`.",
+    )
+    database_pool_size: int = Field(
+        10, ge=1, le=200, description="Connections to PostgreSQL that one process may hold."
+    )
+    broadcast_url: str | None = Field(
+        None,
+        description="What wakes the other processes: `memory://`, `redis://…` or a PostgreSQL URL. "
+        "Unset: `memory://` on SQLite, the database itself on PostgreSQL.",
+    )
+    sources: Annotated[dict[str, SourceSettings], NoDecode] = Field(
+        default_factory=_development_sources,
+        description="JSON: the senders of webhooks, by the name in `/webhooks/NAME`, each with "
+        "`scheme` (`standard-webhooks` or `shared-key`), `secrets` (all of them are valid) and, "
+        "for `shared-key`, `header`. A source without a secret is off.",
+    )
+    auth_secret: SecretStr = Field(
+        SecretStr(DEVELOPMENT_AUTH_SECRET),
+        description="Signs and verifies bearer tokens (HS256); at least 32 bytes.",
+    )
+    auth_subject_claim: str = Field(
+        "sub", description="The claim of a token that holds the member's portal id."
+    )
+    max_delivery_bytes: int = Field(
+        1024 * 1024, ge=1024, description="The largest body a delivery may have."
+    )
+    host: str = Field("127.0.0.1", description="The address to listen on.")
+    port: int = Field(
+        8000, ge=0, le=65535, description="The port to listen on; 0 picks a free one."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="How much is logged."
+    )
+
+    @field_validator("sources", mode="before")
+    @classmethod
+    def _sources_from_json(cls, value: object) -> object:
+        if isinstance(value, str):
+            try:
+                return msgspec.json.decode(value)
+            except msgspec.DecodeError as error:
+                raise ValueError(f"not JSON: {error}") from error
+        return value
+
+    @property
+    def resolved_broadcast_url(self) -> str:
+        if self.broadcast_url is not None:
+            return self.broadcast_url
+        return "memory://" if self.database_url.startswith("sqlite") else self.database_url
+
+
+def load_settings(**given: object) -> Settings:
+    """What is given wins over the environment. Raises SettingsError."""
+    known = {name: value for name, value in given.items() if value is not None}
+    try:
+        settings = Settings(**known)  # type: ignore[arg-type]  # pydantic checks them
+    except ValidationError as error:
+        raise SettingsError("\n".join(_complaints(error))) from error
+    complaints = list(_dangers(settings)) if settings.env == "production" else []
+    complaints += _misfits(settings)
+    if complaints:
+        raise SettingsError("\n".join(complaints))
+    return settings
+
+
+def _complaints(error: ValidationError) -> Iterator[str]:
+    for problem in error.errors():
+        name, *path = (str(part) for part in problem["loc"])
+        where = f" (at {'.'.join(path)})" if path else ""
+        yield f"{PREFIX}{name.upper()}: {problem['msg']}{where}"
+
+
+def _misfits(settings: Settings) -> Iterator[str]:
+    if not settings.database_url.startswith(("sqlite+aiosqlite://", "postgresql+asyncpg://")):
+        yield (
+            f"{PREFIX}DATABASE_URL: must begin with sqlite+aiosqlite:// or postgresql+asyncpg://"
+        )
+    if len(settings.auth_secret.get_secret_value().encode()) < 32:
+        yield f"{PREFIX}AUTH_SECRET: needs at least 32 bytes"
+    for name, source in settings.sources.items():
+        if source.scheme == "shared-key" and not source.header:
+            yield f"{PREFIX}SOURCES: {name}: the scheme shared-key needs a header"
+
+
+def _dangers(settings: Settings) -> Iterator[str]:
+    """Secrets that everybody knows."""
+    if settings.auth_secret.get_secret_value() == DEVELOPMENT_AUTH_SECRET:
+        yield f"{PREFIX}AUTH_SECRET: not set; in production it must be a secret of your own"
+    known = DEVELOPMENT_WEBHOOK_SECRET
+    for name, source in settings.sources.items():
+        if known in source.usable_secrets:
+            yield (
+                f"{PREFIX}SOURCES: {name}: has the secret of the development default; in "
+                "production it must be one of your own"
+            )

@@ -1,0 +1,67 @@
+"""What can be changed through the API. Expected failures are part of the result."""
+
+from typing import Annotated
+
+import strawberry
+
+from db.roles import role_holder_count, set_role_access
+from db.vocabulary import AccessLevel
+from schema.context import Info
+from schema.nodes import Role
+from schema.opaque import storable
+from schema.permissions import require_catalogue_keeper
+
+
+@strawberry.interface(description="An expected failure.")
+class UserError:
+    code: str = strawberry.field(description="Stable, for programs.")
+    message: str = strawberry.field(description="What was wrong and what to do, for people.")
+    path: list[str] = strawberry.field(description="The input field it is about.")
+
+
+@strawberry.type(description="There is no role of this code in the catalogue.")
+class RoleNotFoundError(UserError):
+    pass
+
+
+@strawberry.input(description="What a role shall give from now on.")
+class SetRoleAccessInput:
+    code: str = strawberry.field(description="The portal's role code.")
+    access_level: AccessLevel = strawberry.field(description="The new access level.")
+
+
+@strawberry.type(description="The role's access level is set.")
+class SetRoleAccessSuccess:
+    role: Role = strawberry.field(description="The role as it is now.")
+    holder_count: int = strawberry.field(description="How many members hold it, and are affected.")
+
+
+SetRoleAccessResult = Annotated[
+    SetRoleAccessSuccess | RoleNotFoundError,
+    strawberry.union("SetRoleAccessResult", description="What `setRoleAccess` answers."),
+]
+
+
+@strawberry.type(description="What can be changed.")
+class Mutation:
+    @strawberry.mutation(
+        description="Sets what a role of the catalogue gives, for all its holders at once. For "
+        "administrators of the national body."
+    )
+    async def set_role_access(
+        self,
+        info: Info,
+        input: Annotated[SetRoleAccessInput, strawberry.argument(description="Role and level.")],
+    ) -> SetRoleAccessResult:
+        await require_catalogue_keeper(info)
+        async with info.context.database.write() as session:
+            code = storable(input.code, "input.code")
+            role = await set_role_access(session, code, input.access_level)
+            if role is None:
+                return RoleNotFoundError(
+                    code="ROLE_NOT_FOUND",
+                    message=f"There is no role {input.code!r}. Ask for `roles` to see them all.",
+                    path=["input", "code"],
+                )
+            holders = await role_holder_count(session, role.id)
+        return SetRoleAccessSuccess(role=Role.from_row(role), holder_count=holders)

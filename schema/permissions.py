@@ -1,0 +1,28 @@
+"""Who may do what, where seeing is not the question: one small rule each."""
+
+from db.organizations import national_bodies
+from db.viewers import Viewer
+from schema.context import Info
+from schema.errors import ForbiddenError
+
+
+async def require_log_reader(info: Info) -> Viewer:
+    """Administrators, and operators. Raises ForbiddenError."""
+    viewer = await info.context.require_viewer()
+    if not (viewer.is_operator or viewer.scope.administered):
+        raise ForbiddenError("The sync log is for administrators.")
+    return viewer
+
+
+async def require_catalogue_keeper(info: Info) -> Viewer:
+    """The role catalogue holds for the whole association, so it takes an administrator of the
+    national body, or an operator: an administrator of one chapter could otherwise give a role
+    access to all others. Raises ForbiddenError."""
+    viewer = await info.context.require_viewer()
+    if viewer.is_operator:
+        return viewer
+    async with info.context.database.read() as session:
+        bodies = await national_bodies(session)
+    if bodies.isdisjoint(viewer.scope.administered):
+        raise ForbiddenError("The role catalogue is for administrators of the national body.")
+    return viewer

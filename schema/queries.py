@@ -1,0 +1,226 @@
+"""What can be asked."""
+
+from typing import Annotated
+
+import strawberry
+
+from db.keyset import PageRequest
+from db.organizations import (
+    OrganizationRow,
+    organization_count,
+    organization_page,
+    organizations_by_id,
+)
+from db.roles import role_by_id, role_catalogue
+from db.sync_health import sync_health
+from db.vocabulary import EntryId, MemberId, RoleId, canonical_portal_id
+from db.vocabulary import OrganizationId as OrganizationKey
+from resolvers.members import member_view_by_portal_id, member_views
+from resolvers.sync_log import entry_views
+from schema.context import Info
+from schema.errors import BadUserInputError
+from schema.health import SyncHealth
+from schema.inputs import MemberLookup, SyncLogFilter
+from schema.lookahead import selected
+from schema.nodes import (
+    After,
+    Before,
+    First,
+    Last,
+    Member,
+    MemberConnection,
+    MemberFilterArgument,
+    MemberOrderArgument,
+    Node,
+    Organization,
+    Role,
+    SyncLogConnection,
+    SyncLogEntry,
+    entry_wants,
+    member_connection,
+    member_wants,
+    sync_log_connection,
+)
+from schema.opaque import parse_global_id, row_id, storable
+from schema.pagination import PageArguments, PageInfo, edges_of
+from schema.permissions import require_log_reader
+from schema.viewer import Viewer, viewer_type
+
+MAX_NODES = 100
+
+OrganizationArgument = Annotated[
+    strawberry.ID | None,
+    strawberry.argument(description="Only within this organization and those below it."),
+]
+
+
+@strawberry.type(description="An organization within a page.")
+class OrganizationEdge:
+    cursor: str = strawberry.field(description="Pages can begin after it.")
+    node: Organization = strawberry.field(description="The organization.")
+
+
+@strawberry.type(description="A page of organizations, by name.")
+class OrganizationConnection:
+    edges: list[OrganizationEdge] = strawberry.field(description="Those of this page.")
+    page_info: PageInfo = strawberry.field(description="Where the page stands.")
+    total_count: int | None = strawberry.field(
+        description="How many organizations there are in all pages. Counted only when asked for."
+    )
+
+
+@strawberry.type(description="What can be asked.")
+class Query:
+    @strawberry.field(description="Who is asking; null when nobody known is.")
+    async def viewer(self, info: Info) -> Viewer | None:
+        viewer = await info.context.viewer()
+        return None if viewer is None else await viewer_type(info, viewer)
+
+    @strawberry.field(description="Anything by its id; null if absent or not visible.")
+    async def node(
+        self,
+        info: Info,
+        id: Annotated[strawberry.ID, strawberry.argument(description="The id.")],
+    ) -> Node | None:
+        return (await _nodes(info, [id], "id"))[0]
+
+    @strawberry.field(description="Several things by their ids, in that order.")
+    async def nodes(
+        self,
+        info: Info,
+        ids: Annotated[
+            list[strawberry.ID], strawberry.argument(description="The ids; at most 100.")
+        ],
+    ) -> list[Node | None]:
+        if len(ids) > MAX_NODES:
+            raise BadUserInputError(f"At most {MAX_NODES} ids.", "ids")
+        return await _nodes(info, ids, "ids")
+
+    @strawberry.field(description="An organization by its id; null if there is none.")
+    async def organization(
+        self,
+        info: Info,
+        id: Annotated[strawberry.ID, strawberry.argument(description="The organization's id.")],
+    ) -> Organization | None:
+        await info.context.require_viewer()
+        key = OrganizationKey(row_id(id, "Organization", "id"))
+        row = await info.context.organizations.load(key)
+        return None if row is None else Organization.from_row(row)
+
+    @strawberry.field(description="All organizations, by name.")
+    async def organizations(
+        self, info: Info, first: First = None, after: After = None
+    ) -> OrganizationConnection:
+        await info.context.require_viewer()
+        request = PageArguments(first, after).request("organizations", (str, int))
+        return await _organization_connection(info, request)
+
+    @strawberry.field(description="A member; null if absent or not visible.")
+    async def member(
+        self,
+        info: Info,
+        by: Annotated[MemberLookup, strawberry.argument(description="Which member.")],
+    ) -> Member | None:
+        viewer = await info.context.require_viewer()
+        wants = member_wants(info)
+        async with info.context.database.read() as session:
+            if isinstance(by.id, str):
+                key = MemberId(row_id(by.id, "Member", "by.id"))
+                view = (await member_views(session, viewer.scope, [key], wants)).get(key)
+            else:
+                text = storable((by.portal_id or "").strip(), "by.portalId")
+                portal_id = canonical_portal_id(text)
+                view = await member_view_by_portal_id(session, viewer.scope, portal_id, wants)
+        return None if view is None else Member.from_view(view)
+
+    @strawberry.field(description="Members the viewer may see.")
+    async def members(
+        self,
+        info: Info,
+        organization_id: OrganizationArgument = None,
+        filter: MemberFilterArgument = None,
+        order_by: MemberOrderArgument = None,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> MemberConnection:
+        page = PageArguments(first, after, last, before)
+        return await member_connection(info, organization_id, filter, order_by, page)
+
+    @strawberry.field(description="The role catalogue, the highest access level first.")
+    async def roles(self, info: Info) -> list[Role]:
+        await info.context.require_viewer()
+        async with info.context.database.read() as session:
+            return [Role.from_row(row) for row in await role_catalogue(session)]
+
+    @strawberry.field(
+        description="What the portal told and what became of it, newest first. For administrators."
+    )
+    async def sync_log(
+        self,
+        info: Info,
+        organization_id: OrganizationArgument = None,
+        filter: Annotated[
+            SyncLogFilter | None, strawberry.argument(description="Only entries that meet this.")
+        ] = None,
+        first: First = None,
+        after: After = None,
+    ) -> SyncLogConnection:
+        await require_log_reader(info)
+        page = PageArguments(first, after)
+        return await sync_log_connection(info, organization_id, filter, page)
+
+    @strawberry.field(description="How the sync is doing. For administrators.")
+    async def sync_health(self, info: Info) -> SyncHealth:
+        await require_log_reader(info)
+        now = info.context.clock()
+        async with info.context.database.read() as session:
+            return SyncHealth.from_row(await sync_health(session, now), now)
+
+
+async def _organization_connection(info: Info, request: PageRequest) -> OrganizationConnection:
+    async with info.context.database.read() as session:
+        page = await organization_page(session, request)
+        counted = "totalCount" in selected(info)
+        total = await organization_count(session) if counted else None
+    edges, page_info = edges_of(page, "organizations", _organization_edge, Organization.from_row)
+    return OrganizationConnection(edges=edges, page_info=page_info, total_count=total)
+
+
+def _organization_edge(cursor: str, node: Organization) -> OrganizationEdge:
+    return OrganizationEdge(cursor=cursor, node=node)
+
+
+async def _nodes(info: Info, ids: list[strawberry.ID], argument: str) -> list[Node | None]:
+    """In the order of the ids, null for what is absent or not visible: no telling which."""
+    viewer = await info.context.require_viewer()
+    keys = [parse_global_id(id, argument) for id in ids]
+    wanted: dict[str, list[int]] = {}
+    for type_name, number in keys:
+        wanted.setdefault(type_name, []).append(number)
+    found: dict[tuple[str, int], Node] = {}
+    async with info.context.database.read() as session:
+        members = await member_views(
+            session,
+            viewer.scope,
+            [MemberId(n) for n in wanted.get("Member", ())],
+            member_wants(info),
+        )
+        entries = await entry_views(
+            session,
+            viewer.scope,
+            [EntryId(n) for n in wanted.get("SyncLogEntry", ())],
+            entry_wants(info),
+        )
+        organizations: dict[OrganizationKey, OrganizationRow] = await organizations_by_id(
+            session, [OrganizationKey(n) for n in wanted.get("Organization", ())]
+        )
+        for number in wanted.get("Role", ()):
+            role = await role_by_id(session, RoleId(number))
+            if role is not None:
+                found["Role", number] = Role.from_row(role)
+    found |= {("Member", id): Member.from_view(view) for id, view in members.items()}
+    found |= {("SyncLogEntry", id): SyncLogEntry.from_view(view) for id, view in entries.items()}
+    found |= {("Organization", id): Organization.from_row(r) for id, r in organizations.items()}
+    return [found.get(key) for key in keys]
