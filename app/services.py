@@ -17,6 +17,7 @@ from db.migrate import migrate, require_current_schema
 from db.unit_of_work import Database
 from sync.intake import Intake
 from sync.record import record_deliveries
+from sync.worker import RetryWorker
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             async with (
                 LiveFeed(database, bell) as feed,
                 Sessions(feed) as sessions,
+                RetryWorker(database, feed, utc_now),
                 Intake(partial(record_deliveries, database)) as intake,
             ):
                 _calm_garbage_collector()

@@ -9,6 +9,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 SQLITE_READERS = 4
+_POSTGRES_SETTINGS = {
+    "application_name": "likeperson-sync",
+    # Whoever holds a row for longer must not hold up everybody else: the event is tried again.
+    "lock_timeout": "3s",
+}
 
 
 def is_sqlite(url: str) -> bool:
@@ -27,7 +32,7 @@ def create_engines(url: str, *, pool_size: int) -> tuple[AsyncEngine, AsyncEngin
         max_overflow=0,
         pool_timeout=5,
         pool_pre_ping=False,
-        connect_args={"timeout": 5, "server_settings": {"application_name": "likeperson-sync"}},
+        connect_args={"timeout": 5, "server_settings": _POSTGRES_SETTINGS},
     )
     return engine, engine
 

@@ -8,7 +8,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, column, select, table
+from sqlalchemy import Connection, Select, String, column, select, table
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -20,7 +20,7 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 # Two processes that start at once must not both create the tables.
 _MIGRATION_LOCK = 0x11FE5
 HEAD = "head"
-_VERSION = select(column("version_num")).select_from(table("alembic_version"))
+_VERSION: Select[str] = select(column("version_num", String)).select_from(table("alembic_version"))
 
 
 @cache

@@ -2,6 +2,7 @@
 so nothing can load lazily."""
 
 from datetime import datetime
+from enum import StrEnum
 
 import msgspec
 from sqlalchemy import Enum, ForeignKey, Index, MetaData, Text, UniqueConstraint, text
@@ -9,7 +10,13 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from db.column_types import Instant, Json, Level, RowId, SortText
 from db.stamp import Stamp
-from db.vocabulary import AccessLevel, ActivationState, SyncOutcome, SyncStatus
+from db.vocabulary import (
+    AccessLevel,
+    ActivationState,
+    AttemptTrigger,
+    SyncOutcome,
+    SyncStatus,
+)
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -63,7 +70,7 @@ class ChangeFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     catalogue_changed: bool = False
 
 
-def _names(of: type[ActivationState | SyncStatus | SyncOutcome]) -> Enum:
+def _names(of: type[StrEnum]) -> Enum:
     # Plain text rather than a native enum: adding a value is then no migration of the type.
     return Enum(of, native_enum=False, create_constraint=False, length=16)
 
@@ -143,6 +150,7 @@ class RoleAssignment(Base):
 # The statuses somebody has to look after. They are rare, and an index over the whole column
 # would make the planner read the log from its end to find them.
 OPEN_STATUSES = (SyncStatus.PENDING, SyncStatus.FAILED, SyncStatus.DEAD, SyncStatus.REJECTED)
+_IS_DUE = text("next_attempt_at IS NOT NULL")
 _IS_OPEN = text("status IN ('PENDING', 'FAILED', 'DEAD', 'REJECTED')")
 
 
@@ -161,6 +169,12 @@ class SyncLogEntry(Base):
             "id",
             postgresql_where=_IS_OPEN,
             sqlite_where=_IS_OPEN,
+        ),
+        Index(
+            "ix_sync_log_due",
+            "next_attempt_at",
+            postgresql_where=_IS_DUE,
+            sqlite_where=_IS_DUE,
         ),
     )
 
@@ -181,6 +195,25 @@ class SyncLogEntry(Base):
     organization_id: Mapped[int | None] = mapped_column(ForeignKey("organizations.id"))
     field_changes: Mapped[list[FieldChange]] = mapped_column(Json(list[FieldChange]))
     payload: Mapped[bytes]
+
+
+class SyncAttempt(Base):
+    """One attempt to apply an event: what set it off, who asked, and what became of it.
+
+    A first attempt that succeeded has no row of its own; its entry tells the same.
+    """
+
+    __tablename__ = "sync_attempts"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    entry_id: Mapped[int] = mapped_column(ForeignKey("sync_log.id"), index=True)
+    attempted_at: Mapped[datetime] = mapped_column(Instant)
+    trigger: Mapped[AttemptTrigger] = mapped_column(_names(AttemptTrigger))
+    actor: Mapped[str | None] = mapped_column(Text)
+    reason: Mapped[str | None] = mapped_column(Text)
+    status: Mapped[SyncStatus] = mapped_column(_names(SyncStatus))
+    outcome: Mapped[SyncOutcome | None] = mapped_column(_names(SyncOutcome))
+    detail: Mapped[str | None] = mapped_column(Text)
 
 
 class FeedHead(Base):

@@ -66,6 +66,11 @@ class WriteSession(ReadSession):
     def __init__(self, connection: AsyncConnection) -> None:
         super().__init__(connection)
         self._changes: list[NewChange] = []
+        self.discarded = False
+
+    def discard(self) -> None:
+        """Nothing of what was written stays: the unit of work ends without a commit."""
+        self.discarded = True
 
     async def run(
         self, statement: Executable, rows: Sequence[Mapping[str, Any]] | None = None
@@ -143,9 +148,12 @@ class Database:
     async def write(self) -> AsyncIterator[WriteSession]:
         """Leaving it commits everything as one, then rings the bell; an exception undoes it all."""
         with _driver_errors_translated():
-            async with self._writer.connect() as connection, connection.begin():
+            async with self._writer.connect() as connection, connection.begin() as transaction:
                 session = WriteSession(connection)
                 yield session
+                if session.discarded:
+                    await transaction.rollback()
+                    return
                 position = await session.publish_changes(datetime.now(UTC))
         if position is not None:
             self._doorbell.ring(position)

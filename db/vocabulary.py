@@ -59,6 +59,14 @@ class SyncOutcome(StrEnum):
     IGNORED = "IGNORED"
 
 
+class AttemptTrigger(StrEnum):
+    """What set an attempt off."""
+
+    DELIVERY = "DELIVERY"
+    RETRY = "RETRY"
+    REPLAY = "REPLAY"
+
+
 class ChangeOperation(Enum):
     """What a change is from one viewer's side."""
 

@@ -3,13 +3,14 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from db.attempts import Attempt, attempts_of
 from db.changes import Cursor, feed_head
 from db.keyset import PageRequest, Slice
 from db.organizations import OrganizationRow, organizations_by_id
 from db.sync_log import EntryFilter, EntryRow, entries_by_id, entry_count, entry_page
 from db.unit_of_work import Database, ReadSession
 from db.visibility import Scope
-from db.vocabulary import EntryId
+from db.vocabulary import AttemptTrigger, EntryId
 from resolvers.members import MemberView, MemberWants, member_views
 
 
@@ -19,6 +20,7 @@ class EntryWants:
 
     member: MemberWants | None = None
     organization: bool = False
+    attempts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,7 @@ class EntryView:
     row: EntryRow
     member: MemberView | None
     organization: OrganizationRow | None
+    attempts: Sequence[Attempt] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +77,29 @@ async def _view_entries(
     if wants.organization:
         places = {row.organization_id for row in rows if row.organization_id is not None}
         organizations = await organizations_by_id(session, places)
+    attempts = await attempts_of(session, [row.id for row in rows]) if wants.attempts else {}
     return [
         EntryView(
             row,
             members.get(row.member_id) if row.member_id is not None else None,
             organizations.get(row.organization_id) if row.organization_id is not None else None,
+            attempts.get(row.id) or _only_attempt(row),
         )
         for row in rows
+    ]
+
+
+def _only_attempt(row: EntryRow) -> list[Attempt]:
+    """A first attempt that succeeded is told by the entry itself."""
+    if not row.attempts:
+        return []
+    return [
+        Attempt(
+            entry_id=row.id,
+            attempted_at=row.processed_at or row.received_at,
+            trigger=AttemptTrigger.DELIVERY,
+            status=row.status,
+            outcome=row.outcome,
+            detail=row.detail,
+        )
     ]

@@ -10,13 +10,8 @@ from schema.context import Info
 from schema.nodes import Role
 from schema.opaque import storable
 from schema.permissions import require_catalogue_keeper
-
-
-@strawberry.interface(description="An expected failure.")
-class UserError:
-    code: str = strawberry.field(description="Stable, for programs.")
-    message: str = strawberry.field(description="What was wrong and what to do, for people.")
-    path: list[str] = strawberry.field(description="The input field it is about.")
+from schema.replay import ReplayEventsResult, replay_events
+from schema.user_errors import UserError
 
 
 @strawberry.type(description="There is no role of this code in the catalogue.")
@@ -44,6 +39,12 @@ SetRoleAccessResult = Annotated[
 
 @strawberry.type(description="What can be changed.")
 class Mutation:
+    replay_events: ReplayEventsResult = strawberry.mutation(
+        resolver=replay_events,
+        description="Applies recorded events again; what is newer still wins, so it is always "
+        "safe. For administrators, within what they see.",
+    )
+
     @strawberry.mutation(
         description="Sets what a role of the catalogue gives, for all its holders at once. For "
         "administrators of the national body."

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import strawberry
 
+from db.attempts import Attempt
 from db.member_pages import MemberFilter as MemberCondition
 from db.member_pages import MemberOrderField
 from db.organizations import OrganizationRow
@@ -15,6 +16,7 @@ from db.sync_log import EntryFilter
 from db.vocabulary import (
     AccessLevel,
     ActivationState,
+    AttemptTrigger,
     MemberId,
     OrganizationId,
     SyncOutcome,
@@ -220,6 +222,29 @@ class FieldChange:
     after: str | None = strawberry.field(description="What it became.")
 
 
+@strawberry.type(description="One attempt to apply an event.")
+class SyncAttempt:
+    attempted_at: datetime = strawberry.field(description="When.")
+    trigger: AttemptTrigger = strawberry.field(description="What set it off.")
+    status: SyncStatus = strawberry.field(description="Where the event stood after it.")
+    outcome: SyncOutcome | None = strawberry.field(description="What it did, if it succeeded.")
+    detail: str | None = strawberry.field(description="Remarks, or why it failed.")
+    actor: str | None = strawberry.field(description="Who asked for a replay.")
+    reason: str | None = strawberry.field(description="Why they asked for it.")
+
+    @classmethod
+    def from_attempt(cls, attempt: Attempt) -> "SyncAttempt":
+        return cls(
+            attempted_at=attempt.attempted_at,
+            trigger=attempt.trigger,
+            status=attempt.status,
+            outcome=attempt.outcome,
+            detail=attempt.detail,
+            actor=attempt.actor,
+            reason=attempt.reason,
+        )
+
+
 @strawberry.type(description="The record of one event from the portal.")
 class SyncLogEntry(Node):
     event_id: str = strawberry.field(description="The sender's id of the event.")
@@ -244,6 +269,9 @@ class SyncLogEntry(Node):
         description="The member's home organization after the event."
     )
     changes: list[FieldChange] = strawberry.field(description="What it changed, field by field.")
+    attempt_history: list[SyncAttempt] = strawberry.field(
+        description="Every attempt to apply it, the first one first."
+    )
 
     @classmethod
     def from_view(cls, view: EntryView) -> "SyncLogEntry":
@@ -271,6 +299,7 @@ class SyncLogEntry(Node):
                 FieldChange(field=change.field, before=change.before, after=change.after)
                 for change in row.field_changes
             ],
+            attempt_history=[SyncAttempt.from_attempt(attempt) for attempt in view.attempts],
         )
 
 
@@ -304,7 +333,9 @@ def member_wants(info: Info, *path: str) -> MemberWants:
 def entry_wants(info: Info, *path: str) -> EntryWants:
     fields = selected(info, *path)
     member = member_wants(info, *path, "member") if "member" in fields else None
-    return EntryWants(member, organization="organization" in fields)
+    return EntryWants(
+        member, organization="organization" in fields, attempts="attemptHistory" in fields
+    )
 
 
 async def member_connection(

@@ -5,7 +5,14 @@ from enum import Enum
 import strawberry
 
 from db.member_pages import MemberOrderField
-from db.vocabulary import AccessLevel, ActivationState, ChangeOperation, SyncOutcome, SyncStatus
+from db.vocabulary import (
+    AccessLevel,
+    ActivationState,
+    AttemptTrigger,
+    ChangeOperation,
+    SyncOutcome,
+    SyncStatus,
+)
 
 
 def _described(enum: type[Enum], description: str, values: dict[str, str]) -> None:
@@ -68,6 +75,15 @@ _described(
         "REACTIVATED": "It made the member active again.",
         "STALE": "Everything it says is older than what is known.",
         "IGNORED": "Its type is not known here.",
+    },
+)
+_described(
+    AttemptTrigger,
+    "What set an attempt off.",
+    {
+        "DELIVERY": "The delivery of the event.",
+        "RETRY": "The schedule, after an attempt that failed.",
+        "REPLAY": "Somebody who asked for it.",
     },
 )
 _described(

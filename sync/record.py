@@ -4,24 +4,21 @@ An event is recorded once, for ever, under its source and id. A repeated deliver
 but a counter. An event that cannot be applied leaves its record behind, to be tried again.
 """
 
-import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
+from db.attempts import insert_attempts
 from db.errors import ConcurrentWriteError, DatabaseUnavailableError
 from db.models import ChangeFacts
 from db.sync_log import EntryRecord, EntryRow, count_delivery, insert_entries, recorded_entries
 from db.unit_of_work import Database, NewChange, WriteSession
-from db.vocabulary import SyncOutcome, SyncStatus
-from sync.apply import ReceivedEvent, Result, apply_events
+from db.vocabulary import AttemptTrigger, SyncOutcome, SyncStatus
+from sync.attempt import attempt, attempt_of, change_of, received
 from sync.deliveries import Delivery, Receipt, conflicting, receipt_of
 from sync.errors import RejectedError
 from sync.events import Event
 
-logger = logging.getLogger(__name__)
-
-FIRST_RETRY = timedelta(seconds=1)
 # In every round at least one of the processes that write the same rows gets through.
 MAX_ROUNDS = 20
 
@@ -115,68 +112,24 @@ def _new_entry(delivery: Delivery) -> EntryRecord:
 async def _apply_and_insert(
     session: WriteSession, fresh: Sequence[tuple[EntryRecord, Delivery]]
 ) -> None:
-    events: list[ReceivedEvent] = []
-    entries: list[EntryRecord] = []
-    for entry, delivery in fresh:
-        if isinstance(delivery.content, Event):
-            events.append(
-                ReceivedEvent(entry.source, entry.event_id, delivery.received_at, delivery.content)
-            )
-            entries.append(entry)
-    results = await _apply(session, events) if events else []
-    for entry, event, result in zip(entries, events, results, strict=True):
-        _complete(entry, event, result)
+    now = datetime.now(UTC)
+    events = [
+        (entry, received(entry, delivery.content))
+        for entry, delivery in fresh
+        if isinstance(delivery.content, Event)
+    ]
+    results = await attempt(session, events, now)
     await insert_entries(session, [entry for entry, _ in fresh])
-    told = {id(entry): result for entry, result in zip(entries, results, strict=True)}
+    by_id = {entry.id: result for (entry, _), result in zip(events, results, strict=True)}
     for entry, _ in fresh:
-        session.append(_change(entry, told.get(id(entry))))
-
-
-async def _apply(session: WriteSession, events: Sequence[ReceivedEvent]) -> list[Result]:
-    """All together; if the database refuses something of it, one by one, so that one bad event
-    does not spoil its neighbours."""
-    now = datetime.now(UTC)
-    try:
-        async with session.savepoint():
-            return await apply_events(session, events, now)
-    except (ConcurrentWriteError, DatabaseUnavailableError):
-        raise
-    except Exception as error:
-        # Anything else is the fault of an event in the set, or of our own code.
-        if len(events) == 1:
-            logger.exception("Event %s could not be applied.", events[0].event_id)
-            name = type(error).__name__
-            return [Result(SyncStatus.FAILED, detail=f"The event could not be applied: {name}.")]
-    return [result for event in events for result in await _apply(session, [event])]
-
-
-def _complete(entry: EntryRecord, event: ReceivedEvent, result: Result) -> None:
-    now = datetime.now(UTC)
-    entry.occurred_at = event.at
-    entry.status = result.status
-    entry.outcome = result.outcome
-    entry.detail = result.detail
-    entry.attempts = 1
-    entry.field_changes = result.field_changes
-    if result.status is SyncStatus.FAILED:
-        entry.next_attempt_at = now + FIRST_RETRY
-    else:
-        entry.processed_at = now
-    if result.member is not None:
-        entry.member_id = result.member.id
-        entry.organization_id = result.member.organization_id
-
-
-def _change(entry: EntryRecord, result: Result | None) -> NewChange:
-    changed = result is not None and (result.field_changes or result.before is None)
-    return NewChange(
-        entry_id=entry.id,
-        member_id=entry.member_id if changed else None,
-        facts=ChangeFacts(
-            member_before=result.before if result and changed else None,
-            member_after=result.after if result and changed else None,
-            entry_after=entry.facts(),
-        ),
+        session.append(change_of(entry, None, by_id.get(entry.id)))
+    await insert_attempts(
+        session,
+        [
+            attempt_of(entry, result, now, AttemptTrigger.DELIVERY)
+            for (entry, _), result in zip(events, results, strict=True)
+            if result.status is SyncStatus.FAILED
+        ],
     )
 
 

@@ -1,0 +1,142 @@
+"""One attempt to apply recorded events, whatever set it off: a delivery, the schedule, or somebody
+who asked. Every event is isolated from its neighbours."""
+
+import logging
+import random
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from db.attempts import Attempt
+from db.errors import ConcurrentWriteError, DatabaseUnavailableError
+from db.models import ChangeFacts, EntryFacts
+from db.sync_log import EntryRecord
+from db.unit_of_work import NewChange, WriteSession
+from db.vocabulary import AttemptTrigger, SyncStatus
+from sync.apply import ReceivedEvent, Result, apply_events
+from sync.events import Event
+
+logger = logging.getLogger(__name__)
+
+FIRST_DELAYS = (1, 5, 15, 30)
+"""Seconds until the second, third, … attempt; from there on the delay doubles."""
+LONGEST_DELAY = 3600
+JITTER = 0.2
+GIVE_UP_AFTER = timedelta(hours=24)
+
+
+def received(entry: EntryRecord, event: Event) -> ReceivedEvent:
+    return ReceivedEvent(entry.source, entry.event_id, entry.received_at, event)
+
+
+def retry_delay(attempts: int) -> timedelta:
+    """How long to wait after so many attempts (at least one)."""
+    if attempts <= len(FIRST_DELAYS):
+        seconds = FIRST_DELAYS[attempts - 1]
+    else:
+        doublings = min(attempts - len(FIRST_DELAYS), 12)
+        seconds = min(FIRST_DELAYS[-1] * 2**doublings, LONGEST_DELAY)
+    # Events that failed together need not come back together.
+    return timedelta(seconds=seconds * random.uniform(1 - JITTER, 1 + JITTER))  # noqa: S311
+
+
+async def attempt(
+    session: WriteSession, events: Sequence[tuple[EntryRecord, ReceivedEvent]], now: datetime
+) -> list[Result]:
+    """Applies the events and writes what became of them into their entries (not yet saved).
+
+    Raises ConcurrentWriteError or DatabaseUnavailableError: then nothing was done.
+    """
+    results = await _isolated(session, [event for _, event in events], now) if events else []
+    for (entry, event), result in zip(events, results, strict=True):
+        _complete(entry, event, result, now)
+    return results
+
+
+async def _isolated(
+    session: WriteSession, events: Sequence[ReceivedEvent], now: datetime
+) -> list[Result]:
+    """All together; if the database refuses something of it, one by one, so that one bad event
+    does not spoil its neighbours."""
+    try:
+        async with session.savepoint():
+            return await apply_events(session, events, now)
+    except (ConcurrentWriteError, DatabaseUnavailableError):
+        raise
+    except Exception as error:
+        # Anything else is the fault of an event in the set, or of our own code.
+        if len(events) == 1:
+            logger.exception("Event %s could not be applied.", events[0].event_id)
+            name = type(error).__name__
+            return [Result(SyncStatus.FAILED, detail=f"The event could not be applied: {name}.")]
+    return [result for event in events for result in await _isolated(session, [event], now)]
+
+
+def _complete(entry: EntryRecord, event: ReceivedEvent, result: Result, now: datetime) -> None:
+    entry.event_type = event.event.type.value
+    entry.occurred_at = event.at
+    entry.attempts += 1
+    entry.detail = result.detail
+    if result.status is SyncStatus.FAILED:
+        _try_later(entry, now)
+        return
+    entry.status = result.status
+    entry.outcome = result.outcome
+    entry.field_changes = result.field_changes
+    entry.processed_at = now
+    entry.next_attempt_at = None
+    if result.member is not None:
+        entry.member_id = result.member.id
+        entry.organization_id = result.member.organization_id
+
+
+def _try_later(entry: EntryRecord, now: datetime) -> None:
+    entry.outcome = None
+    if now - entry.received_at >= GIVE_UP_AFTER:
+        entry.status = SyncStatus.DEAD
+        entry.next_attempt_at = None
+    else:
+        entry.status = SyncStatus.FAILED
+        entry.next_attempt_at = now + retry_delay(entry.attempts)
+
+
+def change_of(entry: EntryRecord, before: EntryFacts | None, result: Result | None) -> NewChange:
+    """What the feed is told of an entry and, if it changed, of its member."""
+    changed = (
+        result is not None
+        and result.member is not None
+        and (bool(result.field_changes) or result.before is None)
+    )
+    return NewChange(
+        entry_id=entry.id,
+        member_id=entry.member_id if changed else None,
+        facts=ChangeFacts(
+            member_before=result.before if result and changed else None,
+            member_after=result.after if result and changed else None,
+            entry_before=before,
+            entry_after=entry.facts(),
+        ),
+    )
+
+
+def attempt_of(
+    entry: EntryRecord,
+    result: Result,
+    now: datetime,
+    trigger: AttemptTrigger,
+    *,
+    actor: str | None = None,
+    reason: str | None = None,
+) -> Attempt:
+    """For the history. The entry must have been saved."""
+    if entry.id is None:
+        raise ValueError("An attempt belongs to a recorded entry.")
+    return Attempt(
+        entry_id=entry.id,
+        attempted_at=now,
+        trigger=trigger,
+        status=result.status,
+        outcome=result.outcome,
+        detail=result.detail,
+        actor=actor,
+        reason=reason,
+    )

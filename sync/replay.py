@@ -1,0 +1,154 @@
+"""Replay: recorded events are applied again because somebody asked. The ordering law makes that
+safe: what an event says counts only where nothing newer was said."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from db.attempts import Attempt, attempts_of, entries_to_replay, insert_attempts, update_entries
+from db.errors import ConcurrentWriteError, DatabaseUnavailableError
+from db.sync_log import EntryRecord
+from db.unit_of_work import Database, WriteSession
+from db.vocabulary import AttemptTrigger, EntryId, SyncOutcome, SyncStatus
+from sync.apply import ReceivedEvent, Result
+from sync.attempt import attempt, attempt_of, change_of, received
+from sync.errors import RejectedError
+from sync.events import Event, parse_event
+
+BATCH = 100
+MAX_ROUNDS = 20
+# A replay with one of these told nothing new of an entry that was applied before.
+_NOTHING_NEW = (SyncOutcome.UNCHANGED, SyncOutcome.STALE)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """`actor` and `reason` are kept in the history of every entry."""
+
+    actor: str
+    reason: str | None = None
+    dry_run: bool = False
+
+
+@dataclass(slots=True)
+class Replayed:
+    """`changed`: how many events changed a member, or would have in a dry run."""
+
+    matched: int = 0
+    changed: int = 0
+    statuses: Counter[SyncStatus] = field(default_factory=Counter)
+    outcomes: Counter[SyncOutcome] = field(default_factory=Counter)
+
+
+async def replay_entries(
+    database: Database,
+    ids: Sequence[EntryId],
+    request: Request,
+    clock: Callable[[], datetime],
+    on_progress: Callable[[Replayed], None] = lambda replayed: None,
+) -> Replayed:
+    """In batches, each a transaction of its own. A dry run does the same and undoes each batch, so
+    it does not see what the batches before it would have changed.
+
+    Raises DatabaseUnavailableError; the batches before that are done.
+    """
+    total = Replayed()
+    for start in range(0, len(ids), BATCH):
+        tried = await _replay_batch(database, ids[start : start + BATCH], request, clock)
+        total.matched += len(tried)
+        for result in tried:
+            total.statuses[result.status] += 1
+            total.changed += bool(result.field_changes)
+            if result.outcome is not None:
+                total.outcomes[result.outcome] += 1
+        on_progress(total)
+    return total
+
+
+async def _replay_batch(
+    database: Database, ids: Sequence[EntryId], request: Request, clock: Callable[[], datetime]
+) -> list[Result]:
+    for _ in range(MAX_ROUNDS):
+        try:
+            async with database.write() as session:
+                results = await _replay(session, ids, request, clock())
+                if request.dry_run:
+                    session.discard()
+        except ConcurrentWriteError:
+            continue
+        return results
+    raise DatabaseUnavailableError("Other processes keep writing the same rows.")
+
+
+async def _replay(
+    session: WriteSession, ids: Sequence[EntryId], request: Request, now: datetime
+) -> list[Result]:
+    entries = await entries_to_replay(session, ids)
+    before = [replace(entry) for entry in entries]
+    results = await _apply_again(session, entries, now)
+    for entry, known, result in zip(entries, before, results, strict=True):
+        if known.status is SyncStatus.SUCCESS and result.outcome in _NOTHING_NEW:
+            # The entry goes on telling what the event did when it did something.
+            entry.status, entry.outcome = known.status, known.outcome
+            entry.detail, entry.field_changes = known.detail, known.field_changes
+    await update_entries(session, entries)
+    await insert_attempts(session, await _first_attempts(session, before))
+    who = {"actor": request.actor, "reason": request.reason}
+    await insert_attempts(
+        session,
+        [
+            attempt_of(entry, result, now, AttemptTrigger.REPLAY, **who)
+            for entry, result in zip(entries, results, strict=True)
+        ],
+    )
+    for entry, known, result in zip(entries, before, results, strict=True):
+        session.append(change_of(entry, known.facts(), result))
+    return results
+
+
+async def _apply_again(
+    session: WriteSession, entries: Sequence[EntryRecord], now: datetime
+) -> list[Result]:
+    """One result per entry; what is still no event stays as it was."""
+    contents = [_read(entry) for entry in entries]
+    events = [
+        (entry, content)
+        for entry, content in zip(entries, contents, strict=True)
+        if isinstance(content, ReceivedEvent)
+    ]
+    applied = iter(await attempt(session, events, now))
+    results = []
+    for entry, content in zip(entries, contents, strict=True):
+        if isinstance(content, Result):
+            entry.attempts += 1
+            results.append(content)
+        else:
+            results.append(next(applied))
+    return results
+
+
+async def _first_attempts(session: WriteSession, entries: Sequence[EntryRecord]) -> list[Attempt]:
+    """Until now only the entries told of them; from now on they tell of the replay."""
+    earlier = await attempts_of(session, [entry.id for entry in entries if entry.id is not None])
+    return [
+        attempt_of(
+            entry,
+            Result(entry.status, entry.outcome, entry.detail),
+            entry.processed_at or entry.received_at,
+            AttemptTrigger.DELIVERY,
+        )
+        for entry in entries
+        if entry.attempts and entry.id is not None and not earlier[entry.id]
+    ]
+
+
+def _read(entry: EntryRecord) -> ReceivedEvent | Result:
+    """The event, or that it still is none."""
+    try:
+        event = parse_event(entry.payload)
+    except RejectedError as error:
+        return Result(SyncStatus.REJECTED, detail=str(error))
+    if isinstance(event, Event):
+        return received(entry, event)
+    return Result(SyncStatus.SKIPPED, SyncOutcome.IGNORED, entry.detail)
