@@ -2,11 +2,9 @@
 
 import asyncio
 import sys
-from collections.abc import Coroutine
-from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -14,7 +12,14 @@ from rich.progress import Progress as ProgressBar
 
 from app.auth import Authenticator
 from app.demo import DemoError, run_demo
-from app.server import PortInUseError, check_port, configure_logging, make_server
+from app.operations import log, replay, worker
+from app.server import (
+    PortInUseError,
+    check_port,
+    configure_logging,
+    make_server,
+    run_until_interrupted,
+)
 from app.services import prepare_database, utc_now
 from app.settings import Settings, SettingsError, load_settings
 from db.errors import DatabaseError
@@ -61,14 +66,14 @@ def serve(host: Host = None, port: Port = None) -> None:
     settings = _settings_to_listen(host, port)
     asyncio.run(prepare_database(settings))
     typer.echo(f"Likeperson Sync listens on http://{settings.host}:{settings.port}", err=True)
-    _run(make_server(settings).serve())
+    run_until_interrupted(make_server(settings).serve())
 
 
 @cli.command()
 def demo(host: Host = None, port: Port = None) -> None:
     """Run the service together with a simulated portal in which something happens all the time."""
     settings = _settings_to_listen(host, port, log_level="warning")
-    _run(run_demo(settings, console))
+    run_until_interrupted(run_demo(settings, console))
 
 
 @cli.command("migrate")
@@ -120,6 +125,11 @@ def simulate_command(
     _print_summary(summary)
 
 
+cli.command()(worker)
+cli.command()(log)
+cli.command()(replay)
+
+
 @cli.command("export-schema")
 def export_schema(
     file: Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file.")] = None,
@@ -137,12 +147,6 @@ def _settings_to_listen(host: str | None, port: int | None, **given: object) -> 
     configure_logging(settings)
     check_port(settings)
     return settings
-
-
-def _run(work: Coroutine[Any, Any, None]) -> None:
-    """Ctrl-C is how it is meant to end."""
-    with suppress(KeyboardInterrupt):
-        asyncio.run(work)
 
 
 def _configured_secret() -> str:

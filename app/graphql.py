@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 from cross_web import HTTPException
+from graphql import GraphQLError
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,6 +19,10 @@ from strawberry.asgi import GraphQL
 from strawberry.exceptions import ConnectionRejectionError
 from strawberry.http import GraphQLHTTPResponse
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
+from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
+    BaseGraphQLTransportWSHandler,
+)
+from strawberry.subscriptions.protocols.graphql_transport_ws.types import Message
 from strawberry.types.unset import UnsetType
 
 from app.auth import Authenticator, InvalidTokenError
@@ -46,6 +51,51 @@ class SocketContext(Context):
             await self.websocket.close(CLOSE_FORBIDDEN, "Forbidden")
 
 
+class OperationJson(msgspec.Struct):
+    query: str
+    variables: dict[str, Any] | None = None
+    operationName: str | None = None  # noqa: N815  (its name on the wire)
+
+
+class SocketMessage(msgspec.Struct):
+    """What is common to all messages of graphql-transport-ws."""
+
+    type: str
+    payload: dict[str, Any] | None = None
+
+
+class SubscribeMessage(msgspec.Struct):
+    id: str
+    payload: OperationJson
+
+
+class CompleteMessage(msgspec.Struct):
+    id: str
+
+
+_MESSAGES: dict[str, type[msgspec.Struct]] = {
+    "subscribe": SubscribeMessage,
+    "complete": CompleteMessage,
+}
+
+
+class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
+    """Strawberry's, which takes for granted that messages have the right shape."""
+
+    async def handle_message(self, message: Message) -> None:
+        try:
+            kind = msgspec.convert(message, SocketMessage).type
+            msgspec.convert(message, _MESSAGES.get(kind, SocketMessage))
+        except msgspec.ValidationError:
+            await self.handle_invalid_message("Failed to parse message")
+        else:
+            await super().handle_message(message)
+
+    @staticmethod
+    def _get_pre_execution_close_reason(error: GraphQLError) -> None:
+        """By the protocol, one operation that cannot be read does not cost the socket."""
+
+
 class NegotiatedResponse(Response):
     """Stands in until the result is there; remembers which media type was asked for."""
 
@@ -54,6 +104,8 @@ class NegotiatedResponse(Response):
 
 class GraphQLRoute(GraphQL[Context, None]):
     """An ASGI application for HTTP and WebSocket."""
+
+    graphql_transport_ws_handler_class = SocketHandler
 
     def __init__(
         self,

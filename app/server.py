@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import uvicorn
 
@@ -79,3 +80,9 @@ async def running(settings: Settings) -> AsyncIterator[str]:
         server.should_exit = True
         with suppress(asyncio.CancelledError):
             await task
+
+
+def run_until_interrupted(work: Coroutine[Any, Any, None]) -> None:
+    """Ctrl-C is how it is meant to end."""
+    with suppress(KeyboardInterrupt):
+        asyncio.run(work)

@@ -1,0 +1,1 @@
+"""What goes wrong in life, done on purpose."""

@@ -1,0 +1,39 @@
+"""Handlers that fail, as often as a test wants."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import cast
+
+from sync import dispatch
+from sync.dispatch import Handler
+from sync.draft import Draft
+from sync.events import Event, EventType
+
+
+class HandlerBrokenError(Exception):
+    pass
+
+
+@contextmanager
+def failing_handler(type: EventType, times: int | None = None) -> Iterator[None]:
+    """The handler of this type fails so many times, or always, while the block runs."""
+    handlers = cast("dict[EventType, Handler]", dispatch.HANDLERS)
+    working = handlers[type]
+    left = times
+
+    def handler(event: Event, draft: Draft) -> None:
+        nonlocal left
+        if left == 0:
+            working(event, draft)
+            return
+        if left is not None:
+            left -= 1
+        # Half of the work is done when it breaks: none of that may stay.
+        draft.member.given_name = "half done"
+        raise HandlerBrokenError
+
+    handlers[type] = handler
+    try:
+        yield
+    finally:
+        handlers[type] = working

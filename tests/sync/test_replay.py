@@ -1,0 +1,124 @@
+"""Replay, through the API: by ids and by filter, dry and for good, with its history."""
+
+from typing import Any
+
+from sync.events import EventType
+from tests.builders import created, deactivated, role, role_updated, updated
+from tests.faults.handlers import failing_handler
+from tests.service import Service
+
+REPLAY = """mutation($input: ReplayEventsInput!) { replayEvents(input: $input) { __typename
+    ... on ReplayEventsSuccess { dryRun matched changed outcomes { outcome count }
+        statuses { status count } }
+    ... on UserError { code message path } } }"""
+LOG = """query($filter: SyncLogFilter) { syncLog(filter: $filter) { edges { node { id eventType
+    status outcome attempts attemptHistory { trigger actor reason outcome } } } } }"""
+MEMBERS = """{ members { edges { node { portalId givenName state updatedAt
+    roles { role { code } } } } } }"""
+
+
+async def replay(service: Service, *, member: str | None = None, **input: Any) -> dict[str, Any]:
+    data = await service.data(REPLAY, member=member, input=input)
+    answer: dict[str, Any] = data["replayEvents"]
+    return answer
+
+
+async def log(service: Service, **filter: Any) -> list[dict[str, Any]]:
+    data = await service.data(LOG, filter=filter)
+    return [edge["node"] for edge in data["syncLog"]["edges"]]
+
+
+async def test_replaying_everything_changes_no_member_and_keeps_what_the_log_tells(
+    service: Service,
+) -> None:
+    await service.tell(
+        created("Kari", 0),
+        updated("Kari", 1, profile={"givenName": "Kåre"}),
+        role_updated("Kari", 2, roles=[role("coordinator")]),
+        deactivated("Kari", 3),
+    )
+    members = await service.data(MEMBERS)
+    told = [(entry["eventType"], entry["outcome"]) for entry in await log(service)]
+
+    answer = await replay(service, filter={})
+
+    assert answer["matched"] == 4
+    assert answer["changed"] == 0
+    assert await service.data(MEMBERS) == members
+    after = await log(service)
+    assert [(entry["eventType"], entry["outcome"]) for entry in after] == told
+    assert {entry["attempts"] for entry in after} == {2}
+
+
+async def test_the_history_tells_who_asked_and_why(service: Service) -> None:
+    await service.tell(created("Kari"))
+    (entry,) = await log(service)
+
+    await replay(service, ids=[entry["id"]], reason="Asked by the chapter")
+
+    (entry,) = await log(service)
+    assert entry["attemptHistory"] == [
+        {"trigger": "DELIVERY", "actor": None, "reason": None, "outcome": "CREATED"},
+        {
+            "trigger": "REPLAY",
+            "actor": "operator test",
+            "reason": "Asked by the chapter",
+            "outcome": "UNCHANGED",
+        },
+    ]
+
+
+async def test_a_dry_run_tells_what_would_change_and_changes_nothing(service: Service) -> None:
+    with failing_handler(EventType.MEMBERSHIP_CREATED):
+        assert (await service.deliver(created("Kari"))).status_code == 202
+        before = await log(service)
+        # Still broken for the worker; the dry run would fail as well.
+        broken = await replay(service, filter={}, dryRun=True)
+        after = await log(service)
+
+    assert broken["statuses"] == [{"status": "FAILED", "count": 1}]
+    assert before[0]["id"] == after[0]["id"]
+    assert await service.data(MEMBERS) == {"members": {"edges": []}}
+
+
+async def test_a_rejected_event_can_be_replayed_and_stays_rejected_while_it_is_no_event(
+    service: Service,
+) -> None:
+    assert (await service.deliver(b"{}")).status_code == 422
+
+    answer = await replay(service, filter={"status": ["REJECTED"]})
+
+    assert answer["statuses"] == [{"status": "REJECTED", "count": 1}]
+    (entry,) = await log(service)
+    assert entry["status"] == "REJECTED"
+    assert entry["attemptHistory"][-1]["trigger"] == "REPLAY"
+
+
+async def test_a_replay_needs_either_ids_or_a_filter(service: Service) -> None:
+    answer = await replay(service, reason="just so")
+
+    assert answer["__typename"] == "ReplaySelectionError"
+    assert answer["code"] == "REPLAY_SELECTION"
+    assert answer["path"] == ["input", "ids"]
+
+
+async def test_an_administrator_replays_only_what_they_see(service: Service) -> None:
+    bergen = {"id": "bergen", "name": "HLF Bergen", "parentId": None}
+    admin = [role("organization-administrator")]
+    await service.tell(
+        created("Admin", roles=admin), created("Other", organization=bergen), created("Kari")
+    )
+
+    answer = await replay(service, member="Admin", filter={})
+
+    assert answer["matched"] == 2
+
+
+async def test_somebody_who_is_no_administrator_may_not_replay(service: Service) -> None:
+    await service.tell(created("Kari", roles=[role("coordinator")]))
+
+    answer = await service.ask(REPLAY, member="Kari", input={"filter": {}})
+
+    assert answer["errors"][0]["extensions"]["code"] == "FORBIDDEN"
+    (entry,) = await log(service)
+    assert entry["attempts"] == 1

@@ -1,0 +1,181 @@
+"""Failed events are tried again, on schedule and by whoever is left to do it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+import pytest
+
+from db.attempts import lease_due
+from db.keyset import PageRequest
+from db.sync_log import EntryFilter, EntryRow, entry_page
+from db.unit_of_work import Database
+from db.visibility import Scope
+from db.vocabulary import SyncOutcome, SyncStatus
+from sync.attempt import FIRST_DELAYS, GIVE_UP_AFTER, JITTER, LONGEST_DELAY, retry_delay
+from sync.deliveries import read_delivery
+from sync.events import EventType
+from sync.record import record_deliveries
+from sync.worker import BATCH, LEASE, retry_due
+from tests.builders import body_of, created, role, role_updated
+from tests.faults.handlers import failing_handler
+from tests.service import DEADLINE, Service
+
+LOG = """{ syncLog(first: 1) { edges { node { status outcome attempts nextAttemptAt
+    attemptHistory { trigger status outcome detail } } } } }"""
+RECEIVED = datetime.now(UTC)
+
+
+class SilentBell:
+    def ring(self, position: int) -> None:
+        pass
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    database = Database(database_url, SilentBell())
+    yield database
+    await database.close()
+
+
+async def fail_once(database: Database, member: str = "Kari") -> None:
+    """Records an event whose handler fails."""
+    delivery = read_delivery("portal", f"evt_{member}", RECEIVED, body_of(created(member)))
+    with failing_handler(EventType.MEMBERSHIP_CREATED):
+        (receipt,) = await record_deliveries(database, [delivery])
+    assert receipt.status is SyncStatus.FAILED
+
+
+async def entries(database: Database) -> list[EntryRow]:
+    async with database.read() as session:
+        page = await entry_page(session, Scope(everything=True), EntryFilter(), PageRequest(BATCH))
+    return list(page.rows)
+
+
+def long_after() -> datetime:
+    """When everything that failed just now is due."""
+    return datetime.now(UTC) + timedelta(minutes=1)
+
+
+async def newest_entry(service: Service) -> dict[str, Any]:
+    data = await service.data(LOG)
+    entry: dict[str, Any] = data["syncLog"]["edges"][0]["node"]
+    return entry
+
+
+async def test_an_event_that_failed_is_applied_by_itself_and_its_history_tells(
+    service: Service,
+) -> None:
+    with failing_handler(EventType.MEMBERSHIP_CREATED, times=1):
+        answer = await service.deliver(created("Kari"))
+
+        assert answer.status_code == 202
+        async with asyncio.timeout(DEADLINE):
+            while (entry := await newest_entry(service))["status"] != "SUCCESS":
+                pass
+
+    assert entry["outcome"] == "CREATED"
+    assert entry["attempts"] == 2
+    assert entry["nextAttemptAt"] is None
+    assert entry["attemptHistory"] == [
+        {
+            "trigger": "DELIVERY",
+            "status": "FAILED",
+            "outcome": None,
+            "detail": "The handler failed: HandlerBrokenError.",
+        },
+        {"trigger": "RETRY", "status": "SUCCESS", "outcome": "CREATED", "detail": None},
+    ]
+    members = await service.data("{ members { edges { node { displayName state } } } }")
+    assert [edge["node"] for edge in members["members"]["edges"]] == [
+        {"displayName": "Kari Nordmann", "state": "ACTIVE"}
+    ]
+
+
+async def test_a_failed_event_does_not_hold_up_later_events_of_the_same_member(
+    service: Service,
+) -> None:
+    with failing_handler(EventType.MEMBERSHIP_CREATED):
+        failed = await service.deliver(created("Kari", when=0))
+        later = await service.deliver(role_updated("Kari", when=1, roles=[role("coordinator")]))
+
+    assert failed.status_code == 202
+    assert later.json()["outcome"] == "created"
+    async with asyncio.timeout(DEADLINE):
+        query = "{ members { edges { node { displayName accessLevel } } } }"
+        expected = {"displayName": "Kari Nordmann", "accessLevel": "COORDINATOR"}
+        while (await service.data(query))["members"]["edges"][0]["node"] != expected:
+            pass
+
+
+async def test_nothing_is_tried_before_it_is_due(database: Database) -> None:
+    await fail_once(database)
+    (entry,) = await entries(database)
+
+    taken = await retry_due(database, lambda: entry.received_at)
+
+    assert taken == 0
+    assert (await entries(database))[0].attempts == 1
+
+
+async def test_an_event_that_keeps_failing_waits_longer_and_longer_and_is_dead_in_the_end(
+    database: Database,
+) -> None:
+    await fail_once(database)
+    now = RECEIVED
+    waits = []
+
+    with failing_handler(EventType.MEMBERSHIP_CREATED):
+        while (entry := (await entries(database))[0]).status is SyncStatus.FAILED:
+            assert entry.next_attempt_at is not None
+            waits.append(entry.next_attempt_at - now)
+            now = max(entry.next_attempt_at, now)
+            await retry_due(database, partial(max, now, RECEIVED))
+
+    assert entry.status is SyncStatus.DEAD
+    assert entry.next_attempt_at is None
+    assert GIVE_UP_AFTER <= now - RECEIVED <= GIVE_UP_AFTER + timedelta(hours=1.2)
+    # The first wait was told by the real clock.
+    assert all(wait <= timedelta(hours=1.2) for wait in waits[1:])
+
+
+@pytest.mark.parametrize(
+    ("attempts", "seconds"),
+    [(1, 1), (2, 5), (3, 15), (4, 30), (5, 60), (6, 120), (11, 3600), (100_000, LONGEST_DELAY)],
+)
+def test_the_delay_follows_the_schedule_within_a_fifth(attempts: int, seconds: int) -> None:
+    delays = [retry_delay(attempts).total_seconds() for _ in range(200)]
+
+    assert min(delays) >= seconds * (1 - JITTER)
+    assert max(delays) <= seconds * (1 + JITTER)
+    assert max(delays) > min(delays)
+    assert FIRST_DELAYS == (1, 5, 15, 30)
+
+
+async def test_a_leased_entry_is_nobody_elses_until_the_lease_ends(database: Database) -> None:
+    await fail_once(database)
+    now = long_after()
+    async with database.write() as session:
+        leased = await lease_due(session, now, now + LEASE, BATCH)
+
+    meanwhile = await retry_due(database, lambda: now + LEASE / 2)
+    afterwards = await retry_due(database, lambda: now + LEASE)
+
+    assert len(leased) == 1
+    assert meanwhile == 0
+    assert afterwards == 1
+    assert (await entries(database))[0].outcome is SyncOutcome.CREATED
+
+
+async def test_several_workers_apply_every_event_once(database: Database) -> None:
+    names = [f"Member {number}" for number in range(20)]
+    for name in names:
+        await fail_once(database, name)
+
+    await asyncio.gather(*(retry_due(database, long_after) for _ in range(4)))
+
+    found = await entries(database)
+    assert {entry.status for entry in found} == {SyncStatus.SUCCESS}
+    assert {entry.attempts for entry in found} == {2}
