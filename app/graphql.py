@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
+from json import JSONDecodeError
 from typing import Any
 
 import msgspec
@@ -198,6 +199,17 @@ class GraphQLRoute(GraphQL[Context, None]):
         )
         response.headers.raw.extend(sub_response.headers.raw)
         return response
+
+    def decode_json(self, data: str | bytes) -> object:
+        """Raises JSONDecodeError for everything that a hostile body can make go wrong."""
+        try:
+            document = super().decode_json(data)
+        except (RecursionError, UnicodeDecodeError) as error:
+            raise JSONDecodeError("Not JSON that can be read", "", 0) from error
+        # Strawberry takes for granted that a body is an object or a list.
+        if isinstance(data, bytes) and not isinstance(document, dict | list):
+            raise JSONDecodeError("Not an object", "", 0)
+        return document
 
     def encode_json(self, data: object) -> str:
         return msgspec.json.encode(data).decode()

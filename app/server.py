@@ -3,8 +3,10 @@
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import uvicorn
@@ -42,6 +44,7 @@ def make_server(settings: Settings) -> uvicorn.Server:
         log_config=None,
         log_level=settings.log_level,
         server_header=False,
+        proxy_headers=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     return uvicorn.Server(config)
@@ -84,5 +87,13 @@ async def running(settings: Settings) -> AsyncIterator[str]:
 
 def run_until_interrupted(work: Coroutine[Any, Any, None]) -> None:
     """Ctrl-C is how it is meant to end."""
-    with suppress(KeyboardInterrupt):
-        asyncio.run(work)
+    with suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(work)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop, where there is one: a request costs about half as much on it."""
+    if find_spec("uvloop") is None:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = import_module("uvloop").new_event_loop
+    return factory

@@ -46,18 +46,18 @@ class Settings(BaseSettings):
     )
 
     env: Literal["development", "production"] = Field(
-        "development",
+        default="development",
         description="`production` refuses to start with a missing or known-default secret.",
     )
     database_url: str = Field(
-        "sqlite+aiosqlite:///var/likeperson.db",
+        default="sqlite+aiosqlite:///var/likeperson.db",
         description="`sqlite+aiosqlite:///FILE` or `postgresql+asyncpg://USER:PASSWORD@HOST/NAME`.",
     )
     database_pool_size: int = Field(
-        10, ge=1, le=200, description="Connections to PostgreSQL that one process may hold."
+        default=10, ge=1, le=200, description="Connections to PostgreSQL that one process may hold."
     )
     broadcast_url: str | None = Field(
-        None,
+        default=None,
         description="What wakes the other processes: `memory://`, `redis://…` or a PostgreSQL URL. "
         "Unset: `memory://` on SQLite, the database itself on PostgreSQL.",
     )
@@ -68,21 +68,21 @@ class Settings(BaseSettings):
         "for `shared-key`, `header`. A source without a secret is off.",
     )
     auth_secret: SecretStr = Field(
-        SecretStr(DEVELOPMENT_AUTH_SECRET),
+        default=SecretStr(DEVELOPMENT_AUTH_SECRET),
         description="Signs and verifies bearer tokens (HS256); at least 32 bytes.",
     )
     auth_subject_claim: str = Field(
-        "sub", description="The claim of a token that holds the member's portal id."
+        default="sub", description="The claim of a token that holds the member's portal id."
     )
     max_delivery_bytes: int = Field(
-        1024 * 1024, ge=1024, description="The largest body a delivery may have."
+        default=1024 * 1024, ge=1024, description="The largest body a delivery may have."
     )
-    host: str = Field("127.0.0.1", description="The address to listen on.")
+    host: str = Field(default="127.0.0.1", description="The address to listen on.")
     port: int = Field(
-        8000, ge=0, le=65535, description="The port to listen on; 0 picks a free one."
+        default=8000, ge=0, le=65535, description="The port to listen on; 0 picks a free one."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="How much is logged."
+        default="info", description="How much is logged."
     )
 
     @field_validator("sources", mode="before")

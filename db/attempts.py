@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import func, select, update
 
+from db.among import among
 from db.models import SyncAttempt, SyncLogEntry
 from db.sync_log import EntryFilter, EntryRecord
 from db.unit_of_work import ReadSession, WriteSession
@@ -52,7 +53,7 @@ async def lease_due(
     ids = [EntryId(row[0]) for row in await session.all(due)]
     if ids:
         await session.run(
-            update(SyncLogEntry).where(SyncLogEntry.id.in_(ids)).values(next_attempt_at=until)
+            update(SyncLogEntry).where(among(SyncLogEntry.id, ids)).values(next_attempt_at=until)
         )
     return ids
 
@@ -83,7 +84,7 @@ async def leased_entries(
 ) -> list[EntryRecord]:
     """Those of them that are still this worker's, locked until commit."""
     statement = select(*_RECORD).where(
-        SyncLogEntry.id.in_(ids),
+        among(SyncLogEntry.id, ids),
         SyncLogEntry.next_attempt_at == until,
         SyncLogEntry.status.in_(RETRIED),
     )
@@ -93,7 +94,7 @@ async def leased_entries(
 
 async def entries_to_replay(session: WriteSession, ids: Collection[EntryId]) -> list[EntryRecord]:
     """In the order they came, locked until commit."""
-    statement = select(*_RECORD).where(SyncLogEntry.id.in_(ids))
+    statement = select(*_RECORD).where(among(SyncLogEntry.id, ids))
     rows = await session.all(statement.order_by(SyncLogEntry.id).with_for_update())
     return [_record(row) for row in rows]
 
@@ -109,7 +110,7 @@ async def matching_entry_ids(
     """Oldest first; only those that the scope shows."""
     statement = select(SyncLogEntry.id).where(visible_entries(scope), filter.condition())
     if ids is not None:
-        statement = statement.where(SyncLogEntry.id.in_(ids))
+        statement = statement.where(among(SyncLogEntry.id, ids))
     rows = await session.all(statement.order_by(SyncLogEntry.id).limit(limit))
     return [EntryId(row[0]) for row in rows]
 
@@ -121,10 +122,8 @@ def _record(row: Sequence[Any]) -> EntryRecord:
 
 async def update_entries(session: WriteSession, entries: Sequence[EntryRecord]) -> None:
     """Writes what an attempt may change; the event itself stays as it came."""
-    if not entries:
-        return
-    await session.run(
-        update(SyncLogEntry).where(SyncLogEntry.id == bindparam("row_id")),
+    await session.update(
+        SyncLogEntry,
         [
             {
                 "row_id": entry.id,
@@ -146,23 +145,22 @@ async def update_entries(session: WriteSession, entries: Sequence[EntryRecord]) 
 
 
 async def insert_attempts(session: WriteSession, attempts: Sequence[Attempt]) -> None:
-    if attempts:
-        await session.run(
-            insert(SyncAttempt),
-            [
-                {
-                    "entry_id": attempt.entry_id,
-                    "attempted_at": attempt.attempted_at,
-                    "trigger": attempt.trigger,
-                    "actor": attempt.actor,
-                    "reason": attempt.reason,
-                    "status": attempt.status,
-                    "outcome": attempt.outcome,
-                    "detail": attempt.detail,
-                }
-                for attempt in attempts
-            ],
-        )
+    await session.insert(
+        SyncAttempt,
+        [
+            {
+                "entry_id": attempt.entry_id,
+                "attempted_at": attempt.attempted_at,
+                "trigger": attempt.trigger,
+                "actor": attempt.actor,
+                "reason": attempt.reason,
+                "status": attempt.status,
+                "outcome": attempt.outcome,
+                "detail": attempt.detail,
+            }
+            for attempt in attempts
+        ],
+    )
 
 
 async def attempts_of(
@@ -181,7 +179,7 @@ async def attempts_of(
             SyncAttempt.outcome,
             SyncAttempt.detail,
         )
-        .where(SyncAttempt.entry_id.in_(entry_ids))
+        .where(among(SyncAttempt.entry_id, entry_ids))
         .order_by(SyncAttempt.id)
     )
     for row in rows:

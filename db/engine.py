@@ -31,7 +31,8 @@ def create_engines(url: str, *, pool_size: int) -> tuple[AsyncEngine, AsyncEngin
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=5,
-        pool_pre_ping=False,
+        # What a statement is given may be personal; it must not reach a log with an error.
+        hide_parameters=True,
         connect_args={"timeout": 5, "server_settings": _POSTGRES_SETTINGS},
     )
     return engine, engine
@@ -45,6 +46,7 @@ def _sqlite(url: str, pool_size: int, begin: str) -> AsyncEngine:
         max_overflow=0,
         pool_timeout=30,
         connect_args={"timeout": 10},
+        hide_parameters=True,
     )
 
     @event.listens_for(engine.sync_engine, "connect")

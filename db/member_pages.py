@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, case, exists, func, select, true
 
+from db.among import among
 from db.keyset import KeysetColumn, PageRequest, Slice, read_page
 from db.models import Member, MemberFacts, Role, RoleAssignment
 from db.text_keys import folded_words
@@ -99,7 +100,7 @@ def _holds_one_of(role_codes: Collection[str]) -> ColumnElement[bool]:
         exists()
         .where(RoleAssignment.member_id == Member.id)
         .where(RoleAssignment.role_id == Role.id)
-        .where(Role.code.in_(role_codes))
+        .where(among(Role.code, role_codes))
     )
 
 
@@ -149,7 +150,7 @@ async def members_by_id(
     """Only those of them whom the scope shows."""
     if not ids:
         return {}
-    rows = await session.all(_ROW.where(Member.id.in_(ids), visible_members(scope)))
+    rows = await session.all(_ROW.where(among(Member.id, ids), visible_members(scope)))
     return {MemberId(row[0]): MemberRow(*row) for row in rows}  # type: ignore[arg-type]  # ids
 
 

@@ -1,14 +1,15 @@
 """Members as events write them: loaded under a lock, changed in memory, saved as a set."""
 
 from collections.abc import Collection, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, delete, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import delete, select
 
-from db.errors import ConcurrentWriteError
+from db.among import among_parameter
+from db.hot import HotStatement
 from db.models import Member, RoleAssignment
 from db.stamp import Stamp
 from db.text_keys import number_key, search_key, sort_key
@@ -33,11 +34,21 @@ class MemberRecord:
     organization_id: OrganizationId | None = None
     updated_at: datetime | None = None
     as_of: dict[str, Stamp] = field(default_factory=dict)
+    search_text: str = ""
     roles: dict[RoleKey, datetime] = field(default_factory=dict)
     saved_roles: dict[RoleKey, datetime] = field(default_factory=dict)
 
-    def search_text(self) -> str:
-        return search_key(self.given_name, self.family_name, self.member_number, self.email)
+    def index(self) -> None:
+        """Brings what it is searched by up to date with its profile."""
+        self.search_text = search_key(
+            self.given_name, self.family_name, self.member_number, self.email
+        )
+
+    def copy(self) -> "MemberRecord":
+        copied = copy(self)
+        copied.as_of = dict(self.as_of)
+        copied.roles = dict(self.roles)
+        return copied
 
 
 _COLUMNS = (
@@ -53,6 +64,26 @@ _COLUMNS = (
     Member.organization_id,
     Member.updated_at,
     Member.as_of,
+    Member.search_text,
+)
+
+
+_FOR_UPDATE = HotStatement(
+    select(*_COLUMNS)
+    .where(among_parameter(Member.portal_id, "portal_ids"))
+    .order_by(Member.portal_id)
+    .with_for_update(key_share=True)
+)
+_ROLES = HotStatement(
+    select(
+        RoleAssignment.member_id,
+        RoleAssignment.role_id,
+        RoleAssignment.organization_id,
+        RoleAssignment.since,
+    ).where(among_parameter(RoleAssignment.member_id, "member_ids"))
+)
+_EMPTY_ROLES = HotStatement(
+    delete(RoleAssignment).where(among_parameter(RoleAssignment.member_id, "member_ids"))
 )
 
 
@@ -60,31 +91,20 @@ async def members_for_update(
     session: WriteSession, portal_ids: Collection[PortalId]
 ) -> dict[PortalId, MemberRecord]:
     """The known ones among these members, locked until commit in one order for all processes."""
-    rows = await session.all(
-        select(*_COLUMNS)
-        .where(Member.portal_id.in_(sorted(set(portal_ids))))
-        .order_by(Member.portal_id)
-        .with_for_update(key_share=True)
-    )
+    rows = await session.hot(_FOR_UPDATE, {"portal_ids": sorted(set(portal_ids))})
     by_id = {MemberId(row[0]): _record(row) for row in rows}
     if by_id:
-        assignments = await session.all(
-            select(
-                RoleAssignment.member_id,
-                RoleAssignment.role_id,
-                RoleAssignment.organization_id,
-                RoleAssignment.since,
-            ).where(RoleAssignment.member_id.in_(by_id))
-        )
+        assignments = await session.hot(_ROLES, {"member_ids": list(by_id)})
         for member_id, role_id, organization_id, since in assignments:
-            by_id[MemberId(member_id)].saved_roles[role_id, organization_id] = since  # type: ignore[index]  # ids of these tables
+            by_id[MemberId(member_id)].saved_roles[role_id, organization_id] = since
     for record in by_id.values():
         record.roles = dict(record.saved_roles)
     return {record.portal_id: record for record in by_id.values()}
 
 
 def _record(row: Sequence[Any]) -> MemberRecord:
-    id, portal_id, number, given, family, email, phone, state, changed, home, updated, as_of = row
+    id, portal_id, number, given, family, email, phone, *others = row
+    state, changed, home, updated, as_of, search_text = others
     return MemberRecord(
         portal_id=portal_id,
         id=id,
@@ -98,6 +118,7 @@ def _record(row: Sequence[Any]) -> MemberRecord:
         organization_id=home,
         updated_at=updated,
         as_of=dict(as_of),
+        search_text=search_text,
     )
 
 
@@ -108,22 +129,11 @@ async def save_members(session: WriteSession, records: Sequence[MemberRecord]) -
     """
     new = [record for record in records if record.id is None]
     known = [record for record in records if record.id is not None]
-    if known:
-        await session.run(
-            update(Member).where(Member.id == bindparam("row_id")),
-            [{"row_id": r.id, **_values(r)} for r in known],
-        )
-    if new:
-        try:
-            result = await session.run(
-                insert(Member).returning(Member.id, Member.portal_id),
-                [{"portal_id": r.portal_id, **_values(r)} for r in new],
-            )
-        except IntegrityError as error:
-            raise ConcurrentWriteError("A member was created at the same moment.") from error
-        ids = {row.portal_id: MemberId(row.id) for row in result.all()}
-        for record in new:
-            record.id = ids[record.portal_id]
+    await session.update(Member, [{"row_id": r.id, **_values(r)} for r in known])
+    for record, id in zip(new, await session.new_ids(Member, len(new)), strict=True):
+        record.id = MemberId(id)
+    rows = [{"id": r.id, "portal_id": r.portal_id, **_values(r)} for r in new]
+    await session.insert(Member, rows)
     await _save_roles(session, records)
 
 
@@ -141,7 +151,7 @@ def _values(record: MemberRecord) -> dict[str, Any]:
         "as_of": record.as_of,
         "sort_name": sort_key(record.family_name, record.given_name),
         "number_key": number_key(record.member_number),
-        "search_text": record.search_text(),
+        "search_text": record.search_text,
     }
 
 
@@ -149,15 +159,14 @@ async def _save_roles(session: WriteSession, records: Sequence[MemberRecord]) ->
     changed = [record for record in records if record.roles != record.saved_roles]
     if not changed:
         return
-    emptied = [record.id for record in changed if record.saved_roles]
+    emptied = [record.id for record in changed if record.saved_roles and record.id is not None]
     if emptied:
-        await session.run(delete(RoleAssignment).where(RoleAssignment.member_id.in_(emptied)))
+        await session.hot(_EMPTY_ROLES, {"member_ids": emptied})
     rows = [
         {"member_id": r.id, "role_id": role_id, "organization_id": where, "since": since}
         for r in changed
         for (role_id, where), since in r.roles.items()
     ]
-    if rows:
-        await session.run(insert(RoleAssignment), rows)
+    await session.insert(RoleAssignment, rows)
     for record in changed:
         record.saved_roles = dict(record.roles)

@@ -3,11 +3,12 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import bindparam, func, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import func, select
 from sqlalchemy.sql import Select
 
-from db.errors import ConcurrentWriteError
+from db.among import among, among_parameter
+from db.bulk import Rows
+from db.hot import HotStatement
 from db.keyset import KeysetColumn, PageRequest, Slice, read_page
 from db.models import Organization
 from db.stamp import Stamp
@@ -36,9 +37,21 @@ class OrganizationRecord:
     def label(self) -> str:
         return self.name or self.portal_id
 
+    def copy(self) -> "OrganizationRecord":
+        return OrganizationRecord(
+            self.id, self.portal_id, self.name, self.parent_id, dict(self.as_of)
+        )
+
 
 NAME_ORDER = (KeysetColumn(func.coalesce(Organization.name, "")),)
 _ROW = select(Organization.id, Organization.portal_id, Organization.name, Organization.parent_id)
+_BY_ID = HotStatement(_ROW.where(among_parameter(Organization.id, "ids")))
+_FOR_UPDATE = HotStatement(
+    _ROW.add_columns(Organization.as_of)
+    .where(among_parameter(Organization.portal_id, "portal_ids"))
+    .order_by(Organization.portal_id)
+    .with_for_update(key_share=True)
+)
 
 
 async def organization_page(session: ReadSession, page: PageRequest) -> Slice[OrganizationRow]:
@@ -55,7 +68,7 @@ async def organizations_by_id(
 ) -> dict[OrganizationId, OrganizationRow]:
     if not ids:
         return {}
-    rows = await session.all(_ROW.where(Organization.id.in_(ids)))
+    rows = await session.hot(_BY_ID, {"ids": list(ids)})
     return {OrganizationId(row[0]): _organization_row(row) for row in rows}
 
 
@@ -65,7 +78,7 @@ async def organization_ids(
     """Those of them that are known."""
     rows = await session.all(
         select(Organization.portal_id, Organization.id).where(
-            Organization.portal_id.in_(portal_ids)
+            among(Organization.portal_id, portal_ids)
         )
     )
     return {PortalId(portal_id): OrganizationId(id) for portal_id, id in rows}
@@ -75,7 +88,7 @@ async def organizations_below(
     session: ReadSession, parents: Collection[OrganizationId]
 ) -> dict[OrganizationId, list[OrganizationRow]]:
     """The direct children of each, by name."""
-    statement = _ROW.where(Organization.parent_id.in_(parents))
+    statement = _ROW.where(among(Organization.parent_id, parents))
     rows = await session.all(statement.order_by(Organization.name, Organization.id))
     children: dict[OrganizationId, list[OrganizationRow]] = {parent: [] for parent in parents}
     for row in map(_organization_row, rows):
@@ -86,7 +99,7 @@ async def organizations_below(
 
 def subtree_ids(roots: Collection[int]) -> Select[int]:
     """The roots and everything below them. UNION, so that a cycle in the portal's tree ends."""
-    tree = select(Organization.id).where(Organization.id.in_(roots)).cte("tree", recursive=True)
+    tree = select(Organization.id).where(among(Organization.id, roots)).cte("tree", recursive=True)
     below = select(Organization.id).join(tree, Organization.parent_id == tree.c.id)
     tree = tree.union(below)
     return select(tree.c.id)
@@ -118,27 +131,10 @@ async def organizations_for_update(
     wanted = sorted(set(portal_ids))
     if not wanted:
         return {}
-    rows = await session.all(
-        select(
-            Organization.id,
-            Organization.portal_id,
-            Organization.name,
-            Organization.parent_id,
-            Organization.as_of,
-        )
-        .where(Organization.portal_id.in_(wanted))
-        .order_by(Organization.portal_id)
-        .with_for_update(key_share=True)
-    )
+    rows = await session.hot(_FOR_UPDATE, {"portal_ids": wanted})
     records = {
-        PortalId(row.portal_id): OrganizationRecord(
-            OrganizationId(row.id),
-            PortalId(row.portal_id),
-            row.name,
-            None if row.parent_id is None else OrganizationId(row.parent_id),
-            dict(row.as_of),
-        )
-        for row in rows
+        portal_id: OrganizationRecord(id, portal_id, name, parent_id, dict(as_of))
+        for id, portal_id, name, parent_id, as_of in rows
     }
     for stub in await _insert_stubs(session, [id for id in wanted if id not in records]):
         records[stub.portal_id] = stub
@@ -150,25 +146,27 @@ async def _insert_stubs(
 ) -> list[OrganizationRecord]:
     if not portal_ids:
         return []
-    statement = insert(Organization).returning(Organization.id, Organization.portal_id)
-    try:
-        result = await session.run(statement, [{"portal_id": id, "as_of": {}} for id in portal_ids])
-    except IntegrityError as error:
-        raise ConcurrentWriteError("An organization was created at the same moment.") from error
-    return [
-        OrganizationRecord(OrganizationId(row.id), PortalId(row.portal_id)) for row in result.all()
+    ids = await session.new_ids(Organization, len(portal_ids))
+    stubs = [
+        OrganizationRecord(OrganizationId(id), portal_id)
+        for id, portal_id in zip(ids, portal_ids, strict=True)
     ]
+    rows: Rows = [
+        {"id": s.id, "portal_id": s.portal_id, "name": None, "parent_id": None, "as_of": {}}
+        for s in stubs
+    ]
+    await session.insert(Organization, rows)
+    return stubs
 
 
 async def save_organizations(session: WriteSession, records: Sequence[OrganizationRecord]) -> None:
-    if records:
-        await session.run(
-            update(Organization).where(Organization.id == bindparam("row_id")),
-            [
-                {"row_id": r.id, "name": r.name, "parent_id": r.parent_id, "as_of": r.as_of}
-                for r in records
-            ],
-        )
+    await session.update(
+        Organization,
+        [
+            {"row_id": r.id, "name": r.name, "parent_id": r.parent_id, "as_of": r.as_of}
+            for r in records
+        ],
+    )
 
 
 def _organization_row(row: Sequence[object]) -> OrganizationRow:

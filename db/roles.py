@@ -7,7 +7,9 @@ from datetime import datetime
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from db.among import among_parameter
 from db.errors import ConcurrentWriteError
+from db.hot import HotStatement
 from db.models import ChangeFacts, Member, Role, RoleAssignment
 from db.unit_of_work import NewChange, ReadSession, WriteSession
 from db.vocabulary import AccessLevel, MemberId, OrganizationId, RoleId
@@ -30,14 +32,31 @@ class AssignmentRow:
     since: datetime
 
 
+_CATALOGUE = HotStatement(
+    select(Role.id, Role.code, Role.name, Role.access_level).order_by(
+        Role.access_level.desc(), Role.code
+    )
+)
+_HELD = HotStatement(
+    select(
+        RoleAssignment.member_id,
+        Role.id,
+        Role.code,
+        Role.name,
+        Role.access_level,
+        func.coalesce(RoleAssignment.organization_id, Member.organization_id).label("place"),
+        RoleAssignment.since,
+    )
+    .join(Role, Role.id == RoleAssignment.role_id)
+    .join(Member, Member.id == RoleAssignment.member_id)
+    .where(among_parameter(RoleAssignment.member_id, "member_ids"))
+    .order_by(Role.access_level.desc(), Role.code, RoleAssignment.id)
+)
+
+
 async def role_catalogue(session: ReadSession) -> list[RoleRow]:
     """Every role, the highest access level first."""
-    rows = await session.all(
-        select(Role.id, Role.code, Role.name, Role.access_level).order_by(
-            Role.access_level.desc(), Role.code
-        )
-    )
-    return [RoleRow(RoleId(r.id), r.code, r.name, r.access_level) for r in rows]
+    return [RoleRow(*row) for row in await session.hot(_CATALOGUE, {})]
 
 
 async def role_by_id(session: ReadSession, id: RoleId) -> RoleRow | None:
@@ -97,21 +116,7 @@ async def roles_held(
     held: dict[MemberId, list[AssignmentRow]] = {id: [] for id in member_ids}
     if not held:
         return held
-    rows = await session.all(
-        select(
-            RoleAssignment.member_id,
-            Role.id,
-            Role.code,
-            Role.name,
-            Role.access_level,
-            func.coalesce(RoleAssignment.organization_id, Member.organization_id).label("place"),
-            RoleAssignment.since,
-        )
-        .join(Role, Role.id == RoleAssignment.role_id)
-        .join(Member, Member.id == RoleAssignment.member_id)
-        .where(RoleAssignment.member_id.in_(member_ids))
-        .order_by(Role.access_level.desc(), Role.code, RoleAssignment.id)
-    )
+    rows = await session.hot(_HELD, {"member_ids": list(held)})
     roles: dict[int, RoleRow] = {}
     for member_id, role_id, code, name, level, place, since in rows:
         role = roles.get(role_id)

@@ -15,7 +15,7 @@ NEVER = Stamp("")
 
 
 def make_stamp(at: datetime, *, deactivation: bool, event_id: str, source: str) -> Stamp:
-    moment = at.astimezone(UTC).isoformat(timespec="microseconds")
+    moment = (at if at.tzinfo is UTC else at.astimezone(UTC)).isoformat(timespec="microseconds")
     return Stamp(f"{moment} {deactivation:d} {event_id} {source}")
 
 

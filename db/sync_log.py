@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, insert, select, true, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import ColumnElement, and_, bindparam, func, select, true, update
 
-from db.errors import ConcurrentWriteError
+from db.among import among, among_parameter
+from db.hot import HotStatement
 from db.keyset import KeysetColumn, PageRequest, Slice, read_page
 from db.models import EntryFacts, FieldChange, SyncLogEntry
 from db.unit_of_work import ReadSession, WriteSession
@@ -114,9 +114,9 @@ class EntryFilter:
         if self.outcomes is not None:
             parts.append(entry.outcome.in_(self.outcomes))
         if self.event_types is not None:
-            parts.append(entry.event_type.in_(self.event_types))
+            parts.append(among(entry.event_type, self.event_types))
         if self.sources is not None:
-            parts.append(entry.source.in_(self.sources))
+            parts.append(among(entry.source, self.sources))
         if self.member_id is not None:
             parts.append(entry.member_id == self.member_id)
         if self.received_from is not None:
@@ -124,7 +124,7 @@ class EntryFilter:
         if self.received_before is not None:
             parts.append(entry.received_at < self.received_before)
         if self.organization_ids is not None:
-            parts.append(entry.organization_id.in_(self.organization_ids))
+            parts.append(among(entry.organization_id, self.organization_ids))
         return and_(*parts)
 
 
@@ -145,6 +145,15 @@ _ROW = select(
     SyncLogEntry.member_id,
     SyncLogEntry.organization_id,
     SyncLogEntry.field_changes,
+)
+_RECORDED = HotStatement(
+    _ROW.add_columns(SyncLogEntry.payload)
+    .where(
+        SyncLogEntry.source == bindparam("source"),
+        among_parameter(SyncLogEntry.event_id, "event_ids"),
+    )
+    .order_by(SyncLogEntry.event_id)
+    .with_for_update()
 )
 # Newest first. Ids grow with the time of recording, so the id alone is the order.
 _NEWEST_FIRST = (KeysetColumn(SyncLogEntry.id, descending=True),)
@@ -170,7 +179,7 @@ async def entries_by_id(
     if not ids:
         return {}
     rows: Sequence[Sequence[Any]] = await session.all(
-        _ROW.where(SyncLogEntry.id.in_(ids), visible_entries(scope))
+        _ROW.where(among(SyncLogEntry.id, ids), visible_entries(scope))
     )
     return {EntryId(row[0]): EntryRow(*row) for row in rows}
 
@@ -179,14 +188,9 @@ async def recorded_entries(
     session: WriteSession, source: str, event_ids: Collection[str]
 ) -> dict[str, tuple[EntryRow, bytes]]:
     """What is recorded under these event ids, with the bodies, locked until commit."""
-    statement = (
-        _ROW.add_columns(SyncLogEntry.payload)
-        .where(SyncLogEntry.source == source, SyncLogEntry.event_id.in_(event_ids))
-        .order_by(SyncLogEntry.event_id)
-        .with_for_update()
-    )
     found: dict[str, tuple[EntryRow, bytes]] = {}
-    for row in await session.all(statement):
+    parameters = {"source": source, "event_ids": list(event_ids)}
+    for row in await session.hot(_RECORDED, parameters):
         *columns, payload = row
         entry = EntryRow(*columns)
         found[entry.event_id] = entry, payload
@@ -197,20 +201,16 @@ async def insert_entries(session: WriteSession, entries: Sequence[EntryRecord]) 
     """Raises ConcurrentWriteError when another process records one of the events first."""
     if not entries:
         return
-    statement = insert(SyncLogEntry).returning(
-        SyncLogEntry.id, SyncLogEntry.source, SyncLogEntry.event_id
-    )
-    try:
-        result = await session.run(statement, [_values(entry) for entry in entries])
-    except IntegrityError as error:
-        raise ConcurrentWriteError("An event was recorded at the same moment.") from error
-    ids = {(row.source, row.event_id): EntryId(row.id) for row in result.all()}
-    for entry in entries:
-        entry.id = ids[entry.source, entry.event_id]
+    # The ids are taken first: to have them told by the insert would make it another statement for
+    # every number of rows.
+    for entry, id in zip(entries, await session.new_ids(SyncLogEntry, len(entries)), strict=True):
+        entry.id = EntryId(id)
+    await session.insert(SyncLogEntry, [_values(entry) for entry in entries])
 
 
 def _values(entry: EntryRecord) -> dict[str, Any]:
     return {
+        "id": entry.id,
         "source": entry.source,
         "event_id": entry.event_id,
         "event_type": entry.event_type,
@@ -252,7 +252,8 @@ class RecordedBody:
 async def applied_bodies(
     session: WriteSession, member_ids: Collection[MemberId]
 ) -> list[RecordedBody]:
-    """Everything that was ever applied to these members, stale or not."""
+    """Everything that was ever applied to these members, stale or not: only what was applied has
+    a member, whatever a replay may have made of its status since."""
     rows = await session.all(
         select(
             SyncLogEntry.member_id,
@@ -260,9 +261,6 @@ async def applied_bodies(
             SyncLogEntry.event_id,
             SyncLogEntry.received_at,
             SyncLogEntry.payload,
-        ).where(
-            SyncLogEntry.member_id.in_(member_ids),
-            SyncLogEntry.status.in_((SyncStatus.SUCCESS, SyncStatus.SKIPPED)),
-        )
+        ).where(among(SyncLogEntry.member_id, member_ids))
     )
     return [RecordedBody(*row) for row in rows]  # type: ignore[arg-type]  # not NULL by the filter

@@ -12,6 +12,8 @@ def sort_key(family_name: str | None, given_name: str | None) -> str:
 
 
 def _alphabetical(name: str) -> str:
+    if name.isascii() and "aa" not in (lower := name.lower()):
+        return lower
     folded = unicodedata.normalize("NFC", name).casefold().replace("aa", "å")
     plain = unicodedata.normalize("NFD", folded.translate(_AFTER_Z))
     return "".join(character for character in plain if not unicodedata.combining(character))
@@ -24,6 +26,8 @@ def search_key(*values: str | None) -> str:
 
 
 def folded_words(text: str) -> list[str]:
+    if text.isascii():
+        return text.lower().split()
     return unicodedata.normalize("NFC", text).casefold().split()
 
 

@@ -6,26 +6,51 @@ then rings the bell.
 """
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, Protocol, TypeVar, TypeVarTuple
 
 import asyncpg  # type: ignore[import-untyped]  # it ships no types
-from sqlalchemy import Executable, insert, select, update
+from sqlalchemy import Executable, Integer, bindparam, insert, select, text, update
 from sqlalchemy.engine import CursorResult, Row
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.selectable import TypedReturnsRows
 
+from db.bulk import Parameters, Rows, bulk_insert, bulk_update, update_each
 from db.engine import create_engines, is_sqlite
-from db.errors import DatabaseUnavailableError
-from db.models import Change, ChangeFacts, FeedHead
+from db.errors import ConcurrentWriteError, DatabaseUnavailableError
+from db.hot import HotStatement
+from db.models import Base, Change, ChangeFacts, FeedHead
 from db.vocabulary import EntryId, MemberId, Position
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
+
+
+# Statements of the hot path are built once: building one costs more than running it.
+_ADVANCE_HEAD = HotStatement(
+    update(FeedHead)
+    .values(position=FeedHead.position + bindparam("count", type_=Integer))
+    .returning(FeedHead.position)
+)
+
+
+@cache
+def _next_ids(table: str) -> HotStatement:
+    sql = f"SELECT nextval('{table}_id_seq') FROM generate_series(1, CAST(:count AS int))"  # noqa: S608
+    return HotStatement(text(sql))
+
+
+class Transaction(Protocol):
+    """Either SQLAlchemy's or the driver's."""
+
+    async def commit(self) -> None: ...
+
+    async def rollback(self) -> None: ...
 
 
 class Doorbell(Protocol):
@@ -45,14 +70,30 @@ class NewChange:
 
 
 class ReadSession:
-    def __init__(self, connection: AsyncConnection) -> None:
+    """`driver` is the connection of the PostgreSQL driver below; SQLite needs none."""
+
+    def __init__(self, connection: AsyncConnection, driver: Any = None) -> None:
         self._connection = connection
+        self._driver = driver
 
-    async def all(self, statement: TypedReturnsRows[*Ts]) -> Sequence[Row[*Ts]]:
-        return (await self._connection.execute(statement)).all()
+    async def all(
+        self, statement: TypedReturnsRows[*Ts], parameters: Mapping[str, Any] | None = None
+    ) -> Sequence[Row[*Ts]]:
+        return (await self._connection.execute(statement, parameters)).all()
 
-    async def first(self, statement: TypedReturnsRows[*Ts]) -> Row[*Ts] | None:
-        return (await self._connection.execute(statement)).first()
+    async def first(
+        self, statement: TypedReturnsRows[*Ts], parameters: Mapping[str, Any] | None = None
+    ) -> Row[*Ts] | None:
+        return (await self._connection.execute(statement, parameters)).first()
+
+    async def hot(
+        self, statement: HotStatement, parameters: Mapping[str, Any]
+    ) -> Sequence[Sequence[Any]]:
+        """The rows of a statement of the hot path, by position."""
+        if self._driver is None:
+            result = await self._connection.execute(statement.statement, parameters)
+            return result.all() if result.returns_rows else ()
+        return await statement.run(self._driver, parameters)
 
     async def scalar(self, statement: TypedReturnsRows[T]) -> T | None:  # one column
         return await self._connection.scalar(statement)
@@ -63,8 +104,8 @@ class ReadSession:
 
 
 class WriteSession(ReadSession):
-    def __init__(self, connection: AsyncConnection) -> None:
-        super().__init__(connection)
+    def __init__(self, connection: AsyncConnection, driver: Any = None) -> None:
+        super().__init__(connection, driver)
         self._changes: list[NewChange] = []
         self.discarded = False
 
@@ -73,9 +114,43 @@ class WriteSession(ReadSession):
         self.discarded = True
 
     async def run(
-        self, statement: Executable, rows: Sequence[Mapping[str, Any]] | None = None
+        self, statement: Executable, parameters: Parameters | None = None
     ) -> CursorResult[Any]:
-        return await self._connection.execute(statement, rows)
+        return await self._connection.execute(statement, parameters)
+
+    async def insert(self, model: type[Base], rows: Rows) -> None:
+        """Raises ConcurrentWriteError when another process wrote a row of the same key first."""
+        if not rows:
+            return
+        try:
+            if self.on_sqlite:
+                await self.run(insert(model), rows)
+            else:
+                await self.hot(*bulk_insert(model, rows))
+        except (IntegrityError, asyncpg.UniqueViolationError) as error:
+            if _key_is_taken(error):
+                raise ConcurrentWriteError(f"{model.__tablename__}: a key is taken.") from error
+            raise
+
+    async def update(self, model: type[Base], rows: Rows) -> None:
+        """`row_id` in each row says which one; the others are what it becomes."""
+        if not rows:
+            return
+        if self.on_sqlite:
+            await self.run(update_each(model, rows), rows)
+        else:
+            await self.hot(*bulk_update(model, rows))
+
+    async def new_ids(self, table: type[Base], count: int) -> Sequence[int]:
+        """Ids for rows to be inserted. On PostgreSQL some may stay unused for ever."""
+        if not count:
+            return ()
+        name = table.__tablename__
+        if self.on_sqlite:
+            # There is one writer, so nobody takes them in between.
+            last = await self._connection.scalar(text(f"SELECT max(id) FROM {name}")) or 0  # noqa: S608
+            return range(last + 1, last + 1 + count)
+        return [row[0] for row in await self.hot(_next_ids(name), {"count": count})]
 
     def append(self, change: NewChange) -> None:
         self._changes.append(change)
@@ -86,27 +161,30 @@ class WriteSession(ReadSession):
         kept = len(self._changes)
         try:
             with _driver_errors_translated():
-                async with self._connection.begin_nested():
+                async with self._nested():
                     yield
         except BaseException:
             del self._changes[kept:]
             raise
+
+    def _nested(self) -> AbstractAsyncContextManager[Any]:
+        if self._driver is None:
+            return self._connection.begin_nested()
+        nested: AbstractAsyncContextManager[Any] = self._driver.transaction()
+        return nested
 
     async def publish_changes(self, now: datetime) -> Position | None:
         """Gives the appended changes their positions. Last before commit: from here to the commit
         no other transaction can take one, so positions are in commit order."""
         if not self._changes:
             return None
-        head = await self._connection.scalar(
-            update(FeedHead)
-            .values(position=FeedHead.position + len(self._changes))
-            .returning(FeedHead.position)
-        )
-        if head is None:
+        rows = await self.hot(_ADVANCE_HEAD, {"count": len(self._changes)})
+        if not rows:
             raise RuntimeError("The change feed has no head row; the migrations make it.")
+        head: int = rows[0][0]
         first = head - len(self._changes) + 1
-        await self._connection.execute(
-            insert(Change),
+        await self.insert(
+            Change,
             [
                 {
                     "position": position,
@@ -142,21 +220,47 @@ class Database:
         with _driver_errors_translated():
             async with self._reader.connect() as connection:
                 await connection.execution_options(**options)
-                yield ReadSession(connection)
+                # A snapshot lives in a transaction of SQLAlchemy's, which the driver knows not of.
+                direct = not (self._on_sqlite or snapshot)
+                yield ReadSession(connection, await _driver_of(connection) if direct else None)
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[WriteSession]:
         """Leaving it commits everything as one, then rings the bell; an exception undoes it all."""
         with _driver_errors_translated():
-            async with self._writer.connect() as connection, connection.begin() as transaction:
-                session = WriteSession(connection)
+            async with self._writer.connect() as connection, self._begun(connection) as work:
+                session, transaction = work
                 yield session
                 if session.discarded:
                     await transaction.rollback()
                     return
                 position = await session.publish_changes(datetime.now(UTC))
+                await transaction.commit()
         if position is not None:
             self._doorbell.ring(position)
+
+    @asynccontextmanager
+    async def _begun(
+        self, connection: AsyncConnection
+    ) -> AsyncIterator[tuple[WriteSession, "Transaction"]]:
+        if self._on_sqlite:
+            transaction: Transaction = await connection.begin()
+            driver = None
+        else:
+            # The driver's own transaction, so that hot statements and others share it.
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
+            driver = await _driver_of(connection)
+            transaction = driver.transaction()
+            await transaction.start()  # type: ignore[attr-defined]  # of the driver
+        try:
+            yield WriteSession(connection, driver), transaction
+        except BaseException:
+            await transaction.rollback()
+            raise
+        finally:
+            if driver is not None and driver.is_in_transaction():
+                # It could not even be rolled back: nobody may get this connection again.
+                await connection.invalidate()
 
     async def check(self) -> None:
         """Raises DatabaseUnavailableError when the database does not answer."""
@@ -164,16 +268,36 @@ class Database:
             await session.scalar(select(1))
 
 
+def _key_is_taken(error: Exception) -> bool:
+    """SQLite tells every broken constraint with the same exception."""
+    name = getattr(getattr(error, "orig", None), "sqlite_errorname", "")
+    return isinstance(error, asyncpg.UniqueViolationError) or name in (
+        "SQLITE_CONSTRAINT_UNIQUE",
+        "SQLITE_CONSTRAINT_PRIMARYKEY",
+    )
+
+
+async def _driver_of(connection: AsyncConnection) -> Any:
+    return (await connection.get_raw_connection()).driver_connection
+
+
 # PostgreSQL's classes of errors that are no fault of the statement: connection exceptions,
 # insufficient resources, operator intervention.
 _PASSING = ("08", "53", "57")
+_UNAVAILABLE = (
+    OperationalError,
+    InterfaceError,
+    PoolTimeoutError,
+    OSError,
+    asyncpg.InterfaceError,
+)
 
 
 @contextmanager
 def _driver_errors_translated() -> Iterator[None]:
     try:
         yield
-    except (OperationalError, InterfaceError, PoolTimeoutError, OSError) as error:
+    except _UNAVAILABLE as error:
         raise DatabaseUnavailableError(str(error)) from error
     except (DBAPIError, asyncpg.PostgresError) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, exists, false, or_, true
 
+from db.among import among
 from db.models import EntryFacts, Member, MemberFacts, RoleAssignment, SyncLogEntry
 from db.vocabulary import MemberId, OrganizationId
 
@@ -35,10 +36,10 @@ def members_in(organization_ids: frozenset[OrganizationId]) -> ColumnElement[boo
     if not organization_ids:
         return false()
     return or_(
-        Member.organization_id.in_(organization_ids),
+        among(Member.organization_id, organization_ids),
         exists()
         .where(RoleAssignment.member_id == Member.id)
-        .where(RoleAssignment.organization_id.in_(organization_ids)),
+        .where(among(RoleAssignment.organization_id, organization_ids)),
     )
 
 
@@ -53,4 +54,4 @@ def visible_entries(scope: Scope) -> ColumnElement[bool]:
         return true()
     if not scope.administered:
         return false()
-    return SyncLogEntry.organization_id.in_(scope.administered)
+    return among(SyncLogEntry.organization_id, scope.administered)

@@ -1,8 +1,11 @@
 """The words of the domain as types. No behaviour beyond their order, no storage."""
 
+import re
 import uuid
 from enum import Enum, IntEnum, StrEnum
 from typing import NewType
+
+_CANONICAL_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 
 PortalId = NewType("PortalId", str)
 """The portal's id of a person or chapter, in canonical form (a GUID in lower case)."""
@@ -10,6 +13,8 @@ PortalId = NewType("PortalId", str)
 
 def canonical_portal_id(text: str) -> PortalId:
     """GUIDs also come in upper case and in braces; they name the same person or chapter."""
+    if _CANONICAL_GUID.fullmatch(text):
+        return PortalId(text)
     try:
         return PortalId(str(uuid.UUID(text)))
     except ValueError:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 
 from db.member_records import MemberRecord, members_for_update, save_members
 from db.models import FieldChange, MemberFacts
@@ -40,14 +41,14 @@ logger = logging.getLogger(__name__)
 CLOCK_TOLERANCE = timedelta(minutes=5)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ReceivedEvent:
     source: str
     event_id: str
     received_at: datetime
     event: Event
 
-    @property
+    @cached_property
     def at(self) -> datetime:
         """When it happened. A time too far ahead counts as the time of receipt: otherwise a wrong
         clock in the portal would win over everything that is yet to come."""
@@ -55,7 +56,7 @@ class ReceivedEvent:
         ahead = stated > self.received_at + CLOCK_TOLERANCE
         return self.received_at if ahead else stated
 
-    @property
+    @cached_property
     def stamp(self) -> Stamp:
         return make_stamp(
             self.at,
@@ -79,9 +80,13 @@ class Result:
 
 
 async def apply_events(
-    session: WriteSession, events: Sequence[ReceivedEvent], now: datetime
+    session: WriteSession,
+    events: Sequence[ReceivedEvent],
+    now: datetime,
+    unrecorded: Sequence[ReceivedEvent] = (),
 ) -> list[Result]:
-    """One result per event. A handler that fails spoils only its own event.
+    """One result per event. A handler that fails spoils only its own event. `unrecorded`: what
+    was applied earlier in this transaction and is not in the log yet.
 
     Raises ConcurrentWriteError when another process created the same rows first.
     """
@@ -91,15 +96,17 @@ async def apply_events(
     # Oldest first, so that as little as possible is found to be stale.
     for index in sorted(range(len(events)), key=lambda index: events[index].stamp):
         results[index] = batch.apply(events[index])
+    applied = [event for index, event in enumerate(events) if results[index].member is not None]
+    in_hand = [*unrecorded, *applied]
     for member in batch.late.values():
-        mine = [
-            event
-            for index, event in enumerate(events)
-            if event.event.member_id == member.portal_id and results[index].member is not None
-        ]
+        mine = [event for event in in_hand if event.event.member_id == member.portal_id]
         restate_times(member, await _statements(session, member, mine, catalogue))
     await save_organizations(session, list(batch.organizations.values()))
     await save_members(session, [members[portal_id] for portal_id in batch.touched])
+    for result in results.values():
+        if result.member is not None:
+            # Each event has its own copy of the member; the last one was saved.
+            result.member.id = members[result.member.portal_id].id
     if batch.tree_changed:
         session.append(NewChange(access_changed=True))
     return [results[index] for index in range(len(events))]
@@ -129,12 +136,15 @@ class _Batch:
 
     def _accept(self, received: ReceivedEvent, before: MemberRecord | None, draft: Draft) -> Result:
         member = draft.member
-        status, outcome = outcome_of(before, draft)
+        # First, so that what changed is told with the names that the event itself brings.
+        self._keep_organizations(draft)
         changes = field_changes(before, member, self.catalogue)
+        status, outcome = outcome_of(before, draft, changes)
         old_facts = facts_of(before, self.catalogue) if before else None
         if changes or before is None:
             member.updated_at = self.now
-        self._keep(draft, is_new=before is None)
+            member.index()
+        self._keep_member(draft, is_new=before is None)
         return Result(
             status=status,
             outcome=outcome,
@@ -145,7 +155,7 @@ class _Batch:
             after=facts_of(member, self.catalogue) if changes else old_facts,
         )
 
-    def _keep(self, draft: Draft, *, is_new: bool) -> None:
+    def _keep_member(self, draft: Draft, *, is_new: bool) -> None:
         member = draft.member
         self.members[member.portal_id] = member
         late = not draft.older.isdisjoint({ROLES, STATE})
@@ -153,6 +163,8 @@ class _Batch:
             self.touched[member.portal_id] = None
         if late or member.portal_id in self.late:
             self.late[member.portal_id] = member
+
+    def _keep_organizations(self, draft: Draft) -> None:
         for portal_id, organization in draft.organizations.items():
             known = self.catalogue.organizations[portal_id]
             if organization.as_of != known.as_of:

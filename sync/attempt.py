@@ -24,7 +24,7 @@ JITTER = 0.2
 GIVE_UP_AFTER = timedelta(hours=24)
 
 
-def received(entry: EntryRecord, event: Event) -> ReceivedEvent:
+def as_received(entry: EntryRecord, event: Event) -> ReceivedEvent:
     return ReceivedEvent(entry.source, entry.event_id, entry.received_at, event)
 
 
@@ -40,26 +40,42 @@ def retry_delay(attempts: int) -> timedelta:
 
 
 async def attempt(
-    session: WriteSession, events: Sequence[tuple[EntryRecord, ReceivedEvent]], now: datetime
+    session: WriteSession,
+    events: Sequence[tuple[EntryRecord, ReceivedEvent]],
+    now: datetime,
+    *,
+    hopeful: bool = False,
 ) -> list[Result]:
     """Applies the events and writes what became of them into their entries (not yet saved).
 
+    A hopeful attempt does without savepoints: if the database refuses something, it raises, the
+    transaction is lost, and the caller has to begin again without hope.
+
     Raises ConcurrentWriteError or DatabaseUnavailableError: then nothing was done.
     """
-    results = await _isolated(session, [event for _, event in events], now) if events else []
+    received = [event for _, event in events]
+    if not received:
+        results = []
+    elif hopeful:
+        results = await apply_events(session, received, now)
+    else:
+        results = await _isolated(session, received, now)
     for (entry, event), result in zip(events, results, strict=True):
         _complete(entry, event, result, now)
     return results
 
 
 async def _isolated(
-    session: WriteSession, events: Sequence[ReceivedEvent], now: datetime
+    session: WriteSession,
+    events: Sequence[ReceivedEvent],
+    now: datetime,
+    unrecorded: Sequence[ReceivedEvent] = (),
 ) -> list[Result]:
     """All together; if the database refuses something of it, one by one, so that one bad event
     does not spoil its neighbours."""
     try:
         async with session.savepoint():
-            return await apply_events(session, events, now)
+            return await apply_events(session, events, now, unrecorded)
     except (ConcurrentWriteError, DatabaseUnavailableError):
         raise
     except Exception as error:
@@ -68,7 +84,12 @@ async def _isolated(
             logger.exception("Event %s could not be applied.", events[0].event_id)
             name = type(error).__name__
             return [Result(SyncStatus.FAILED, detail=f"The event could not be applied: {name}.")]
-    return [result for event in events for result in await _isolated(session, [event], now)]
+    results: list[Result] = []
+    for event in events:
+        told = zip(events, results, strict=False)
+        applied = [earlier for earlier, result in told if result.member is not None]
+        results += await _isolated(session, [event], now, applied)
+    return results
 
 
 def _complete(entry: EntryRecord, event: ReceivedEvent, result: Result, now: datetime) -> None:

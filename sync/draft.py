@@ -5,7 +5,8 @@ from; a statement writes a part only if it is newer. That is why every order of 
 ends in the same members.
 """
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from db.member_records import MemberRecord, RoleKey
@@ -82,7 +83,7 @@ class Draft:
         """The draft's own copy of a chapter that the event mentions."""
         if portal_id not in self.organizations:
             known = self.catalogue.organizations[portal_id]
-            self.organizations[portal_id] = replace(known, as_of=dict(known.as_of))
+            self.organizations[portal_id] = known.copy()
         return self.organizations[portal_id]
 
     def claim_of(self, organization: OrganizationRecord, part: str) -> bool:
@@ -99,14 +100,13 @@ def draft_of(
     at: datetime,
     catalogue: Catalogue,
 ) -> Draft:
-    if member is None:
-        own = MemberRecord(portal_id)
-    else:
-        own = replace(member, as_of=dict(member.as_of), roles=dict(member.roles))
+    own = MemberRecord(portal_id) if member is None else member.copy()
     return Draft(own, stamp, at, catalogue)
 
 
-def outcome_of(before: MemberRecord | None, draft: Draft) -> tuple[SyncStatus, SyncOutcome]:
+def outcome_of(
+    before: MemberRecord | None, draft: Draft, changes: Sequence[FieldChange]
+) -> tuple[SyncStatus, SyncOutcome]:
     after = draft.member
     if before is None:
         return SyncStatus.SUCCESS, SyncOutcome.CREATED
@@ -116,8 +116,7 @@ def outcome_of(before: MemberRecord | None, draft: Draft) -> tuple[SyncStatus, S
         deactivated = after.state is ActivationState.INACTIVE
         outcome = SyncOutcome.DEACTIVATED if deactivated else SyncOutcome.REACTIVATED
         return SyncStatus.SUCCESS, outcome
-    changed = field_changes(before, after, draft.catalogue)
-    return SyncStatus.SUCCESS, SyncOutcome.UPDATED if changed else SyncOutcome.UNCHANGED
+    return SyncStatus.SUCCESS, SyncOutcome.UPDATED if changes else SyncOutcome.UNCHANGED
 
 
 _PROFILE_LABELS = {
@@ -133,21 +132,26 @@ def field_changes(
     before: MemberRecord | None, after: MemberRecord, catalogue: Catalogue
 ) -> list[FieldChange]:
     """What people would say has changed, in words; empty when nothing they see did."""
+    nothing = (None, None)
     old = {} if before is None else _readable(before, catalogue)
     return [
-        FieldChange(name, old.get(name), value)
-        for name, value in _readable(after, catalogue).items()
-        if value != old.get(name)
+        FieldChange(name, old.get(name, nothing)[1], text)
+        for name, (value, text) in _readable(after, catalogue).items()
+        if value != old.get(name, nothing)[0]
     ]
 
 
-def _readable(member: MemberRecord, catalogue: Catalogue) -> dict[str, str | None]:
+def _readable(
+    member: MemberRecord, catalogue: Catalogue
+) -> dict[str, tuple[Hashable | None, str | None]]:
+    """Each part with its text. Two chapters can have one name, so texts alone tell no change."""
     roles = ", ".join(sorted(catalogue.role_label(key) for key in member.roles))
+    profile = {label: getattr(member, field) for label, field in _PROFILE_LABELS.items()}
     return {
-        **{label: getattr(member, field) for label, field in _PROFILE_LABELS.items()},
-        "organization": catalogue.label(member.organization_id),
-        "roles": roles or None,
-        "state": member.state.value,
+        **{label: (value, value) for label, value in profile.items()},
+        "organization": (member.organization_id, catalogue.label(member.organization_id)),
+        "roles": (frozenset(member.roles) or None, roles or None),
+        "state": (member.state, member.state.value),
     }
 
 
@@ -164,6 +168,6 @@ def facts_of(member: MemberRecord, catalogue: Catalogue) -> MemberFacts:
         else AccessLevel.NONE,
         organization_ids=tuple(sorted(place for place in places if place is not None)),
         role_codes=tuple(sorted({role.code for role in held})),
-        search_text=member.search_text(),
+        search_text=member.search_text,
         updated_at=member.updated_at,
     )

@@ -4,6 +4,7 @@ What passes here is clean: ids in canonical form, text without surrounding blank
 characters, times in UTC. Unknown fields are ignored.
 """
 
+import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -74,6 +75,9 @@ class EnvelopeJson(msgspec.Struct, frozen=True):
     timestamp: msgspec.Raw = msgspec.Raw(b"")
     data: msgspec.Raw = msgspec.Raw(b"")
 
+
+# Unicode's category Cc.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 PROFILE_FIELDS = ("member_number", "given_name", "family_name", "email", "phone")
 
@@ -250,7 +254,9 @@ def _clean(text: str | None, at: str) -> str | None:
     """Blank is absent: the portal sends empty strings for fields that nobody filled in."""
     if text is None:
         return None
-    cleaned = unicodedata.normalize("NFC", text.strip())
-    if any(unicodedata.category(character) == "Cc" for character in cleaned):
+    cleaned = text.strip()
+    if not cleaned.isascii():
+        cleaned = unicodedata.normalize("NFC", cleaned)
+    if _CONTROL.search(cleaned):
         raise NotAnEventError(f"Control characters are not allowed - at `{at}`")
     return cleaned or None

@@ -14,7 +14,7 @@ from db.models import ChangeFacts
 from db.sync_log import EntryRecord, EntryRow, count_delivery, insert_entries, recorded_entries
 from db.unit_of_work import Database, NewChange, WriteSession
 from db.vocabulary import AttemptTrigger, SyncOutcome, SyncStatus
-from sync.attempt import attempt, attempt_of, change_of, received
+from sync.attempt import as_received, attempt, attempt_of, change_of
 from sync.deliveries import Delivery, Receipt, conflicting, receipt_of
 from sync.errors import RejectedError
 from sync.events import Event
@@ -31,16 +31,26 @@ async def record_deliveries(database: Database, deliveries: Sequence[Delivery]) 
 
     Raises DatabaseUnavailableError: then nothing was recorded.
     """
+    hopeful = True
     for _ in range(MAX_ROUNDS):
         try:
             async with database.write() as session:
-                return await _record(session, deliveries)
+                return await _record(session, deliveries, hopeful=hopeful)
         except ConcurrentWriteError:
             continue
+        except DatabaseUnavailableError:
+            raise
+        except Exception:
+            # The database refuses something of one of the events. Find out which, one by one.
+            if not hopeful:
+                raise
+            hopeful = False
     raise DatabaseUnavailableError("Other processes keep writing the same rows.")
 
 
-async def _record(session: WriteSession, deliveries: Sequence[Delivery]) -> list[Receipt]:
+async def _record(
+    session: WriteSession, deliveries: Sequence[Delivery], *, hopeful: bool
+) -> list[Receipt]:
     recorded = await _recorded(session, deliveries)
     deliveries = _set_conflicts_apart(deliveries, recorded)
     recorded |= await _recorded(session, [d for d in deliveries if d.conflict])
@@ -52,7 +62,7 @@ async def _record(session: WriteSession, deliveries: Sequence[Delivery]) -> list
             fresh[delivery.key][0].deliveries += 1
         else:
             fresh[delivery.key] = _new_entry(delivery), delivery
-    await _apply_and_insert(session, list(fresh.values()))
+    await _apply_and_insert(session, list(fresh.values()), hopeful=hopeful)
     return [_receipt(delivery, recorded, fresh) for delivery in deliveries]
 
 
@@ -110,15 +120,15 @@ def _new_entry(delivery: Delivery) -> EntryRecord:
 
 
 async def _apply_and_insert(
-    session: WriteSession, fresh: Sequence[tuple[EntryRecord, Delivery]]
+    session: WriteSession, fresh: Sequence[tuple[EntryRecord, Delivery]], *, hopeful: bool
 ) -> None:
     now = datetime.now(UTC)
     events = [
-        (entry, received(entry, delivery.content))
+        (entry, as_received(entry, delivery.content))
         for entry, delivery in fresh
         if isinstance(delivery.content, Event)
     ]
-    results = await attempt(session, events, now)
+    results = await attempt(session, events, now, hopeful=hopeful)
     await insert_entries(session, [entry for entry, _ in fresh])
     by_id = {entry.id: result for (entry, _), result in zip(events, results, strict=True)}
     for entry, _ in fresh:

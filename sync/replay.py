@@ -12,7 +12,7 @@ from db.sync_log import EntryRecord
 from db.unit_of_work import Database, WriteSession
 from db.vocabulary import AttemptTrigger, EntryId, SyncOutcome, SyncStatus
 from sync.apply import ReceivedEvent, Result
-from sync.attempt import attempt, attempt_of, change_of, received
+from sync.attempt import as_received, attempt, attempt_of, change_of
 from sync.errors import RejectedError
 from sync.events import Event, parse_event
 
@@ -150,5 +150,5 @@ def _read(entry: EntryRecord) -> ReceivedEvent | Result:
     except RejectedError as error:
         return Result(SyncStatus.REJECTED, detail=str(error))
     if isinstance(event, Event):
-        return received(entry, event)
+        return as_received(entry, event)
     return Result(SyncStatus.SKIPPED, SyncOutcome.IGNORED, entry.detail)

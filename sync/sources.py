@@ -69,7 +69,8 @@ class SharedKey:
     keys: Sequence[bytes] = field(repr=False)
 
     def verify(self, headers: Mapping[str, str], body: bytes, now: datetime) -> str:
-        given = _header(headers, self.header).encode("utf-8", "surrogateescape")
+        # The bytes as they came: header values are read as Latin-1.
+        given = _header(headers, self.header).encode("latin-1", "replace")
         if not _any_equal(self.keys, [given]):
             raise VerificationError(Refusal.KEY_WRONG)
         event_id = headers.get("webhook-id")

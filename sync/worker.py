@@ -25,7 +25,7 @@ from db.sync_log import EntryRecord
 from db.unit_of_work import Database
 from db.vocabulary import AttemptTrigger, EntryId, SyncStatus
 from sync.apply import ReceivedEvent, Result
-from sync.attempt import attempt, attempt_of, change_of, received
+from sync.attempt import as_received, attempt, attempt_of, change_of
 from sync.errors import RejectedError
 from sync.events import Event, parse_event
 
@@ -146,4 +146,4 @@ def _event(entry: EntryRecord) -> ReceivedEvent | None:
     except RejectedError:
         logger.exception("Event %s can no longer be read.", entry.event_id)
         return None
-    return received(entry, event) if isinstance(event, Event) else None
+    return as_received(entry, event) if isinstance(event, Event) else None

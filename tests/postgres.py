@@ -31,6 +31,7 @@ _SERVER_OPTIONS = {
     "shared_buffers": "64MB",
     "autovacuum": "off",
 }
+_DURABLE_OPTIONS = {"max_connections": "200", "shared_buffers": "256MB"}
 _START_ATTEMPTS = 3
 
 StopMode = Literal["fast", "immediate"]
@@ -46,8 +47,11 @@ class PostgresCluster:
     Every method blocks, and may be called from inside a running event loop.
     """
 
-    def __init__(self, binaries: Path | None = None) -> None:
-        self._root = Path(tempfile.mkdtemp(prefix="likeperson-pg-", dir=_memory_folder()))
+    def __init__(self, binaries: Path | None = None, *, durable: bool = False) -> None:
+        """A durable one lives on disk and waits for it, as in production."""
+        folder = None if durable else _memory_folder()
+        self._root = Path(tempfile.mkdtemp(prefix="likeperson-pg-", dir=folder))
+        self._options = _DURABLE_OPTIONS if durable else _SERVER_OPTIONS
         self._account = _unprivileged_account()
         self._binaries = binaries or find_binaries()
         self._port = 0
@@ -88,7 +92,7 @@ class PostgresCluster:
         """Returns when connections are accepted; does nothing while running."""
         if self._running:
             return
-        options = {**_SERVER_OPTIONS, "port": str(self._port), "listen_addresses": "127.0.0.1"}
+        options = {**self._options, "port": str(self._port), "listen_addresses": "127.0.0.1"}
         flags = " ".join(f"-c {name}={value}" for name, value in options.items())
         self._control("start", "-t", "30", "-l", str(self._log), "-o", f"-k {self._root} {flags}")
         self._running = True

@@ -44,7 +44,7 @@ class Service:
         source: str = "portal",
         **headers: str,
     ) -> httpx.Response:
-        """Signed by the `standardwebhooks` package; headers given (with _ for -) replace its own."""
+        """Signed by the `standardwebhooks` package; given headers (_ for -) replace its own."""
         body = event if isinstance(event, bytes) else body_of(event)
         signed = signed_headers(body, event_id or f"evt_{uuid.uuid4().hex}", secret)
         signed |= {name.replace("_", "-"): value for name, value in headers.items()}

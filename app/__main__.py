@@ -1,0 +1,5 @@
+"""`python -m app` is `likeperson-sync`."""
+
+from app.cli import main
+
+main()

@@ -1,0 +1,111 @@
+"""A load generator that costs little itself: requests made beforehand, over plain sockets."""
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+
+@dataclass(slots=True)
+class Measured:
+    """`seconds` of every answer, by when it came; the statuses that were not in the 200s."""
+
+    started: float
+    acks: list[tuple[float, float]] = field(default_factory=list)
+    refused: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def span(self) -> float:
+        return max(at for at, _ in self.acks) - self.started
+
+    def percentile_ms(self, share: float) -> float:
+        ordered = sorted(seconds for _, seconds in self.acks)
+        return 1000 * ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+    def rate_between(self, first: float, last: float) -> float:
+        """Answers a second among those between two shares of all, in the order they came."""
+        times = sorted(at for at, _ in self.acks)
+        low, high = int(first * len(times)), int(last * len(times)) - 1
+        return (high - low) / (times[high] - times[low])
+
+
+def http_request(url: str, body: bytes, headers: dict[str, str]) -> bytes:
+    parts = urlsplit(url)
+    lines = [f"POST {parts.path} HTTP/1.1", f"host: {parts.netloc}", f"content-length: {len(body)}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+async def saturate(url: str, requests: Sequence[bytes], connections: int) -> Measured:
+    """As fast as the answers come, over so many connections."""
+    todo = iter(requests)
+    measured = Measured(time.perf_counter())
+    await asyncio.gather(*(_worker(url, todo, measured) for _ in range(connections)))
+    return measured
+
+
+async def at_rate(url: str, requests: Sequence[bytes], rate: float) -> Measured:
+    """Each at its time, whether or not earlier ones were answered; acks count from then."""
+    measured = Measured(time.perf_counter())
+    free: asyncio.Queue[_Connection] = asyncio.Queue()
+    for _ in range(64):
+        free.put_nowait(await _Connection.opened(url))
+
+    async def send(request: bytes, due: float) -> None:
+        connection = await free.get()
+        status = await connection.exchange(request)
+        _note(measured, status, time.perf_counter(), due)
+        free.put_nowait(connection)
+
+    async with asyncio.TaskGroup() as tasks:
+        for number, request in enumerate(requests):
+            due = measured.started + number / rate
+            if (early := due - time.perf_counter()) > 0:
+                await asyncio.sleep(early)
+            tasks.create_task(send(request, due))
+    while not free.empty():
+        free.get_nowait().close()
+    return measured
+
+
+async def _worker(url: str, todo: Iterator[bytes], measured: Measured) -> None:
+    connection = await _Connection.opened(url)
+    for request in todo:
+        began = time.perf_counter()
+        status = await connection.exchange(request)
+        _note(measured, status, time.perf_counter(), began)
+    connection.close()
+
+
+def _note(measured: Measured, status: int, now: float, began: float) -> None:
+    measured.acks.append((now, now - began))
+    if not 200 <= status < 300:
+        measured.refused[status] = measured.refused.get(status, 0) + 1
+
+
+@dataclass(slots=True)
+class _Connection:
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    @classmethod
+    async def opened(cls, url: str) -> "_Connection":
+        parts = urlsplit(url)
+        return cls(*await asyncio.open_connection(parts.hostname, parts.port))
+
+    async def exchange(self, request: bytes) -> int:
+        """The status of the answer. Knows answers with Content-Length and chunked ones."""
+        self.writer.write(request)
+        head = (await self.reader.readuntil(b"\r\n\r\n")).lower()
+        _, found, length = head.partition(b"content-length:")
+        if found:
+            await self.reader.readexactly(int(length.split(b"\r\n", 1)[0]))
+        else:
+            while (await self.reader.readuntil(b"\r\n")).strip() != b"0":
+                pass
+            await self.reader.readuntil(b"\r\n")
+        return int(head[9:12])
+
+    def close(self) -> None:
+        self.writer.close()
