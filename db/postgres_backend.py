@@ -6,8 +6,7 @@ fails, and a lost connection silences it for good. It promises hints, not delive
 
 import asyncio
 import logging
-import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -15,39 +14,16 @@ import asyncpg  # type: ignore[import-untyped]  # it ships no types
 from broadcaster import BroadcastBackend, Event
 from sqlalchemy import make_url
 
+from db.outage import PATIENCE, Outage
+
 logger = logging.getLogger(__name__)
 
 APPLICATION_NAME = "likeperson-sync bell"
-FIRST_PAUSE = 0.05
-LONGEST_PAUSE = 2.0
-PATIENCE = 3.0
 LIVENESS_SECONDS = 5.0
 QUEUE_LIMIT = 1000
 POOL_SIZE = 2
 
 _LOST = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-
-
-class Outage:
-    """A stretch of time without the broker: logged at its two ends only, and paced in between."""
-
-    def __init__(self, what: str, log: logging.Logger, level: int) -> None:
-        self._what = what
-        self._log = log
-        self._level = level
-        self._pauses: Iterator[float] | None = None
-
-    async def pause(self, error: BaseException) -> None:
-        """The outage begins or goes on; returns when it is time for the next attempt."""
-        if self._pauses is None:
-            self._log.log(self._level, "%s is away, will keep trying: %r", self._what, error)
-            self._pauses = _pauses()
-        await asyncio.sleep(next(self._pauses))
-
-    def over(self) -> None:
-        if self._pauses is not None:
-            self._pauses = None
-            self._log.log(self._level, "%s is back", self._what)
 
 
 class PostgresBackend(BroadcastBackend):
@@ -150,14 +126,6 @@ def _connect_arguments(url: str) -> dict[str, Any]:
         "command_timeout": PATIENCE,
         "server_settings": {"application_name": APPLICATION_NAME},
     }
-
-
-def _pauses() -> Iterator[float]:
-    """Doubling up to a bound, jittered so that a fleet does not come back in step."""
-    pause = FIRST_PAUSE
-    while True:
-        yield pause * random.uniform(0.5, 1)  # noqa: S311 - no secret
-        pause = min(pause * 2, LONGEST_PAUSE)
 
 
 async def _keep_session(_connection: object) -> None:

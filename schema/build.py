@@ -1,13 +1,17 @@
 """Puts the schema together. Built once: its caches of parsed and validated documents live on it."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import strawberry
 from graphql import GraphQLError
+from strawberry.exceptions import MissingQueryError
 from strawberry.extensions import MaskErrors, ParserCache, SchemaExtension, ValidationCache
 from strawberry.schema.config import StrawberryConfig
+from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
+from strawberry.types.graphql import OperationType
 
 from schema.context import Context
 from schema.errors import ApiError
@@ -20,12 +24,21 @@ from schema.scalars import SCALARS
 logger = logging.getLogger(__name__)
 
 DOCUMENT_CACHE = 500
+REQUEST_ERRORS = (
+    GraphQLError,
+    MissingQueryError,
+    CannotGetOperationTypeError,
+    InvalidOperationTypeError,
+)
 
 
 class Schema(strawberry.Schema):
     """Gives every operation a context of its own: the operations of a socket share one."""
 
     async def execute(self, query: str | None, *args: Any, **kwargs: Any) -> Any:
+        """Queries and mutations; a subscription needs a stream to answer in."""
+        allowed = kwargs.pop("allowed_operation_types", None) or set(OperationType)
+        kwargs["allowed_operation_types"] = set(allowed) - {OperationType.SUBSCRIPTION}
         return await super().execute(query, *args, **_own_context(kwargs))
 
     async def stream(self, query: str | None, *args: Any, **kwargs: Any) -> Any:
@@ -48,7 +61,7 @@ def _own_context(kwargs: dict[str, Any]) -> dict[str, Any]:
 def is_surprise(error: GraphQLError) -> bool:
     """Whether it came from inside, rather than from what the client sent."""
     cause = error.original_error
-    if cause is None or isinstance(cause, GraphQLError):
+    if cause is None or isinstance(cause, REQUEST_ERRORS):
         return False
     # Before a field was reached, only a scalar that could not read its value raises these.
     return error.path is not None or not isinstance(cause, ValueError | TypeError)
@@ -64,10 +77,22 @@ class MaskSurprises(MaskErrors):
         return masked
 
 
+class DocumentCache(ParserCache):
+    """What cannot be parsed is left to the schema: an error raised here would end the socket."""
+
+    def on_parse(self) -> Iterator[None]:
+        context = self.execution_context
+        with suppress(GraphQLError):
+            context.graphql_document = self.cached_parse_document(
+                context.query, **context.parse_options
+            )
+        yield
+
+
 def build_schema() -> Schema:
     extensions: list[type[SchemaExtension] | Callable[[], SchemaExtension]] = [
         MaskSurprises,
-        lambda: ParserCache(maxsize=DOCUMENT_CACHE),
+        lambda: DocumentCache(maxsize=DOCUMENT_CACHE),
         lambda: ValidationCache(maxsize=DOCUMENT_CACHE),
     ]
     return Schema(

@@ -81,7 +81,13 @@ def database_url(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def settings(database_url: str) -> Settings:
-    return Settings(database_url=database_url, port=0, log_level="warning")
+    return Settings(
+        # Nor may it be configured by a file in the folder the tests run in.
+        _env_file=None,  # type: ignore[call-arg]  # pydantic-settings takes it at run time
+        database_url=database_url,
+        port=0,
+        log_level="warning",
+    )
 
 
 @pytest.fixture
