@@ -16,7 +16,7 @@ from db.sync_log import EntryFilter
 from db.unit_of_work import Database
 from db.viewers import Viewer
 from db.visibility import Scope
-from db.vocabulary import ChangeOperation, EntryId, MemberId
+from db.vocabulary import AccessLevel, ChangeOperation, EntryId, MemberId, Position
 from resolvers.members import MemberView, MemberWants, member_views
 from resolvers.sync_log import EntryView, EntryWants, entry_views
 
@@ -74,13 +74,23 @@ class Watch:
     viewer: Viewer
     viewer_now: Callable[[], Awaitable[Viewer]]
 
-    async def still_the_same(self, change: CommittedChange) -> bool:
-        """Whether the viewer still sees what they saw when the stream began."""
+    async def still_the_same(self, change: CommittedChange, head: Position) -> bool:
+        """Whether the viewer still sees what they saw at the place where the stream began; `head`
+        was the last position when it was opened."""
+        if change.facts.catalogue_changed:
+            return False
         mine = self.viewer.member is not None and change.member_id == self.viewer.member.id
         if not (change.access_changed or mine):
             return True
-        now = await self.viewer_now()
-        return now.scope == self.viewer.scope and not change.facts.catalogue_changed
+        if change.position <= head:
+            # The viewer was looked up after it, so only the change itself can tell.
+            return not (self._saw_others(change) if mine else self.viewer.scope.coordinated)
+        return (await self.viewer_now()).scope == self.viewer.scope
+
+    def _saw_others(self, change: CommittedChange) -> bool:
+        """Before the change or after it: then their roles decide whom they see."""
+        sides = (change.facts.member_before, change.facts.member_after)
+        return any(side and side.access_level >= AccessLevel.COORDINATOR for side in sides)
 
 
 async def stream(
@@ -92,11 +102,15 @@ async def stream(
 ) -> AsyncIterator[Heartbeat | Resync | Notice[V]]:
     """A heartbeat first, then every change the lens shows, once and in order; a heartbeat when
     nothing was sent for a while. Raises ForeignCursorError for a cursor of another feed."""
-    start = await _start(database, after)
-    if isinstance(start, Resync):
-        yield start
+    head, expired = await _head(database, after)
+    if expired:
+        yield Resync(head, EndReason.CURSOR_EXPIRED)
         return
-    at = start
+    at = after or head
+    if watch is not None and (await watch.viewer_now()).scope != watch.viewer.scope:
+        # It changed between the look at the viewer and the look at the feed.
+        yield Resync(at, EndReason.ACCESS_CHANGED)
+        return
     yield Heartbeat(at, datetime.now(UTC))
     next_heartbeat = monotonic() + HEARTBEAT_SECONDS
     async with feed.follow(at.position) as follower:
@@ -106,7 +120,7 @@ async def stream(
             except SlowConsumerError:
                 yield Resync(at, EndReason.SLOW_CONSUMER)
                 return
-            seen = await _up_to_a_loss_of_sight(changes, watch)
+            seen = await _up_to_a_loss_of_sight(changes, head.position, watch)
             notices = await _notices(seen, at.feed_id, lens)
             for notice in notices:
                 yield notice
@@ -123,12 +137,12 @@ async def stream(
 
 
 async def _up_to_a_loss_of_sight(
-    changes: Sequence[CommittedChange], watch: Watch | None
+    changes: Sequence[CommittedChange], head: Position, watch: Watch | None
 ) -> Sequence[CommittedChange]:
     """Shorter than what was given when the viewer's sight changed on the way."""
     if watch is not None:
         for index, change in enumerate(changes):
-            if not await watch.still_the_same(change):
+            if not await watch.still_the_same(change, head):
                 return changes[:index]
     return changes
 
@@ -154,16 +168,16 @@ async def _notices(
     ]
 
 
-async def _start(database: Database, after: Cursor | None) -> Cursor | Resync:
+async def _head(database: Database, after: Cursor | None) -> tuple[Cursor, bool]:
+    """The end of the feed, and whether changes between the cursor and it are no longer kept."""
     async with database.read(snapshot=True) as session:
         head = await feed_head(session)
-        if after is None:
-            return head
         try:
-            await check_cursor(session, after)
+            if after is not None:
+                await check_cursor(session, after)
         except CursorExpiredError:
-            return Resync(head, EndReason.CURSOR_EXPIRED)
-    return after
+            return head, True
+    return head, False
 
 
 def _seen(before: bool, after: bool) -> ChangeOperation | None:

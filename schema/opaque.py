@@ -3,8 +3,8 @@ refused, naming the argument it came in."""
 
 import base64
 import binascii
-from datetime import datetime
-from typing import TypeVar
+from datetime import UTC, datetime
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -62,16 +62,20 @@ def parse_page_cursor(text: str, order: str, types: tuple[type, ...], argument: 
         key: KeyValues = tuple(
             msgspec.json.decode(value, type=type) for value, type in zip(values, types, strict=True)
         )
-    except (msgspec.MsgspecError, ValueError) as error:
+        return tuple(_key_value(value, argument) for value in key)
+    except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError) as error:
         raise BadUserInputError("This is not a cursor of this API.", argument) from error
-    for value in key:
-        if isinstance(value, datetime) and value.tzinfo is None:
-            raise BadUserInputError("This is not a cursor of this API.", argument)
-        if isinstance(value, str):
-            storable(value, argument)
-        if isinstance(value, int) and abs(value) > MAX_ROW_ID:
-            raise BadUserInputError("This is not a cursor of this API.", argument)
-    return key
+
+
+def _key_value(value: Any, argument: str) -> Any:
+    """Raises BadUserInputError, ValueError or OverflowError for what no row can have."""
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise ValueError("A time without a zone.")
+        return value.astimezone(UTC)
+    if isinstance(value, int) and abs(value) > MAX_ROW_ID:
+        raise ValueError("A number that is too large.")
+    return storable(value, argument) if isinstance(value, str) else value
 
 
 def change_cursor(cursor: Cursor) -> str:

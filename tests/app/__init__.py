@@ -1,0 +1,1 @@
+"""The application around the API: HTTP, credentials, settings and the command line."""

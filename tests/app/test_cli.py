@@ -1,0 +1,190 @@
+"""The command line as people use it."""
+
+import asyncio
+import re
+import socket
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from app.cli import cli
+from schema.build import build_schema
+from tests.app.commands import run
+from tests.service import Service
+
+COMMANDS = sorted(getattr(get_command(cli), "commands", {}))
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """Nothing here is a matter of the database."""
+    return sqlite_url
+
+
+def test_commands_are_those_of_the_contract() -> None:
+    contract = "serve migrate demo simulate token worker replay log export-schema"
+
+    assert sorted(contract.split()) == COMMANDS
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_command_explains_itself_and_every_option(name: str) -> None:
+    command = getattr(get_command(cli), "commands", {})[name]
+
+    done = CliRunner().invoke(cli, [name, "--help"])
+
+    assert done.exit_code == 0, done.output
+    assert done.output.strip().startswith("Usage:")
+    assert command.help.endswith(".")
+    for parameter in command.params:
+        assert parameter.help, f"{name}: {parameter.name} is not explained"
+
+
+def test_without_a_command_all_of_them_are_listed() -> None:
+    done = CliRunner().invoke(cli, [])
+
+    for command in COMMANDS:
+        assert command in done.output
+
+
+async def test_token_is_taken_by_a_running_service(service: Service, tmp_path: Path) -> None:
+    member, operator = await asyncio.gather(
+        run(tmp_path, "token", "--member", "6d81597f-0f9f-e711-8122-000d3aa2331c"),
+        run(tmp_path, "token", "--operator", "--hours", "1"),
+    )
+
+    assert (member.code, operator.code) == (0, 0)
+    by_member = await service.ask("{ viewer { accessLevel } }", token=member.out.strip())
+    by_operator = await service.ask("{ viewer { accessLevel } }", token=operator.out.strip())
+    assert by_member == {"data": {"viewer": None}}
+    assert by_operator == {"data": {"viewer": {"accessLevel": "ADMIN"}}}
+
+
+async def test_token_is_for_a_member_or_an_operator_but_not_both(tmp_path: Path) -> None:
+    neither, both = await asyncio.gather(
+        run(tmp_path, "token"), run(tmp_path, "token", "--operator", "--member", "x")
+    )
+
+    for refused in (neither, both):
+        assert refused.code == 2
+        assert "--member PORTAL_ID or --operator" in refused.err
+        assert refused.out == ""
+
+
+async def test_schema_is_exported_to_a_file_or_to_the_screen(tmp_path: Path) -> None:
+    on_screen, in_file = await asyncio.gather(
+        run(tmp_path, "export-schema"), run(tmp_path, "export-schema", "-o", "schema.graphql")
+    )
+
+    assert (on_screen.code, in_file.code) == (0, 0)
+    assert on_screen.out == build_schema().as_str() + "\n"
+    assert (tmp_path / "schema.graphql").read_text(encoding="utf-8") == on_screen.out
+    assert in_file.out == ""
+
+
+async def test_database_is_migrated_and_may_be_twice(tmp_path: Path) -> None:
+    first = await run(tmp_path, "migrate")
+    second = await run(tmp_path, "migrate")
+
+    assert (first.code, second.code) == (0, 0)
+    assert first.out == second.out
+    assert "schema" in first.out
+    assert (tmp_path / "var" / "likeperson.db").is_file()
+
+
+async def test_simulation_says_what_became_of_its_events(service: Service, tmp_path: Path) -> None:
+    arguments = ["--members", "20", "--events", "15", "--duplicates", "0.2", "--shuffle", "3"]
+
+    done = await run(tmp_path, "simulate", service.url, *arguments)
+
+    assert done.code == 0, done.err
+    counts = {
+        name: int(count) for name, count in re.findall(r"^ *(\w+) +(\d+)", done.out, re.MULTILINE)
+    }
+    assert counts["sent"] == counts["accepted"] >= 35
+    assert counts["created"] >= 20
+    assert "refused" not in done.out
+    assert re.search(r"ack +p50 [\d.]+ ms, p99 [\d.]+ ms", done.out)
+    data = await service.data("{ members { totalCount } syncHealth { healthy } }")
+    assert data["members"]["totalCount"] >= 20
+    assert data["syncHealth"]["healthy"] is True
+
+
+async def test_simulation_with_a_wrong_secret_says_that_it_was_refused(
+    service: Service, tmp_path: Path
+) -> None:
+    secret = "whsec_" + "c29tZSBvdGhlciBzZWNyZXQ="
+
+    done = await run(
+        tmp_path, "simulate", service.url, "--members", "3", "--events", "0", "--secret", secret
+    )
+
+    assert "refused   3 with HTTP 401" in done.out
+    assert (await service.data("{ members { totalCount } }"))["members"]["totalCount"] == 0
+
+
+async def test_simulation_without_a_service_says_that_nobody_answered(tmp_path: Path) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+
+        done = await run(tmp_path, "simulate", url, "--members", "2", "--events", "0")
+
+    assert "Traceback" not in done.err
+    assert "refused   2 with no answer" in done.out
+
+
+@pytest.mark.parametrize("command", ["serve", "demo"])
+async def test_busy_port_is_named(command: str, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        port = busy.getsockname()[1]
+
+        done = await run(tmp_path, command, "--port", str(port))
+
+    assert done.code == 1
+    assert f"127.0.0.1:{port}" in done.err
+    assert "--port" in done.err
+    assert "Traceback" not in done.err
+    assert not (tmp_path / "var").exists()
+
+
+async def test_wrong_setting_is_a_sentence_and_no_traceback(tmp_path: Path) -> None:
+    done = await run(tmp_path, "serve", port="many")
+
+    assert done.code == 1
+    assert done.err.startswith("LIKEPERSON_PORT: ")
+    assert "Traceback" not in done.err
+
+
+async def test_production_does_not_start_with_the_secrets_of_development(tmp_path: Path) -> None:
+    done = await run(tmp_path, "serve", "--port", "0", env="production")
+
+    assert done.code == 1
+    assert "LIKEPERSON_AUTH_SECRET" in done.err
+    assert "LIKEPERSON_SOURCES" in done.err
+    assert not (tmp_path / "var").exists()
+
+
+async def test_old_schema_on_postgresql_names_the_command_that_helps(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    # A database that nobody has migrated: the one which every server has for maintenance.
+    empty = postgres_url.rpartition("/")[0] + "/postgres"
+
+    done = await run(tmp_path, "serve", "--port", "0", database_url=empty)
+
+    assert done.code == 1
+    assert "likeperson-sync migrate" in done.err
+    assert "Traceback" not in done.err
+
+
+async def test_database_that_is_away_is_a_sentence_and_no_traceback(tmp_path: Path) -> None:
+    away = "postgresql+asyncpg://postgres@127.0.0.1:1/likeperson"
+
+    done = await run(tmp_path, "serve", "--port", "0", database_url=away)
+
+    assert done.code == 1
+    assert "Traceback" not in done.err
+    assert len(done.err.splitlines()) <= 3

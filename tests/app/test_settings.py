@@ -1,0 +1,177 @@
+"""Settings: what is refused, what is said about it, and what is never shown."""
+
+import base64
+import json
+from pathlib import Path
+
+import pytest
+
+from app.main import sources_of
+from app.settings import (
+    DEVELOPMENT_AUTH_SECRET,
+    DEVELOPMENT_WEBHOOK_SECRET,
+    Settings,
+    SettingsError,
+    load_settings,
+)
+
+OWN_AUTH_SECRET = "a secret of our own that has 32 bytes"
+OWN_WEBHOOK_SECRET = "whsec_" + base64.b64encode(b"another secret of our own").decode()
+
+
+def sources(*secrets: str, **more: object) -> str:
+    portal = {"scheme": "standard-webhooks", "secrets": secrets, **more}
+    return json.dumps({"portal": portal})
+
+
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the `.env` of whoever runs the tests."""
+    monkeypatch.chdir(tmp_path)
+
+
+def complaints(**given: object) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(**given)
+    return str(caught.value).splitlines()
+
+
+def test_defaults_are_good_for_development() -> None:
+    settings = load_settings()
+
+    assert settings.env == "development"
+    assert settings.database_url == "sqlite+aiosqlite:///var/likeperson.db"
+    assert settings.resolved_broadcast_url == "memory://"
+    assert set(sources_of(settings)) == {"portal"}
+
+
+def test_production_refuses_every_secret_that_everybody_knows_and_says_which() -> None:
+    both = complaints(env="production")
+    webhook_only = complaints(env="production", auth_secret=OWN_AUTH_SECRET)
+    auth_only = complaints(env="production", sources=sources(OWN_WEBHOOK_SECRET))
+    one_of_two = complaints(
+        env="production",
+        auth_secret=OWN_AUTH_SECRET,
+        sources=sources(OWN_WEBHOOK_SECRET, DEVELOPMENT_WEBHOOK_SECRET),
+    )
+
+    assert [line.split(":")[0] for line in both] == [
+        "LIKEPERSON_AUTH_SECRET",
+        "LIKEPERSON_SOURCES",
+    ]
+    assert [line.split(":")[0] for line in auth_only] == ["LIKEPERSON_AUTH_SECRET"]
+    for only in (webhook_only, one_of_two):
+        assert [line.split(":")[:2] for line in only] == [["LIKEPERSON_SOURCES", " portal"]]
+    assert DEVELOPMENT_AUTH_SECRET not in str(both)
+    assert DEVELOPMENT_WEBHOOK_SECRET not in str(both)
+
+
+def test_production_starts_with_secrets_of_its_own() -> None:
+    settings = load_settings(
+        env="production", auth_secret=OWN_AUTH_SECRET, sources=sources(OWN_WEBHOOK_SECRET)
+    )
+
+    assert settings.env == "production"
+
+
+def test_all_wrong_settings_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIKEPERSON_PORT", "many")
+    monkeypatch.setenv("LIKEPERSON_LOG_LEVEL", "loud")
+    monkeypatch.setenv("LIKEPERSON_ENV", "staging")
+
+    lines = complaints()
+
+    named = {line.split(":")[0] for line in lines}
+    assert named == {"LIKEPERSON_PORT", "LIKEPERSON_LOG_LEVEL", "LIKEPERSON_ENV"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        "null",
+        '{"portal": {}}',
+        '{"portal": {"scheme": "none", "secrets": []}}',
+        '{"portal": {"scheme": "standard-webhooks", "secrets": "topsecret"}}',
+        '{"portal": {"scheme": "shared-key", "secrets": ["topsecret"]}}',
+        '{"portal": {"scheme": "standard-webhooks", "secrets": ["topsecret" "x"]}}',
+    ],
+)
+def test_sources_that_cannot_be_read_are_refused_without_showing_secrets(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIKEPERSON_SOURCES", text)
+
+    lines = complaints()
+
+    assert {line.split(":")[0] for line in lines} == {"LIKEPERSON_SOURCES"}
+    assert "topsecret" not in str(lines)
+
+
+def test_source_without_a_secret_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    for secrets in ((), ("",), ("  ", "")):
+        monkeypatch.setenv("LIKEPERSON_SOURCES", sources(*secrets))
+
+        assert sources_of(load_settings()) == {}
+
+    monkeypatch.setenv("LIKEPERSON_SOURCES", sources("", OWN_WEBHOOK_SECRET))
+    assert set(sources_of(load_settings())) == {"portal"}
+
+
+def test_short_auth_secret_is_refused() -> None:
+    for secret in ("", "too short"):
+        (line,) = complaints(auth_secret=secret)
+
+        assert line.startswith("LIKEPERSON_AUTH_SECRET: ")
+        assert "32 bytes" in line
+
+
+def test_database_url_of_another_driver_is_refused() -> None:
+    for url in ("", "postgresql://localhost/x", "sqlite:///x.db", "mysql+aiomysql://localhost/x"):
+        (line,) = complaints(database_url=url)
+
+        assert line.startswith("LIKEPERSON_DATABASE_URL: ")
+
+
+def test_secrets_are_not_shown() -> None:
+    settings = load_settings(auth_secret=OWN_AUTH_SECRET, sources=sources(OWN_WEBHOOK_SECRET))
+
+    for text in (repr(settings), str(settings), settings.model_dump_json(), f"{settings.sources}"):
+        assert OWN_AUTH_SECRET not in text
+        assert OWN_WEBHOOK_SECRET not in text
+
+
+def test_settings_are_read_from_the_environment_and_from_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [
+        "LIKEPERSON_PORT=8001",
+        "LIKEPERSON_HOST=0.0.0.0",
+        f"LIKEPERSON_SOURCES='{sources(OWN_WEBHOOK_SECRET)}'",
+        "SOMETHING_ELSE=1",
+    ]
+    (tmp_path / ".env").write_text("\n".join(lines), encoding="utf-8")
+    monkeypatch.setenv("LIKEPERSON_PORT", "8002")
+
+    settings = load_settings()
+    given = load_settings(port=8003, host=None)
+
+    assert (settings.port, settings.host) == (8002, "0.0.0.0")  # noqa: S104  (only compared)
+    assert settings.sources["portal"].usable_secrets == [OWN_WEBHOOK_SECRET]
+    assert given.port == 8003
+
+
+def test_settings_cannot_be_changed() -> None:
+    settings = Settings()
+
+    with pytest.raises(ValueError, match="frozen"):
+        settings.port = 1
+
+
+def test_postgresql_wakes_the_other_processes_itself() -> None:
+    url = "postgresql+asyncpg://localhost/likeperson"
+
+    assert load_settings(database_url=url).resolved_broadcast_url == url
+    redis = load_settings(database_url=url, broadcast_url="redis://localhost")
+    assert redis.resolved_broadcast_url == "redis://localhost"

@@ -1,0 +1,35 @@
+"""Listens to what is sent to databases."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import asyncpg  # type: ignore[import-untyped]  # it ships no types
+import pytest
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+
+@contextmanager
+def recorded() -> Iterator[list[str]]:
+    """The statements that this process sends to any database meanwhile."""
+    statements: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement != "BEGIN":
+            statements.append(statement)
+
+    fetch = asyncpg.Connection.fetch
+
+    async def noted_fetch(connection: Any, statement: str, *arguments: Any) -> Any:
+        statements.append(statement)
+        return await fetch(connection, statement, *arguments)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    with pytest.MonkeyPatch.context() as patch:
+        # Hot statements go past SQLAlchemy, which itself never calls this.
+        patch.setattr(asyncpg.Connection, "fetch", noted_fetch)
+        try:
+            yield statements
+        finally:
+            event.remove(Engine, "before_cursor_execute", note)
