@@ -8,7 +8,7 @@ from rich.table import Table
 from db.changes import feed_head
 from db.feed import LiveFeed
 from db.keyset import PageRequest
-from db.sync_log import EntryFilter, EntryRow, entries_by_id, entry_page
+from db.sync_log import EntryFilter, EntryRow, entries_by_id, entry_facts, entry_page
 from db.unit_of_work import Database
 from db.visibility import Scope
 from db.vocabulary import EntryId
@@ -39,7 +39,7 @@ async def coming_entries(
             async with database.read() as session:
                 found = await entries_by_id(session, _EVERYTHING, ids)
             for id in dict.fromkeys(ids):
-                if id in found and filter.matches(found[id].facts()):
+                if id in found and filter.matches(entry_facts(found[id])):
                     yield found[id]
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import func, select, update
 
 from db.among import among
 from db.models import SyncAttempt, SyncLogEntry
-from db.sync_log import EntryFilter, EntryRecord
+from db.sync_log import ENTRY_COLUMNS, EntryFilter, EntryRecord
 from db.unit_of_work import ReadSession, WriteSession
 from db.visibility import Scope, visible_entries
 from db.vocabulary import AttemptTrigger, EntryId, SyncOutcome, SyncStatus
@@ -58,25 +58,7 @@ async def lease_due(
     return ids
 
 
-_RECORD = (
-    SyncLogEntry.id,
-    SyncLogEntry.source,
-    SyncLogEntry.event_id,
-    SyncLogEntry.event_type,
-    SyncLogEntry.occurred_at,
-    SyncLogEntry.received_at,
-    SyncLogEntry.processed_at,
-    SyncLogEntry.status,
-    SyncLogEntry.outcome,
-    SyncLogEntry.detail,
-    SyncLogEntry.attempts,
-    SyncLogEntry.deliveries,
-    SyncLogEntry.next_attempt_at,
-    SyncLogEntry.member_id,
-    SyncLogEntry.organization_id,
-    SyncLogEntry.field_changes,
-    SyncLogEntry.payload,
-)
+_RECORD = (*ENTRY_COLUMNS, SyncLogEntry.payload)
 
 
 async def leased_entries(

@@ -38,17 +38,6 @@ class EntryRecord:
     field_changes: list[FieldChange] = field(default_factory=list)
     id: EntryId | None = None
 
-    def facts(self) -> EntryFacts:
-        return EntryFacts(
-            status=self.status,
-            outcome=self.outcome,
-            event_type=self.event_type,
-            source=self.source,
-            member_id=self.member_id,
-            organization_id=self.organization_id,
-            received_at=self.received_at,
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class EntryRow:
@@ -69,16 +58,17 @@ class EntryRow:
     organization_id: OrganizationId | None
     field_changes: list[FieldChange]
 
-    def facts(self) -> EntryFacts:
-        return EntryFacts(
-            status=self.status,
-            outcome=self.outcome,
-            event_type=self.event_type,
-            source=self.source,
-            member_id=self.member_id,
-            organization_id=self.organization_id,
-            received_at=self.received_at,
-        )
+
+def entry_facts(entry: EntryRecord | EntryRow) -> EntryFacts:
+    return EntryFacts(
+        status=entry.status,
+        outcome=entry.outcome,
+        event_type=entry.event_type,
+        source=entry.source,
+        member_id=entry.member_id,
+        organization_id=entry.organization_id,
+        received_at=entry.received_at,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +118,7 @@ class EntryFilter:
         return and_(*parts)
 
 
-_ROW = select(
+ENTRY_COLUMNS = (
     SyncLogEntry.id,
     SyncLogEntry.source,
     SyncLogEntry.event_id,
@@ -146,6 +136,7 @@ _ROW = select(
     SyncLogEntry.organization_id,
     SyncLogEntry.field_changes,
 )
+_ROW = select(*ENTRY_COLUMNS)
 _RECORDED = HotStatement(
     _ROW.add_columns(SyncLogEntry.payload)
     .where(

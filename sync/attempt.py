@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from db.attempts import Attempt
 from db.errors import ConcurrentWriteError, DatabaseUnavailableError
 from db.models import ChangeFacts, EntryFacts
-from db.sync_log import EntryRecord
+from db.sync_log import EntryRecord, entry_facts
 from db.unit_of_work import NewChange, WriteSession
 from db.vocabulary import AttemptTrigger, SyncStatus
 from sync.apply import ReceivedEvent, Result, apply_events
@@ -134,7 +134,7 @@ def change_of(entry: EntryRecord, before: EntryFacts | None, result: Result | No
             member_before=result.before if result and changed else None,
             member_after=result.after if result and changed else None,
             entry_before=before,
-            entry_after=entry.facts(),
+            entry_after=entry_facts(entry),
         ),
     )
 

@@ -11,7 +11,14 @@ from datetime import UTC, datetime
 from db.attempts import insert_attempts
 from db.errors import ConcurrentWriteError, DatabaseUnavailableError
 from db.models import ChangeFacts
-from db.sync_log import EntryRecord, EntryRow, count_delivery, insert_entries, recorded_entries
+from db.sync_log import (
+    EntryRecord,
+    EntryRow,
+    count_delivery,
+    entry_facts,
+    insert_entries,
+    recorded_entries,
+)
 from db.unit_of_work import Database, NewChange, WriteSession
 from db.vocabulary import AttemptTrigger, SyncOutcome, SyncStatus
 from sync.attempt import as_received, attempt, attempt_of, change_of
@@ -89,7 +96,7 @@ def _set_conflicts_apart(deliveries: Sequence[Delivery], recorded: Recorded) -> 
 async def _count_repeat(session: WriteSession, recorded: Recorded, key: Key) -> None:
     entry, _ = recorded[key]
     await count_delivery(session, entry.id)
-    facts = entry.facts()
+    facts = entry_facts(entry)
     session.append(
         NewChange(entry_id=entry.id, facts=ChangeFacts(entry_before=facts, entry_after=facts))
     )

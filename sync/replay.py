@@ -8,7 +8,7 @@ from datetime import datetime
 
 from db.attempts import Attempt, attempts_of, entries_to_replay, insert_attempts, update_entries
 from db.errors import ConcurrentWriteError, DatabaseUnavailableError
-from db.sync_log import EntryRecord
+from db.sync_log import EntryRecord, entry_facts
 from db.unit_of_work import Database, WriteSession
 from db.vocabulary import AttemptTrigger, EntryId, SyncOutcome, SyncStatus
 from sync.apply import ReceivedEvent, Result
@@ -103,7 +103,7 @@ async def _replay(
         ],
     )
     for entry, known, result in zip(entries, before, results, strict=True):
-        session.append(change_of(entry, known.facts(), result))
+        session.append(change_of(entry, entry_facts(known), result))
     return results
 
 

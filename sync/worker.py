@@ -21,7 +21,7 @@ from db.attempts import (
 )
 from db.errors import ConcurrentWriteError, DatabaseUnavailableError, SlowConsumerError
 from db.feed import LiveFeed, QueueFollower
-from db.sync_log import EntryRecord
+from db.sync_log import EntryRecord, entry_facts
 from db.unit_of_work import Database
 from db.vocabulary import AttemptTrigger, EntryId, SyncStatus
 from sync.apply import ReceivedEvent, Result
@@ -121,7 +121,7 @@ async def _retry_leased(
 ) -> None:
     async with database.write() as session:
         entries = await leased_entries(session, ids, until)
-        before = {entry.id: entry.facts() for entry in entries}
+        before = {entry.id: entry_facts(entry) for entry in entries}
         readable = [(entry, event) for entry in entries if (event := _event(entry)) is not None]
         now = clock()
         results = await attempt(session, readable, now)
