@@ -13,8 +13,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from db.engine import create_engines, is_sqlite
-from db.errors import DatabaseUnavailableError, SchemaOutdatedError
-from db.unit_of_work import Database
+from db.errors import SchemaOutdatedError
+from db.unit_of_work import Database, driver_errors_translated
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 # Two processes that start at once must not both create the tables.
@@ -71,10 +71,9 @@ async def _run(url: str, work: Callable[[Connection], None]) -> None:
     else:
         engine = create_async_engine(url, connect_args={"timeout": 5})
     try:
-        async with engine.begin() as connection:
-            await connection.run_sync(work)
-    except OSError as error:
-        raise DatabaseUnavailableError(str(error)) from error
+        with driver_errors_translated():
+            async with engine.begin() as connection:
+                await connection.run_sync(work)
     finally:
         await engine.dispose()
 

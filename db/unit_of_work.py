@@ -160,7 +160,7 @@ class WriteSession(ReadSession):
         """Leaving with an exception undoes what was written, and the changes appended, inside."""
         kept = len(self._changes)
         try:
-            with _driver_errors_translated():
+            with driver_errors_translated():
                 async with self._nested():
                     yield
         except BaseException:
@@ -217,7 +217,7 @@ class Database:
         """With `snapshot`, all statements see the same moment; without, each sees its own."""
         isolation = "REPEATABLE READ" if snapshot else "AUTOCOMMIT"
         options = {} if self._on_sqlite else {"isolation_level": isolation}
-        with _driver_errors_translated():
+        with driver_errors_translated():
             async with self._reader.connect() as connection:
                 await connection.execution_options(**options)
                 # A snapshot lives in a transaction of SQLAlchemy's, which the driver knows not of.
@@ -227,7 +227,7 @@ class Database:
     @asynccontextmanager
     async def write(self) -> AsyncIterator[WriteSession]:
         """Leaving it commits everything as one, then rings the bell; an exception undoes it all."""
-        with _driver_errors_translated():
+        with driver_errors_translated():
             async with self._writer.connect() as connection, self._begun(connection) as work:
                 session, transaction = work
                 yield session
@@ -294,7 +294,8 @@ _UNAVAILABLE = (
 
 
 @contextmanager
-def _driver_errors_translated() -> Iterator[None]:
+def driver_errors_translated() -> Iterator[None]:
+    """What is no fault of the statement becomes DatabaseUnavailableError."""
     try:
         yield
     except _UNAVAILABLE as error:

@@ -66,6 +66,8 @@ class Draft:
     warnings: list[str] = field(default_factory=list)
     written: set[str] = field(default_factory=set)
     older: set[str] = field(default_factory=set)
+    completed: bool = False
+    """Whether the event was news of a chapter, if not of the member."""
     organizations: dict[PortalId, OrganizationRecord] = field(default_factory=dict)
 
     def claim(self, part: str) -> bool:
@@ -89,6 +91,7 @@ class Draft:
     def claim_of(self, organization: OrganizationRecord, part: str) -> bool:
         if self.stamp > organization.as_of.get(part, NEVER):
             organization.as_of[part] = self.stamp
+            self.completed = True
             return True
         return False
 
@@ -110,7 +113,7 @@ def outcome_of(
     after = draft.member
     if before is None:
         return SyncStatus.SUCCESS, SyncOutcome.CREATED
-    if draft.older and not draft.written:
+    if draft.older and not (draft.written or draft.completed):
         return SyncStatus.SKIPPED, SyncOutcome.STALE
     if before.state is not after.state:
         deactivated = after.state is ActivationState.INACTIVE

@@ -19,6 +19,8 @@ Recorder = Callable[[Sequence[Delivery]], Awaitable[list[Receipt]]]
 
 BATCH = 200
 MAX_WAITING = 1000
+LONGEST_WAIT = 20.0
+"""Seconds, less than the senders' own patience: a minute with Dataverse."""
 
 
 class Intake:
@@ -51,7 +53,12 @@ class Intake:
         receipt: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         self._waiting.append((delivery, receipt))
         self._arrived.set()
-        return await receipt
+        try:
+            async with asyncio.timeout(LONGEST_WAIT):
+                return await receipt
+        except TimeoutError as error:
+            # It may be recorded yet. What is sent again is then a repetition.
+            raise OverloadedError("The delivery waited too long.") from error
 
     async def _run(self) -> None:
         while True:

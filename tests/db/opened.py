@@ -1,0 +1,44 @@
+"""A database that a test opens itself, and what stands in it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from sqlalchemy import delete, func, select
+
+from db.models import Base, FeedHead, Role
+from db.unit_of_work import Database
+
+CATALOGUE = ("member", "peer-mentor", "coordinator", "organization-administrator")
+
+
+class SilentDoorbell:
+    def ring(self, position: int) -> None:
+        pass
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[Database]:
+    database = Database(url, SilentDoorbell())
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+async def row_counts(database: Database) -> dict[str, int]:
+    """How many rows each table has."""
+    async with database.read() as session:
+        return {
+            table.name: await session.scalar(select(func.count()).select_from(table)) or 0
+            for table in Base.metadata.sorted_tables
+        }
+
+
+async def clear(database: Database) -> None:
+    """As it was after the migrations, except that positions and ids go on."""
+    async with database.write() as session:
+        for table in reversed(Base.metadata.sorted_tables):
+            if table.name == Role.__tablename__:
+                await session.run(delete(Role).where(Role.code.not_in(CATALOGUE)))
+            elif table.name != FeedHead.__tablename__:
+                await session.run(delete(table))

@@ -1,0 +1,321 @@
+"""The change feed: positions in the order of commits, and every change once to whoever follows."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import column, func, select, table
+
+from db import feed as feed_module
+from db.bell import BroadcastBell
+from db.changes import (
+    CommittedChange,
+    Cursor,
+    Follower,
+    changes_after,
+    check_cursor,
+    feed_head,
+)
+from db.errors import CursorExpiredError, ForeignCursorError, SlowConsumerError
+from db.feed import LiveFeed
+from db.unit_of_work import Database, NewChange
+from db.vocabulary import MemberId, Position
+from tests.db.opened import clear, opened
+from tests.service import DEADLINE
+
+WRITERS = 50
+ROUNDS = 8
+
+
+class HeldBell:
+    """Is not heard until it is let go."""
+
+    def __init__(self) -> None:
+        self.let_go = asyncio.Event()
+
+    def ring(self, position: int) -> None:
+        pass
+
+    async def wait(self, seen: int, timeout: float) -> int:  # noqa: ASYNC109  (the port's)
+        await self.let_go.wait()
+        self.let_go.clear()
+        return seen
+
+
+class LostBell:
+    """Rings for nobody: then there is only the poll."""
+
+    def ring(self, position: int) -> None:
+        pass
+
+    async def wait(self, seen: int, timeout: float) -> int:  # noqa: ASYNC109  (the port's)
+        await asyncio.sleep(0.01)
+        return seen
+
+
+@asynccontextmanager
+async def live(url: str) -> AsyncIterator[tuple[Database, LiveFeed]]:
+    """A database that rings, and the feed that hears it."""
+    async with BroadcastBell("memory://") as bell:
+        database = Database(url, bell)
+        try:
+            async with LiveFeed(database, bell) as feed:
+                yield database, feed
+        finally:
+            await database.close()
+
+
+async def write(database: Database, *members: int) -> None:
+    """One transaction that changes these members."""
+    async with database.write() as session:
+        for member in members:
+            session.append(NewChange(member_id=MemberId(member)))
+
+
+async def followed(follower: Follower, up_to: int) -> list[int]:
+    """Positions as they come, until this one has come."""
+    positions: list[int] = []
+    async with asyncio.timeout(DEADLINE):
+        while not positions or positions[-1] < up_to:
+            positions += [change.position for change in await follower.next_changes(DEADLINE)]
+    return positions
+
+
+def members_of(changes: Iterable[CommittedChange]) -> list[int | None]:
+    return [change.member_id for change in changes]
+
+
+async def test_changes_of_one_transaction_follow_each_other_in_the_order_they_were_made(
+    database: Database,
+) -> None:
+    await write(database, 3, 1, 2)
+    await write(database, 4)
+
+    async with database.read() as session:
+        changes = await changes_after(session, Position(0), limit=10)
+        head = await feed_head(session)
+    assert members_of(changes) == [3, 1, 2, 4]
+    assert [change.position for change in changes] == [1, 2, 3, 4]
+    assert head.position == 4
+
+
+async def test_transaction_that_is_undone_leaves_no_change_and_no_gap(database: Database) -> None:
+    await write(database, 1)
+
+    with suppress(ZeroDivisionError):
+        async with database.write() as session:
+            session.append(NewChange(member_id=MemberId(2)))
+            raise ZeroDivisionError
+    await write(database, 3)
+
+    async with database.read() as session:
+        changes = await changes_after(session, Position(0), limit=10)
+    assert [(change.position, change.member_id) for change in changes] == [(1, 1), (2, 3)]
+
+
+async def test_savepoint_that_is_undone_takes_its_changes_along(database: Database) -> None:
+    async with database.write() as session:
+        session.append(NewChange(member_id=MemberId(1)))
+        with suppress(ZeroDivisionError):
+            async with session.savepoint():
+                session.append(NewChange(member_id=MemberId(2)))
+                raise ZeroDivisionError
+
+    async with database.read() as session:
+        assert members_of(await changes_after(session, Position(0), limit=10)) == [1]
+
+
+async def test_later_position_is_not_committed_before_an_earlier_one(postgres_url: str) -> None:
+    async with opened(postgres_url) as database, asyncio.timeout(DEADLINE):
+        async with database.write() as first:
+            first.append(NewChange(member_id=MemberId(1)))
+            await first.publish_changes(datetime.now(UTC))
+            # The unit of work would publish them once more.
+            first._changes.clear()
+            second = asyncio.create_task(write(database, 2))
+            while not second.done() and not await somebody_waits_for_a_lock(database):
+                pass
+            overtook = second.done()
+        await second
+
+        async with database.read() as session:
+            changes = await changes_after(session, Position(0), limit=10)
+
+    assert not overtook
+    assert [(change.position, change.member_id) for change in changes] == [(1, 1), (2, 2)]
+
+
+async def somebody_waits_for_a_lock(database: Database) -> bool:
+    async with database.read() as session:
+        waiting = select(func.count()).select_from(table("pg_stat_activity"))
+        of_this = waiting.where(
+            column("datname") == func.current_database(), column("wait_event_type") == "Lock"
+        )
+        return bool(await session.scalar(of_this))
+
+
+async def test_no_smaller_position_ever_appears_behind_a_reader(postgres_url: str) -> None:
+    """Whoever has read up to a position has missed nothing before it, however many write."""
+    total = WRITERS * ROUNDS * 2
+    seen: list[int] = []
+
+    async def write_again_and_again(database: Database, writer: int) -> None:
+        for _ in range(ROUNDS):
+            await write(database, writer, writer)
+
+    async def read_on(database: Database) -> None:
+        while len(seen) < total:
+            async with database.read() as session:
+                after = Position(seen[-1] if seen else 0)
+                seen.extend(c.position for c in await changes_after(session, after, limit=500))
+
+    # Two processes' worth of connections.
+    async with opened(postgres_url) as one, opened(postgres_url) as other, asyncio.timeout(60):
+        reading = asyncio.create_task(read_on(one))
+        databases = itertools.cycle([one, other])
+        async with asyncio.TaskGroup() as tasks:
+            for writer in range(WRITERS):
+                tasks.create_task(write_again_and_again(next(databases), writer))
+        with suppress(TimeoutError):
+            await asyncio.wait_for(reading, DEADLINE)
+
+    assert seen == list(range(1, total + 1))
+
+
+async def test_follower_gets_every_change_once_and_in_order_from_the_past_into_the_present(
+    database_url: str,
+) -> None:
+    async with opened(database_url) as earlier:
+        for member in range(7):
+            await write(earlier, member)
+
+    async with live(database_url) as (database, feed), feed.follow(Position(3)) as follower:
+        writing = asyncio.create_task(_write_many(database, 30))
+        positions = await followed(follower, up_to=37)
+        await writing
+
+    assert positions == list(range(4, 38))
+
+
+async def _write_many(database: Database, count: int) -> None:
+    for member in range(count):
+        await write(database, member)
+
+
+async def test_past_longer_than_one_reading_is_caught_up_with_whole(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed_module, "BATCH", 4)
+    async with opened(sqlite_url) as earlier:
+        await write(earlier, *range(10))
+
+    async with live(sqlite_url) as (database, feed), feed.follow(Position(1)) as follower:
+        await write(database, *range(10))
+        positions = await followed(follower, up_to=20)
+
+    assert positions == list(range(2, 21))
+
+
+async def test_cursor_from_a_process_that_has_read_further_is_followed_from_there(
+    database_url: str,
+) -> None:
+    bell = HeldBell()
+
+    async with (
+        opened(database_url) as other_process,
+        opened(database_url) as database,
+        LiveFeed(database, bell) as feed,
+    ):
+        await write(other_process, 1, 2, 3, 4)
+        async with feed.follow(Position(2)) as follower:
+            bell.let_go.set()
+            positions = await followed(follower, up_to=4)
+
+    assert positions == [3, 4]
+
+
+async def test_followers_do_not_take_changes_from_each_other(sqlite_url: str) -> None:
+    async with (
+        live(sqlite_url) as (database, feed),
+        feed.follow(Position(0)) as one,
+        feed.follow(Position(0)) as other,
+    ):
+        await write(database, 1, 2, 3)
+        positions = [await followed(follower, up_to=3) for follower in (one, other)]
+
+    assert positions == [[1, 2, 3]] * 2
+
+
+async def test_changes_of_another_process_come_even_when_the_bell_is_lost(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed_module, "POLL_SECONDS", 0.01)
+
+    async with (
+        opened(database_url) as other_process,
+        opened(database_url) as database,
+        LiveFeed(database, LostBell()) as feed,
+        feed.follow(feed.position) as follower,
+    ):
+        await write(other_process, 1)
+        positions = await followed(follower, up_to=1)
+
+    assert positions == [1]
+
+
+async def test_patience_that_ends_first_brings_no_changes(sqlite_url: str) -> None:
+    async with live(sqlite_url) as (_, feed), feed.follow(Position(0)) as follower:
+        assert list(await follower.next_changes(0.01)) == []
+
+
+async def test_follower_that_does_not_keep_up_is_told_so_and_others_are_not(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed_module, "FOLLOWER_QUEUE", 10)
+
+    async with (
+        live(database_url) as (database, feed),
+        feed.follow(Position(0)) as slow,
+        feed.follow(Position(0)) as quick,
+    ):
+        for member in range(1, 12):
+            await write(database, member)
+            await followed(quick, up_to=member)
+
+        with pytest.raises(SlowConsumerError):
+            await slow.next_changes(DEADLINE)
+        await write(database, 12)
+        assert await followed(quick, up_to=12) == [12]
+
+
+async def test_cursor_is_good_only_for_its_own_feed_and_for_places_it_had(
+    database: Database,
+) -> None:
+    await write(database, 1, 2)
+
+    async with database.read() as session:
+        here = (await feed_head(session)).feed_id
+        await check_cursor(session, Cursor(here, Position(0)))
+        await check_cursor(session, Cursor(here, Position(2)))
+        for foreign in (
+            Cursor("elsewhere", Position(1)),
+            Cursor(here, Position(3)),
+            Cursor(here, Position(-1)),
+        ):
+            with pytest.raises(ForeignCursorError):
+                await check_cursor(session, foreign)
+
+
+async def test_cursor_before_what_is_still_kept_has_expired(database: Database) -> None:
+    await write(database, 1, 2)
+    await clear(database)
+    await write(database, 3)
+
+    async with database.read() as session:
+        here = (await feed_head(session)).feed_id
+        with pytest.raises(CursorExpiredError):
+            await check_cursor(session, Cursor(here, Position(1)))
+        await check_cursor(session, Cursor(here, Position(2)))

@@ -1,0 +1,149 @@
+"""The law of DESIGN §4 "Any order", written a second time and in another way: the world that a set
+of events ends in, without any order of arrival. Shares no code with the product."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from db.vocabulary import ActivationState
+from tests.sync.recording import Chapter, Person, RoleHeld, World
+
+PROFILE = ("memberNumber", "givenName", "familyName", "email", "phone")
+
+Weight = tuple[datetime, bool, str, str]
+"""The statement of the greatest weight counts."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """An event as the portal sent it."""
+
+    source: str
+    event_id: str
+    event: dict[str, Any]
+
+    @property
+    def type(self) -> str:
+        return str(self.event["type"])
+
+    @property
+    def data(self) -> dict[str, Any]:
+        data: dict[str, Any] = self.event["data"]
+        return data
+
+    @property
+    def at(self) -> datetime:
+        return datetime.fromisoformat(self.event["timestamp"])
+
+    @property
+    def weight(self) -> Weight:
+        return self.at, self.type == "membership-deactivated", self.event_id, self.source
+
+    @property
+    def member(self) -> str:
+        return str(self.data["member"]["id"])
+
+    @property
+    def state(self) -> ActivationState | None:
+        if self.type in ("membership-created", "membership-reactivated"):
+            return ActivationState.ACTIVE
+        return ActivationState.INACTIVE if self.type == "membership-deactivated" else None
+
+    @property
+    def roles(self) -> frozenset[tuple[str, str | None]] | None:
+        if self.type not in ("membership-created", "role-updated"):
+            return None
+        return frozenset(
+            (role["code"], role.get("organizationId")) for role in self.data.get("roles") or ()
+        )
+
+    def states_profile(self, field: str) -> bool:
+        given = self.data["member"]
+        if self.type == "membership-created":
+            return True
+        if self.type == "membership-updated":
+            return field in given
+        return given.get(field) is not None
+
+    @property
+    def states_home(self) -> bool:
+        if self.data.get("organization"):
+            return True
+        return self.type == "membership-updated" and "organization" in self.data
+
+    @property
+    def home(self) -> str | None:
+        home = self.data.get("organization")
+        return str(home["id"]) if home else None
+
+    def mentioned(self) -> Iterable[str]:
+        if home := self.data.get("organization"):
+            yield home["id"]
+            if home.get("parentId"):
+                yield home["parentId"]
+        for _, place in self.roles or ():
+            if place:
+                yield place
+
+
+def world_after(history: Iterable[Told]) -> World:
+    told = sorted(history, key=lambda one: one.weight)
+    members = {one.member for one in told}
+    chapters = {id for one in told for id in one.mentioned()}
+    return World(
+        people={id: _person([one for one in told if one.member == id]) for id in members},
+        chapters={id: _chapter(id, told) for id in chapters},
+    )
+
+
+def _person(told: Sequence[Told]) -> Person:
+    """All arguments here run from the lightest statement to the heaviest."""
+    profile: dict[str, str | None] = dict.fromkeys(PROFILE)
+    home = None
+    for one in told:
+        for field in PROFILE:
+            if one.states_profile(field):
+                profile[field] = one.data["member"].get(field)
+        if one.states_home:
+            home = one.home
+    states = [(one.at, one.state) for one in told if one.state]
+    state = states[-1][1] if states else ActivationState.ACTIVE
+    return Person(
+        profile=profile,
+        state=state or ActivationState.ACTIVE,
+        state_changed_at=_since([(at, stated is state) for at, stated in states]),
+        home=home,
+        roles=frozenset(_roles([(one.at, one.roles) for one in told if one.roles is not None])),
+    )
+
+
+def _roles(
+    stated: Sequence[tuple[datetime, frozenset[tuple[str, str | None]]]],
+) -> Iterable[RoleHeld]:
+    for code, place in stated[-1][1] if stated else ():
+        since = _since([(at, (code, place) in roles) for at, roles in stated])
+        assert since is not None
+        yield code, place, since
+
+
+def _since(said: Sequence[tuple[datetime, bool]]) -> datetime | None:
+    """When the last unbroken run of "yes" began."""
+    since = None
+    for at, yes in said:
+        if not yes:
+            since = None
+        elif since is None:
+            since = at
+    return since
+
+
+def _chapter(id: str, told: Sequence[Told]) -> Chapter:
+    name = parent = None
+    for one in told:
+        stated = one.data.get("organization")
+        if stated and stated["id"] == id:
+            name = stated.get("name") or name
+            if "parentId" in stated and stated["parentId"] != id:
+                parent = stated["parentId"]
+    return Chapter(name, parent)

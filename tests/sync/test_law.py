@@ -1,0 +1,163 @@
+"""The law: every order and every repetition of the same events ends in the same world."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
+
+from db.unit_of_work import Database
+from sync.record import record_deliveries
+from tests.builders import at, guid
+from tests.db.opened import clear, opened
+from tests.sync.model import PROFILE, Told, world_after
+from tests.sync.recording import World, delivery, entries, world_of
+
+MEMBERS = [guid(name) for name in ("Kari", "Ola", "Åse")]
+CHAPTERS = [guid(name) for name in ("HLF", "HLF Viken", "HLF Oslo")]
+CODES = ["member", "peer-mentor", "coordinator", "storyteller"]
+
+Plan = list[list[Told]]
+"""Batches, one transaction each."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    world: World
+    deliveries: dict[tuple[str, str], int]
+
+
+class Stage:
+    """A database on which a history can be played again and again."""
+
+    def __init__(self, runner: asyncio.Runner, database: Database) -> None:
+        self._runner = runner
+        self._database = database
+
+    def play(self, plan: Plan) -> Ending:
+        return self._runner.run(self._play(plan))
+
+    async def _play(self, plan: Plan) -> Ending:
+        await clear(self._database)
+        for batch in plan:
+            await record_deliveries(
+                self._database,
+                [delivery(one.event, one.event_id, source=one.source) for one in batch],
+            )
+        log = await entries(self._database)
+        return Ending(
+            await world_of(self._database),
+            {(entry.source, entry.event_id): entry.deliveries for entry in log},
+        )
+
+
+@pytest.fixture
+def stage(database_url: str) -> Iterator[Stage]:
+    with asyncio.Runner() as runner:
+        manager = opened(database_url)
+        database = runner.run(manager.__aenter__())
+        yield Stage(runner, database)
+        runner.run(manager.__aexit__(None, None, None))
+
+
+maybe_text = st.none() | st.sampled_from(["Kari", "Åse", "x"])
+profiles = st.dictionaries(st.sampled_from(PROFILE), maybe_text)
+homes = st.fixed_dictionaries(
+    {"id": st.sampled_from(CHAPTERS)},
+    optional={
+        "name": st.sampled_from(["HLF", "HLF Oslo", "Oslo og omegn"]),
+        "parentId": st.none() | st.sampled_from(CHAPTERS),
+    },
+)
+roles = st.lists(
+    st.fixed_dictionaries(
+        {"code": st.sampled_from(CODES)}, optional={"organizationId": st.sampled_from(CHAPTERS)}
+    ),
+    max_size=3,
+)
+
+
+def events() -> st.SearchStrategy[dict[str, Any]]:
+    some_home = {"organization": homes}
+    return st.one_of(
+        _event("membership-created", some_home, {"roles": roles}),
+        _event("membership-updated", {}, {"organization": homes | st.none()}),
+        _event("role-updated", {"roles": roles}, some_home),
+        _event("membership-deactivated", {}, some_home),
+        _event("membership-reactivated", {}, some_home),
+    )
+
+
+def _event(
+    type: str,
+    required: dict[str, st.SearchStrategy[Any]],
+    optional: dict[str, st.SearchStrategy[Any]],
+) -> st.SearchStrategy[dict[str, Any]]:
+    member = st.builds(
+        lambda id, profile: {"id": id, **profile}, st.sampled_from(MEMBERS), profiles
+    )
+    return st.fixed_dictionaries(
+        {
+            "type": st.just(type),
+            # Few times, so that many are equal.
+            "timestamp": st.integers(0, 4).map(at),
+            "data": st.fixed_dictionaries({"member": member, **required}, optional=optional),
+        }
+    )
+
+
+histories = st.lists(
+    st.builds(
+        Told,
+        st.sampled_from(["portal", "registry"]),
+        st.integers(0, 99).map("evt_{}".format),
+        events(),
+    ),
+    min_size=1,
+    max_size=9,
+    unique_by=lambda told: (told.source, told.event_id),
+)
+
+
+@st.composite
+def plans(draw: st.DrawFn, history: Sequence[Told]) -> Plan:
+    """Everything at least once, some of it again, in any order and in batches of any size."""
+    repeated = draw(st.lists(st.sampled_from(history), max_size=3))
+    deliveries = iter(draw(st.permutations([*history, *repeated])))
+    plan = []
+    while batch := list(islice(deliveries, draw(st.integers(1, 5)))):
+        plan.append(batch)
+    return plan
+
+
+# Each example clears what the one before left.
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data())
+def test_every_order_and_repetition_of_a_history_ends_in_the_same_world(
+    stage: Stage, data: st.DataObject
+) -> None:
+    history = data.draw(histories, "history")
+    plan, other_plan = (data.draw(plans(history), name) for name in ("plan", "other plan"))
+    expected = world_after(history)
+    event(f"{len(history)} events")
+
+    ending, other_ending = stage.play(plan), stage.play(other_plan)
+
+    assert ending.world == expected
+    assert other_ending.world == ending.world
+    assert ending.deliveries == _deliveries(plan)
+    assert other_ending.deliveries == _deliveries(other_plan)
+
+
+def _deliveries(plan: Plan) -> dict[tuple[str, str], int]:
+    counts: dict[tuple[str, str], int] = {}
+    for one in (one for batch in plan for one in batch):
+        key = one.source, one.event_id
+        counts[key] = counts.get(key, 0) + 1
+    return counts
