@@ -79,7 +79,7 @@ async def test_a_member_added_in_the_portal_is_in_the_app_under_the_right_organi
         "displayName": "Åse Nordmann",
         "state": "ACTIVE",
         "accessLevel": "PEER_MENTOR",
-        "stateChangedAt": "2026-11-01T09:00:00+00:00",
+        "stateChangedAt": "2024-11-01T09:00:00+00:00",
         "organization": {"name": LOCAL, "parent": {"name": COUNTY}},
         "roles": [{"role": {"code": "peer-mentor"}, "organization": {"name": LOCAL}}],
     }
