@@ -1,12 +1,16 @@
 """Settings, from environment variables and `.env`. The only reader of the environment."""
 
 import base64
+import tomllib
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import msgspec
-from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from sync.sources import StandardWebhooks
 
 PREFIX = "LIKEPERSON_"
 DEVELOPMENT_AUTH_SECRET = "for development only: anybody can read this"  # noqa: S105
@@ -67,6 +71,11 @@ class Settings(BaseSettings):
         "`scheme` (`standard-webhooks` or `shared-key`), `secrets` (all of them are valid) and, "
         "for `shared-key`, `header`. A source without a secret is off.",
     )
+    sources_file: Path | None = Field(
+        default=None,
+        description="A TOML file with the same, a table for each sender; instead of "
+        "LIKEPERSON_SOURCES.",
+    )
     auth_secret: SecretStr = Field(
         default=SecretStr(DEVELOPMENT_AUTH_SECRET),
         description="Signs and verifies bearer tokens (HS256); at least 32 bytes.",
@@ -84,6 +93,19 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="How much is logged."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sources_from_file(cls, given: dict[str, Any]) -> dict[str, Any]:
+        file = given.get("sources_file")
+        if not file:
+            return given
+        if given.get("sources") is not None:
+            raise ValueError(f"{PREFIX}SOURCES and {PREFIX}SOURCES_FILE exclude each other")
+        try:
+            return {**given, "sources": tomllib.loads(Path(file).read_text(encoding="utf-8"))}
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{PREFIX}SOURCES_FILE: {error}") from error
 
     @field_validator("sources", mode="before")
     @classmethod
@@ -118,6 +140,9 @@ def load_settings(**given: object) -> Settings:
 
 def _complaints(error: ValidationError) -> Iterator[str]:
     for problem in error.errors():
+        if not problem["loc"]:
+            yield problem["msg"].removeprefix("Value error, ")
+            continue
         name, *path = (str(part) for part in problem["loc"])
         where = f" (at {'.'.join(path)})" if path else ""
         yield f"{PREFIX}{name.upper()}: {problem['msg']}{where}"
@@ -133,6 +158,11 @@ def _misfits(settings: Settings) -> Iterator[str]:
     for name, source in settings.sources.items():
         if source.scheme == "shared-key" and not source.header:
             yield f"{PREFIX}SOURCES: {name}: the scheme shared-key needs a header"
+        if source.scheme == "standard-webhooks":
+            try:
+                StandardWebhooks.from_secrets(source.usable_secrets)
+            except ValueError as error:
+                yield f"{PREFIX}SOURCES: {name}: {error}"
 
 
 def _dangers(settings: Settings) -> Iterator[str]:

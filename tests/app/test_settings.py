@@ -175,3 +175,37 @@ def test_postgresql_wakes_the_other_processes_itself() -> None:
     assert load_settings(database_url=url).resolved_broadcast_url == url
     redis = load_settings(database_url=url, broadcast_url="redis://localhost")
     assert redis.resolved_broadcast_url == "redis://localhost"
+
+
+def test_sources_can_stand_in_a_toml_file(tmp_path: Path) -> None:
+    file = tmp_path / "sources.toml"
+    file.write_text('[flow]\nscheme = "shared-key"\nheader = "X-Key"\nsecrets = ["one", "two"]\n')
+
+    settings = load_settings(sources_file=str(file))
+
+    assert settings.sources["flow"].usable_secrets == ["one", "two"]
+    assert "portal" not in settings.sources
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [(None, "No such file"), ("[flow", "SOURCES_FILE"), ("[flow]\nscheme = 'x'", "SOURCES")],
+)
+def test_sources_file_that_cannot_be_used_is_refused(
+    tmp_path: Path, text: str | None, complaint: str
+) -> None:
+    file = tmp_path / "sources.toml"
+    if text is not None:
+        file.write_text(text)
+
+    with pytest.raises(SettingsError, match=complaint):
+        load_settings(sources_file=str(file))
+
+
+def test_webhook_secret_that_is_not_base64_is_refused_and_not_shown() -> None:
+    sources = '{"portal": {"scheme": "standard-webhooks", "secrets": ["whsec_not-base64!"]}}'
+
+    with pytest.raises(SettingsError, match="whsec_` followed by base64") as refusal:
+        load_settings(sources=sources)
+
+    assert "not-base64" not in str(refusal.value)
