@@ -3,10 +3,11 @@
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from importlib import import_module
 from importlib.util import find_spec
+from signal import SIGTERM
 from typing import Any
 
 import uvicorn
@@ -30,6 +31,19 @@ def configure_logging(settings: Settings) -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
+class Server(uvicorn.Server):
+    """Ends with exit code 0 when it is told to stop by SIGTERM, since that is no failure."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        with super().capture_signals():
+            try:
+                yield
+            finally:
+                # uvicorn would raise it again, and the process would die of it.
+                self._captured_signals = [s for s in self._captured_signals if s != SIGTERM]
+
+
 def make_server(settings: Settings) -> uvicorn.Server:
     config = uvicorn.Config(
         create_app(settings),
@@ -47,7 +61,7 @@ def make_server(settings: Settings) -> uvicorn.Server:
         proxy_headers=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    return uvicorn.Server(config)
+    return Server(config)
 
 
 def check_port(settings: Settings) -> None:
