@@ -219,6 +219,7 @@ class Database:
         options = {} if self._on_sqlite else {"isolation_level": isolation}
         with driver_errors_translated():
             async with self._reader.connect() as connection:
+                await self._revive(connection)
                 await connection.execution_options(**options)
                 # A snapshot lives in a transaction of SQLAlchemy's, which the driver knows not of.
                 direct = not (self._on_sqlite or snapshot)
@@ -247,6 +248,7 @@ class Database:
             transaction: Transaction = await connection.begin()
             driver = None
         else:
+            await self._revive(connection)
             # The driver's own transaction, so that hot statements and others share it.
             await connection.execution_options(isolation_level="AUTOCOMMIT")
             driver = await _driver_of(connection)
@@ -258,9 +260,15 @@ class Database:
             await transaction.rollback()
             raise
         finally:
-            if driver is not None and driver.is_in_transaction():
+            if driver is not None and (driver.is_closed() or driver.is_in_transaction()):
                 # It could not even be rolled back: nobody may get this connection again.
                 await connection.invalidate()
+
+    async def _revive(self, connection: AsyncConnection) -> None:
+        """A connection that was lost while it lay in the pool is replaced. That costs no round
+        trip, and so a restart of the server is felt by those under way only."""
+        if not self._on_sqlite and (await _driver_of(connection)).is_closed():
+            await connection.invalidate()
 
     async def check(self) -> None:
         """Raises DatabaseUnavailableError when the database does not answer."""
