@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress as ProgressBar
 
-from app.auth import Authenticator
+from app.auth.tokens import mint
 from app.demo import DemoError, run_demo
 from app.operations import log, replay, worker
 from app.server import (
@@ -96,9 +96,8 @@ def token(
     """Print a bearer token signed with LIKEPERSON_AUTH_SECRET."""
     if operator == (member is not None):
         raise typer.BadParameter("Give either --member PORTAL_ID or --operator.")
-    authenticator = Authenticator(load_settings())
-    lifetime = timedelta(hours=hours)
-    typer.echo(authenticator.mint(member or "operator", operator=operator, lifetime=lifetime))
+    settings, lifetime = load_settings(), timedelta(hours=hours)
+    typer.echo(mint(settings, member or "operator", operator=operator, lifetime=lifetime))
 
 
 @cli.command("simulate")

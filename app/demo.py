@@ -9,7 +9,7 @@ import msgspec
 from rich.console import Console
 from rich.progress import Progress as ProgressBar
 
-from app.auth import Authenticator
+from app.auth.tokens import mint
 from app.server import running
 from app.services import prepare_database, utc_now
 from app.settings import Settings
@@ -40,6 +40,8 @@ class DemoError(Exception):
 
 async def run_demo(settings: Settings, console: Console) -> None:
     """Returns when it is told to stop. Raises DemoError."""
+    if settings.auth_issuer is not None:
+        raise DemoError("The demo makes tokens of its own: unset LIKEPERSON_AUTH_ISSUER.")
     secret = _portal_secret(settings)
     state = _state_file(settings)
     portal = _resumed(settings, state)
@@ -52,7 +54,7 @@ async def run_demo(settings: Settings, console: Console) -> None:
             _save(portal, state)
         else:
             console.print(f"The portal goes on with its {len(portal.members)} members.")
-        _show(portal, Authenticator(settings), url, console)
+        _show(portal, settings, url, console)
         await _live_on(portal, sender, state, console)
 
 
@@ -102,7 +104,7 @@ async def _enrol(portal: Portal, sender: Sender, console: Console) -> None:
     )
 
 
-def _show(portal: Portal, authenticator: Authenticator, url: str, console: Console) -> None:
+def _show(portal: Portal, settings: Settings, url: str, console: Console) -> None:
     people = {
         "operator": ("demo", True),
         "administrator (HLF)": (portal.administrator.id, False),
@@ -112,7 +114,7 @@ def _show(portal: Portal, authenticator: Authenticator, url: str, console: Conso
     say = partial(console.print, soft_wrap=True, markup=False, highlight=False)
     say(f"\nLikeperson Sync is at {url}; GraphiQL, signed in as …\n")
     for who, (subject, operator) in people.items():
-        token = authenticator.mint(subject, operator=operator, lifetime=TOKEN_LIFETIME)
+        token = mint(settings, subject, operator=operator, lifetime=TOKEN_LIFETIME)
         say(f"  {who}:\n  {url}/graphiql#token={token}\n")
     say("The token is the part after `#token=`: send it as `Authorization: Bearer …`.")
     say(f"\nA query worth pasting:\n\n{QUERY}\n")

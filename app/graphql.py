@@ -26,12 +26,12 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
 from strawberry.subscriptions.protocols.graphql_transport_ws.types import Message
 from strawberry.types.unset import UnsetType
 
-from app.auth import Authenticator, InvalidTokenError
+from app.auth.errors import AuthenticationError, InvalidTokenError, KeysUnavailableError
 from app.metrics import Metrics
 from app.services import Services
 from db.vocabulary import MemberId
 from schema.build import Schema
-from schema.context import Context, Credentials
+from schema.context import Context
 
 JSON = "application/json"
 GRAPHQL_RESPONSE = "application/graphql-response+json"
@@ -111,7 +111,6 @@ class GraphQLRoute(GraphQL[Context, None]):
     def __init__(
         self,
         schema: Schema,
-        authenticator: Authenticator,
         services: Callable[[], Services],
         metrics: Metrics,
     ) -> None:
@@ -121,7 +120,6 @@ class GraphQLRoute(GraphQL[Context, None]):
             subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL,),
             connection_init_wait_timeout=timedelta(seconds=INIT_SECONDS),
         )
-        self._authenticator = authenticator
         self._services = services
         self._metrics = metrics
 
@@ -131,18 +129,20 @@ class GraphQLRoute(GraphQL[Context, None]):
             return
         request = Request(scope, receive)
         try:
-            credentials = self._authenticator.credentials(request.headers.get("authorization"))
-            response = await self.run(request, context=self._context(credentials))
+            services = self._services()
+            authorization = request.headers.get("authorization")
+            credentials = await services.authenticator.credentials(authorization)
+            context = Context(services.database, services.feed, services.clock, credentials)
+            response = await self.run(request, context=context)
         except InvalidTokenError as error:
             response = _refusal(HTTPStatus.UNAUTHORIZED, str(error), "UNAUTHENTICATED")
             response.headers["WWW-Authenticate"] = "Bearer"
+        except KeysUnavailableError as error:
+            response = _refusal(HTTPStatus.SERVICE_UNAVAILABLE, str(error), "UNAUTHENTICATED")
+            response.headers["Retry-After"] = "5"
         except HTTPException as error:
             response = _refusal(HTTPStatus(error.status_code), error.reason, "BAD_USER_INPUT")
         await response(scope, receive, send)
-
-    def _context(self, credentials: Credentials | None) -> Context:
-        services = self._services()
-        return Context(services.database, services.feed, services.clock, credentials)
 
     async def _serve_socket(self, websocket: WebSocket) -> None:
         services = self._services()
@@ -159,10 +159,10 @@ class GraphQLRoute(GraphQL[Context, None]):
 
     async def on_ws_connect(self, context: Context) -> UnsetType:
         try:
-            context.credentials = self._authenticator.connection_credentials(
+            context.credentials = await self._services().authenticator.connection_credentials(
                 context.connection_params
             )
-        except InvalidTokenError as error:
+        except AuthenticationError as error:
             raise ConnectionRejectionError from error
         viewer = await context.viewer_now()
         if viewer is not None and not viewer.is_active:

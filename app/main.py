@@ -13,7 +13,6 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
-from app.auth import Authenticator
 from app.graphql import GraphQLRoute
 from app.metrics import Metrics
 from app.services import Services, open_services, utc_now
@@ -64,7 +63,7 @@ def create_app(settings: Settings) -> Starlette:
 def _routes(
     settings: Settings, services: Callable[[], Services], metrics: Metrics
 ) -> list[BaseRoute]:
-    graphql = GraphQLRoute(build_schema(), Authenticator(settings), services, metrics)
+    graphql = GraphQLRoute(build_schema(), services, metrics)
 
     async def submit(delivery: Delivery) -> Receipt:
         return await services().intake.submit(delivery)

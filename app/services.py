@@ -3,11 +3,12 @@
 import gc
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
+from app.auth.tokens import Authenticator, authenticator_of, identity_provider
 from app.sessions import Sessions
 from app.settings import Settings
 from db.bell import BroadcastBell
@@ -32,6 +33,7 @@ class Services:
     feed: LiveFeed
     intake: Intake
     sessions: Sessions
+    authenticator: Authenticator
     clock: Callable[[], datetime] = utc_now
 
 
@@ -50,7 +52,10 @@ async def prepare_database(settings: Settings) -> None:
 async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """What was accepted is finished before the database is closed."""
     await prepare_database(settings)
-    async with BroadcastBell(settings.resolved_broadcast_url) as bell:
+    async with (
+        identity_provider(settings) or nullcontext() as provider,
+        BroadcastBell(settings.resolved_broadcast_url) as bell,
+    ):
         database = Database(settings.database_url, bell, pool_size=settings.database_pool_size)
         try:
             async with (
@@ -60,7 +65,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                 Intake(partial(record_deliveries, database)) as intake,
             ):
                 _calm_garbage_collector()
-                yield Services(database, feed, intake, sessions)
+                authenticator = authenticator_of(settings, provider)
+                yield Services(database, feed, intake, sessions, authenticator)
         finally:
             await database.close()
 

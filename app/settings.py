@@ -78,7 +78,20 @@ class Settings(BaseSettings):
     )
     auth_secret: SecretStr = Field(
         default=SecretStr(DEVELOPMENT_AUTH_SECRET),
-        description="Signs and verifies bearer tokens (HS256); at least 32 bytes.",
+        description="Signs and verifies bearer tokens (HS256) where no identity provider does; at "
+        "least 32 bytes.",
+    )
+    auth_issuer: str | None = Field(
+        default=None,
+        description="The identity provider whose tokens are taken, and no others: the `iss` in "
+        "them. Its keys are found by OpenID Connect discovery.",
+    )
+    auth_audience: str | None = Field(
+        default=None, description="The `aud` that tokens of the identity provider must have."
+    )
+    auth_jwks_url: str | None = Field(
+        default=None,
+        description="Where the provider's keys are, for one that offers no discovery.",
     )
     auth_subject_claim: str = Field(
         default="sub", description="The claim of a token that holds the member's portal id."
@@ -116,6 +129,11 @@ class Settings(BaseSettings):
             except msgspec.DecodeError as error:
                 raise ValueError(f"not JSON: {error}") from error
         return value
+
+    @field_validator("auth_issuer", "auth_audience", "auth_jwks_url")
+    @classmethod
+    def _empty_is_unset(cls, value: str | None) -> str | None:
+        return value or None
 
     @property
     def resolved_broadcast_url(self) -> str:
@@ -155,6 +173,15 @@ def _misfits(settings: Settings) -> Iterator[str]:
         )
     if len(settings.auth_secret.get_secret_value().encode()) < 32:
         yield f"{PREFIX}AUTH_SECRET: needs at least 32 bytes"
+    if settings.auth_issuer is None:
+        for name in ("AUDIENCE", "JWKS_URL"):
+            if getattr(settings, f"auth_{name.lower()}") is not None:
+                yield f"{PREFIX}AUTH_{name}: goes with {PREFIX}AUTH_ISSUER, which is not set"
+    elif settings.auth_audience is None:
+        yield (
+            f"{PREFIX}AUTH_AUDIENCE: not set; without it, tokens that the provider made for other "
+            "services would be taken"
+        )
     for name, source in settings.sources.items():
         if source.scheme == "shared-key" and not source.header:
             yield f"{PREFIX}SOURCES: {name}: the scheme shared-key needs a header"
@@ -166,9 +193,18 @@ def _misfits(settings: Settings) -> Iterator[str]:
 
 
 def _dangers(settings: Settings) -> Iterator[str]:
-    """Secrets that everybody knows."""
-    if settings.auth_secret.get_secret_value() == DEVELOPMENT_AUTH_SECRET:
-        yield f"{PREFIX}AUTH_SECRET: not set; in production it must be a secret of your own"
+    """Secrets that everybody knows, and keys that come in the open."""
+    if settings.auth_issuer is None:
+        if settings.auth_secret.get_secret_value() == DEVELOPMENT_AUTH_SECRET:
+            yield (
+                f"{PREFIX}AUTH_SECRET: not set; in production it must be a secret of your own, or "
+                f"tokens come from {PREFIX}AUTH_ISSUER"
+            )
+    else:
+        for name in ("ISSUER", "JWKS_URL"):
+            url = getattr(settings, f"auth_{name.lower()}")
+            if url is not None and not url.startswith("https://"):
+                yield f"{PREFIX}AUTH_{name}: must begin with https:// in production"
     known = DEVELOPMENT_WEBHOOK_SECRET
     for name, source in settings.sources.items():
         if known in source.usable_secrets:

@@ -23,7 +23,7 @@ class Credentials:
 
     subject: PortalId | None
     operator: bool
-    expires_at: datetime | None
+    expires_at: datetime
 
     @property
     def actor(self) -> str:

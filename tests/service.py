@@ -13,7 +13,7 @@ from gql import Client, gql
 from gql.transport.websockets import WebsocketsTransport
 from standardwebhooks import Webhook
 
-from app.auth import Authenticator
+from app.auth.tokens import mint
 from app.settings import DEVELOPMENT_WEBHOOK_SECRET, Settings
 from tests.builders import body_of, guid
 
@@ -32,8 +32,7 @@ class Service:
     def token(self, member: str | None = None, lifetime: timedelta = timedelta(hours=1)) -> str:
         """For the member of this (builders') name, or for an operator."""
         subject = guid(member) if member else "test"
-        authenticator = Authenticator(self.settings)
-        return authenticator.mint(subject, operator=member is None, lifetime=lifetime)
+        return mint(self.settings, subject, operator=member is None, lifetime=lifetime)
 
     async def deliver(
         self,

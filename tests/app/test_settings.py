@@ -2,10 +2,12 @@
 
 import base64
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from app.auth.tokens import mint
 from app.main import sources_of
 from app.settings import (
     DEVELOPMENT_AUTH_SECRET,
@@ -209,3 +211,45 @@ def test_webhook_secret_that_is_not_base64_is_refused_and_not_shown() -> None:
         load_settings(sources=sources)
 
     assert "not-base64" not in str(refusal.value)
+
+
+def test_production_starts_with_an_identity_provider_instead_of_a_secret() -> None:
+    given = {"env": "production", "sources": sources(OWN_WEBHOOK_SECRET)}
+
+    settings = load_settings(
+        **given, auth_issuer="https://id.example", auth_audience="https://sync.example"
+    )
+
+    assert settings.auth_issuer == "https://id.example"
+
+
+def test_identity_provider_is_refused_without_an_audience_and_in_production_without_tls() -> None:
+    half = complaints(auth_issuer="https://id.example")
+    other_half = complaints(auth_audience="x", auth_jwks_url="https://id.example/jwks")
+    open_ones = complaints(
+        env="production",
+        sources=sources(OWN_WEBHOOK_SECRET),
+        auth_issuer="http://id.example",
+        auth_audience="x",
+        auth_jwks_url="http://id.example/jwks",
+    )
+
+    named = [[line.split(":")[0] for line in lines] for lines in (half, other_half, open_ones)]
+    assert named == [
+        ["LIKEPERSON_AUTH_AUDIENCE"],
+        ["LIKEPERSON_AUTH_AUDIENCE", "LIKEPERSON_AUTH_JWKS_URL"],
+        ["LIKEPERSON_AUTH_ISSUER", "LIKEPERSON_AUTH_JWKS_URL"],
+    ]
+
+
+def test_setting_that_is_left_empty_is_not_set() -> None:
+    settings = load_settings(auth_issuer="", auth_audience="", auth_jwks_url="")
+
+    assert settings.auth_issuer is None
+
+
+def test_no_token_is_made_where_the_identity_provider_makes_them() -> None:
+    settings = load_settings(auth_issuer="https://id.example", auth_audience="x")
+
+    with pytest.raises(SettingsError, match=r"https://id\.example"):
+        mint(settings, "somebody", operator=True, lifetime=timedelta(hours=1))

@@ -1,0 +1,1 @@
+"""Who gets in, what they see, and what stops everybody else."""
