@@ -112,7 +112,7 @@ def _show(portal: Portal, settings: Settings, url: str, console: Console) -> Non
         "peer mentor": (portal.peer_mentor.id, False),
     }
     say = partial(console.print, soft_wrap=True, markup=False, highlight=False)
-    say(f"\nLikeperson Sync is at {url}; GraphiQL, signed in as …\n")
+    say(f"\nLikeperson Sync is at {url}; look at the console there. GraphiQL, signed in as …\n")
     for who, (subject, operator) in people.items():
         token = mint(settings, subject, operator=operator, lifetime=TOKEN_LIFETIME)
         say(f"  {who}:\n  {url}/graphiql#token={token}\n")

@@ -9,12 +9,14 @@ from pathlib import Path
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
+from app.console import console_routes
 from app.graphql import GraphQLRoute
 from app.metrics import Metrics
+from app.pages import page
 from app.services import Services, open_services, utc_now
 from app.settings import Settings, SourceSettings
 from db.errors import DatabaseError
@@ -29,7 +31,6 @@ logger = logging.getLogger(__name__)
 
 STATIC = Path(__file__).parent / "static"
 GRAPHIQL = STATIC / "graphiql"
-WELCOME = Path(__file__).parent / "welcome.html"
 
 
 Handler = Callable[[Request], Awaitable[Response] | Response]
@@ -78,8 +79,8 @@ def _routes(
         Route("/healthz", _alive),
         Route("/readyz", _readiness(services)),
         Route("/metrics", metrics.page),
-        Route("/", _page(WELCOME)),
-        Route("/graphiql", _page(GRAPHIQL / "index.html")),
+        *console_routes(settings, services),
+        Route("/graphiql", page(GRAPHIQL / "index.html")),
         Mount("/graphiql", StaticFiles(directory=GRAPHIQL, html=True, check_dir=False)),
     ]
 
@@ -117,15 +118,6 @@ def _readiness(services: Callable[[], Services]) -> Handler:
         return JSONResponse({"status": "ready"})
 
     return readyz
-
-
-def _page(file: Path) -> Handler:
-    def page(_request: Request) -> Response:
-        if not file.is_file():
-            return problem(HTTPStatus.NOT_FOUND, "This page was not built.")
-        return FileResponse(file)
-
-    return page
 
 
 async def _http_problem(_request: Request, error: Exception) -> Response:

@@ -96,6 +96,14 @@ class Settings(BaseSettings):
     auth_subject_claim: str = Field(
         default="sub", description="The claim of a token that holds the member's portal id."
     )
+    console_client_id: str | None = Field(
+        default=None,
+        description="As which client of the identity provider one signs in to the console; a "
+        "public one, with PKCE, that may come back to `/`.",
+    )
+    console_scope: str = Field(
+        default="openid", description="What the console asks the identity provider for."
+    )
     max_delivery_bytes: int = Field(
         default=1024 * 1024, ge=1024, description="The largest body a delivery may have."
     )

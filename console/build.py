@@ -93,7 +93,7 @@ def build(node: Node, root: Path = ROOT) -> bool:
         wanted = digest_of_inputs(root)
         if digest_of_output(root) == wanted:
             return False
-        _install(node, console)
+        install_packages(node, console)
         made = _empty(_scratch(root) / "console-new")
         for page in json.loads((console / "package.json").read_bytes())["workspaces"]:
             build_page = ["run", "build", f"--workspace={page}", "--"]
@@ -103,7 +103,7 @@ def build(node: Node, root: Path = ROOT) -> bool:
         return True
 
 
-def _install(node: Node, console: Path) -> None:
+def install_packages(node: Node, console: Path) -> None:
     """Fills node_modules from the lock file, unless the last complete install did just that."""
     wishes = [console / "package-lock.json", console / "package.json"]
     wishes += sorted(console.glob("*/package.json"))

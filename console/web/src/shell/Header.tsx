@@ -1,0 +1,77 @@
+import { Button, Popover } from '@digdir/designsystemet-react';
+import { ChevronDownIcon, PersonIcon } from '@navikt/aksel-icons';
+import { Link, useLocation } from 'wouter';
+
+import { useMessages } from '../messages';
+import { signOut } from '../session/session';
+import { Brand } from '../ui/Brand';
+import { LanguageChoice, ThemeChoice } from './choices';
+import { ConnectionState } from './ConnectionState';
+import { isOperator, useViewer } from './viewer';
+
+export function Header() {
+  return (
+    <header className="header">
+      <div className="bar">
+        <Link href="/" className="home">
+          <Brand />
+        </Link>
+        <ConnectionState />
+        <Menu />
+      </div>
+      <Navigation />
+    </header>
+  );
+}
+
+function Navigation() {
+  const text = useMessages();
+  const [path] = useLocation();
+  const pages = [
+    { address: '/medlemmer', name: text.nav.members, shown: true },
+  ].filter(({ shown }) => shown);
+
+  return (
+    <nav aria-label={text.nav.label}>
+      <ul>
+        {pages.map(({ address, name }) => (
+          <li key={address}>
+            <Link href={address} aria-current={isHere(path, address) ? 'page' : undefined}>
+              {name}
+            </Link>
+          </li>
+        ))}
+      </ul>
+    </nav>
+  );
+}
+
+function isHere(path: string, address: string): boolean {
+  return path === address || path.startsWith(`${address}/`) || (path === '/' && address === '/medlemmer');
+}
+
+function Menu() {
+  const text = useMessages();
+  const viewer = useViewer();
+  const name = viewer.member?.displayName ?? text.menu.operator;
+  return (
+    <Popover.TriggerContext>
+      <Popover.Trigger variant="tertiary" data-size="sm" className="menu-button">
+        <PersonIcon aria-hidden fontSize="1.5rem" />
+        <span className="menu-name">{name}</span>
+        <ChevronDownIcon aria-hidden fontSize="1.25rem" />
+      </Popover.Trigger>
+      <Popover placement="bottom-end" className="menu" data-size="sm">
+        <p className="who">
+          <strong>{name}</strong>
+          <small>{isOperator(viewer) ? text.signIn.operatorPlace : text.access[viewer.accessLevel]}</small>
+        </p>
+        <ThemeChoice />
+        <LanguageChoice />
+        <Button variant="secondary" data-size="sm" onClick={() => void signOut()}>
+          {text.menu.signOut}
+        </Button>
+      </Popover>
+    </Popover.TriggerContext>
+  );
+}

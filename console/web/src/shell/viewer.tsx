@@ -1,0 +1,50 @@
+/** Who is signed in, as the service has them at this moment. */
+import { createContext, useContext, type ReactNode } from 'react';
+import { useQuery } from 'urql';
+
+import { ViewerChangesDocument, ViewerDocument, type ViewerFieldsFragment } from '../api/operations';
+import { useLive } from '../live/live';
+import { refused } from '../session/session';
+import { Failure } from '../ui/Failure';
+import { Loading } from '../ui/Loading';
+
+const ViewerContext = createContext<ViewerFieldsFragment | null>(null);
+
+export function useViewer(): ViewerFieldsFragment {
+  const viewer = useContext(ViewerContext);
+  if (viewer === null) throw new Error('There is no viewer outside the signed-in part of the console.');
+  return viewer;
+}
+
+/** Operators are no members. */
+export function isOperator(viewer: ViewerFieldsFragment): boolean {
+  return viewer.member === null;
+}
+
+export function readsLog(viewer: ViewerFieldsFragment): boolean {
+  return isOperator(viewer) || viewer.accessLevel === 'ADMIN';
+}
+
+/** The catalogue holds for the whole association, so it is kept by administrators of the national body. */
+export function keepsCatalogue(viewer: ViewerFieldsFragment): boolean {
+  const national = viewer.accesses.some(
+    ({ accessLevel, organization }) => accessLevel === 'ADMIN' && organization.parent === null,
+  );
+  return isOperator(viewer) || national;
+}
+
+export function ViewerProvider({ children }: { children: ReactNode }) {
+  const [{ data, error }, ask] = useQuery({ query: ViewerDocument });
+  const askAgain = (): void => ask({ requestPolicy: 'network-only' });
+
+  useLive(ViewerChangesDocument, data?.viewer ? {} : null, ({ viewerChanges }) => viewerChanges, {
+    onMessage: (message) => message.__typename === 'ViewerChange' && askAgain(),
+    onEnd: askAgain,
+  });
+
+  if (data?.viewer) return <ViewerContext value={data.viewer}>{children}</ViewerContext>;
+  if (error) return <Failure error={error} onRetry={askAgain} />;
+  // The service takes the token and knows nobody by it.
+  if (data) queueMicrotask(() => refused('UNAUTHENTICATED'));
+  return <Loading />;
+}
