@@ -1,0 +1,250 @@
+"""The table of who may do what: a line for every field of the schema, a column for every kind of
+viewer. A field that has no line yet fails the suite, so nothing is ever opened by accident.
+
+The fields are asked for about Kari, a member of Oslo. In the columns:
+
+  +  given, and the same as an operator is given
+  =  given, about the viewers themselves
+  0  there, but empty
+  -  not given; just what is answered about somebody who does not exist
+  U  UNAUTHENTICATED    I  MEMBER_INACTIVE    F  FORBIDDEN
+  !  the request or the connection is refused as a whole: 401 or 4403
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from tests.builders import created, guid, organization, role
+from tests.schema.association import chapter, found_association
+from tests.service import Service
+
+VIEWERS = {
+    "anonymous": None,
+    "expired token": "admin of HLF",
+    "unknown person": "nobody ever heard of",
+    "inactive": "inactive",
+    "Kari herself": "Kari",
+    "another member": "Ola",
+    "peer mentor": "Per",
+    "coordinator": "coordinator of Oslo",
+    "coordinator elsewhere": "coordinator of Bergen",
+    "coordinator above": "coordinator of Oslo county",
+    "admin": "admin of Oslo",
+    "admin elsewhere": "admin of Bergen",
+    "admin above": "admin of Oslo county",
+    "admin of the national body": "admin of HLF",
+    "operator": None,
+}
+
+RIGHTS = {
+    # anonymous, expired, unknown, inactive | Kari, another, mentor | coordinator: here, elsewhere,
+    # above | admin: here, elsewhere, above, national | operator
+    "asking who one is": "-!-I  ===  ===  ====  =",
+    "own access": "-!-I  ===  ===  ====  =",
+    "known to all": "U!UI  +++  +++  ++++  +",
+    "a person": "U!UI  +--  +-+  +-++  +",
+    "log of a person": "U!UI  0--  0-0  +-++  +",
+    "log": "U!UI  FFF  FFF  +-++  +",
+    "anything of the log": "U!UI  FFF  FFF  ++++  +",
+    "role catalogue": "U!UI  FFF  FFF  FFF+  +",
+    "live: own access": "U!U!  ===  ===  ====  =",
+    "live: a person": "U!U!  +--  +-+  +-++  +",
+    "live: log": "U!U!  FFF  FFF  +-++  +",
+}
+
+_CONNECTION = "edges pageInfo totalCount changeCursor"
+_FIELDS = {
+    "Query": {
+        "asking who one is": "viewer",
+        "known to all": "organization organizations roles",
+        "a person": "node nodes member members",
+        "log": "syncLog",
+        "anything of the log": "syncHealth",
+    },
+    "Mutation": {"log": "replayEvents", "role catalogue": "setRoleAccess"},
+    "Subscription": {
+        "live: own access": "viewerChanges",
+        "live: a person": "memberChanges",
+        "live: log": "syncLogChanges",
+    },
+    "Node": {"a person": "id"},
+    "Viewer": {"own access": "member accessLevel accesses credentialsExpireAt"},
+    "OrganizationAccess": {"own access": "organization accessLevel"},
+    "Member": {
+        "a person": "id portalId memberNumber givenName familyName displayName email phone state "
+        "stateChangedAt accessLevel organization roles updatedAt",
+        "log of a person": "syncLog",
+    },
+    "RoleAssignment": {"a person": "role organization since"},
+    "MemberConnection": {"a person": _CONNECTION},
+    "MemberEdge": {"a person": "cursor node"},
+    "PageInfo": {"a person": "hasNextPage hasPreviousPage startCursor endCursor"},
+    "Role": {"known to all": "id code name accessLevel"},
+    "Organization": {
+        "known to all": "id portalId name parent children",
+        "a person": "members",
+    },
+    "OrganizationConnection": {"known to all": "edges pageInfo totalCount"},
+    "OrganizationEdge": {"known to all": "cursor node"},
+    "SyncLogConnection": {"log": _CONNECTION},
+    "SyncLogEdge": {"log": "cursor node"},
+    "SyncLogEntry": {
+        "log": "id eventId source eventType occurredAt receivedAt processedAt status outcome "
+        "detail attempts deliveries nextAttemptAt lagMs member organization changes attemptHistory"
+    },
+    "FieldChange": {"log": "field before after"},
+    "SyncAttempt": {"log": "attemptedAt trigger status outcome detail actor reason"},
+    "SyncHealth": {
+        "anything of the log": "healthy summary lastReceivedAt waiting oldestWaitingSince dead "
+        "lagP95Ms lastHour lastDay"
+    },
+    "DeliveryCounts": {
+        "anything of the log": "received succeeded skipped waiting dead rejected",
+    },
+    "ReplayEventsSuccess": {"log": "dryRun matched changed outcomes statuses"},
+    "OutcomeCount": {"log": "outcome count"},
+    "StatusCount": {"log": "status count"},
+    "ReplaySelectionError": {"anything of the log": "code message path"},
+    "SetRoleAccessSuccess": {"role catalogue": "role holderCount"},
+    "RoleNotFoundError": {"role catalogue": "code message path"},
+    "UserError": {"role catalogue": "code message path"},
+    "StreamHeartbeat": {"live: own access": "cursor serverTime"},
+    "ResyncRequired": {"live: own access": "cursor reason"},
+    "ViewerChange": {"live: own access": "cursor viewer occurredAt"},
+    "MemberChange": {"live: a person": "cursor operation memberId member occurredAt"},
+    "SyncLogChange": {"live: log": "cursor operation entryId entry occurredAt"},
+}
+
+LINES = {
+    (type_name, field): right
+    for type_name, rights in _FIELDS.items()
+    for right, fields in rights.items()
+    for field in fields.split()
+}
+
+
+def cells(right: str) -> dict[str, str]:
+    """The sign of each viewer."""
+    signs = RIGHTS[right].replace(" ", "")
+    return dict(zip(VIEWERS, signs, strict=True))
+
+
+_BY_MEMBER = "{ member(by: $who) { %s } }"
+_MEMBERS = "{ members(filter: {search: $name}) { %s } }"
+_LOG = "{ syncLog(filter: {memberId: $id}) { %s } }"
+_ENTRIES = _LOG % "edges { node { %s } }"
+_REPLAY = """mutation { replayEvents(input: {filter: {memberId: $id}, dryRun: true}) {
+    ... on ReplayEventsSuccess { %s } } }"""
+_SET_ACCESS = """mutation { setRoleAccess(input: {code: "%s", accessLevel: PEER_MENTOR}) {
+    ... on %s { %s } } }"""
+
+WAYS = {
+    "Query": "{ %s }",
+    "Mutation": "mutation { %s }",
+    "Node": "{ node(id: $id) { %s } }",
+    "Viewer": "{ viewer { %s } }",
+    "OrganizationAccess": "{ viewer { accesses { %s } } }",
+    "Member": _BY_MEMBER,
+    "RoleAssignment": _BY_MEMBER % "roles { %s }",
+    "MemberConnection": _MEMBERS,
+    "MemberEdge": _MEMBERS % "edges { %s }",
+    "PageInfo": _MEMBERS % "pageInfo { %s }",
+    "Role": "{ roles { %s } }",
+    "Organization": "{ organization(id: $oslo) { %s } }",
+    "OrganizationConnection": "{ organizations { %s } }",
+    "OrganizationEdge": "{ organizations { edges { %s } } }",
+    "SyncLogConnection": _LOG,
+    "SyncLogEdge": _LOG % "edges { %s }",
+    "SyncLogEntry": _ENTRIES,
+    "FieldChange": _ENTRIES % "changes { %s }",
+    "SyncAttempt": _ENTRIES % "attemptHistory { %s }",
+    "SyncHealth": "{ syncHealth { %s } }",
+    "DeliveryCounts": "{ syncHealth { lastHour { %s } lastDay { %s } } }",
+    "ReplayEventsSuccess": _REPLAY,
+    "OutcomeCount": _REPLAY % "outcomes { %s }",
+    "StatusCount": _REPLAY % "statuses { %s }",
+    "ReplaySelectionError": "mutation { replayEvents(input: {}) { ... on UserError { %s } } }",
+    "SetRoleAccessSuccess": _SET_ACCESS % ("peer-mentor", "SetRoleAccessSuccess", "%s"),
+    "RoleNotFoundError": _SET_ACCESS % ("no such role", "RoleNotFoundError", "%s"),
+    "UserError": _SET_ACCESS % ("no such role", "UserError", "%s"),
+}
+"""How something of each type is reached, by a query or mutation."""
+
+_SELECTED = {
+    ("Member", "syncLog"): "syncLog { totalCount edges { node { id } } }",
+    ("Organization", "members"): "members(filter: {search: $name}) { edges { node { id } } }",
+    ("Query", "node"): "node(id: $id) { id }",
+    ("Query", "nodes"): "nodes(ids: [$id]) { id }",
+    ("Query", "member"): "member(by: $who) { id }",
+    ("Query", "members"): "members(filter: {search: $name}) { edges { node { id } } }",
+    ("Query", "organization"): "organization(id: $oslo) { id }",
+    ("Query", "syncLog"): "syncLog(filter: {memberId: $id}) { edges { node { id } } }",
+    ("Mutation", "replayEvents"): "replayEvents(input: {filter: {memberId: $id}, dryRun: true}) "
+    "{ ... on ReplayEventsSuccess { matched } }",
+    ("Mutation", "setRoleAccess"): 'setRoleAccess(input: {code: "peer-mentor", '
+    "accessLevel: PEER_MENTOR}) { __typename }",
+}
+"""Fields that take arguments, or of which more must be asked to see anything."""
+
+_VARIABLES = {"id": "ID!", "who": "MemberLookup!", "name": "String!", "oslo": "ID!"}
+
+
+def document(type_name: str, selections: Sequence[str]) -> str:
+    """The query or mutation that asks for these fields of the type."""
+    text = WAYS[type_name].replace("%s", " ".join(selections))
+    used = [f"${name}: {kind}" for name, kind in _VARIABLES.items() if f"${name}" in text]
+    if not used:
+        return text
+    operation = "mutation" if text.startswith("mutation") else "query"
+    return f"{operation} ({', '.join(used)}) {text.removeprefix('mutation ')}"
+
+
+def selection(type_name: str, field: str, *, composite: bool) -> str:
+    """`composite`: the field has fields of its own."""
+    plain = f"{field} {{ __typename }}" if composite else field
+    return _SELECTED.get((type_name, field), plain)
+
+
+def variables(text: str, person: str, ids: dict[str, str]) -> dict[str, Any]:
+    """Those that the document takes, when it is about this person."""
+    given = {
+        "id": ids[person],
+        "who": {"portalId": guid(person)},
+        "name": person,
+        "oslo": ids["Oslo"],
+    }
+    return {name: value for name, value in given.items() if f"${name}:" in text}
+
+
+async def found_larger_association(service: Service) -> dict[str, str]:
+    """That of the other tests, and two more people. The ids of Kari, of nobody, and of Oslo."""
+    await found_association(service)
+    oslo_county = organization("Oslo county", "HLF")
+    admin = role("organization-administrator")
+    await service.tell(
+        created("Ola", organization=chapter("Oslo"), profile={"givenName": "Ola"}),
+        created("admin of Oslo county", organization=oslo_county, roles=[admin]),
+        # So that every field of hers holds something.
+        created(
+            "Kari",
+            1,
+            organization=chapter("Oslo"),
+            profile={
+                "givenName": "Kari",
+                "familyName": "Nordmann",
+                "memberNumber": "104233",
+                "email": "kari@example.no",
+                "phone": "+4790000000",
+            },
+        ),
+    )
+    found = await service.data(
+        "query ($who: MemberLookup!) { member(by: $who) { id organization { id } } }",
+        who={"portalId": guid("Kari")},
+    )
+    nobody = "TWVtYmVyOjk5OTk5OQ"  # Member:999999
+    return {
+        "Kari": found["member"]["id"],
+        "nobody": nobody,
+        "Oslo": found["member"]["organization"]["id"],
+    }
