@@ -1,7 +1,6 @@
 """The route `/graphql`: HTTP by the GraphQL-over-HTTP specification, and graphql-transport-ws."""
 
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
@@ -9,16 +8,12 @@ from json import JSONDecodeError
 from typing import Any
 
 import msgspec
-from cross_web import HTTPException
 from graphql import GraphQLError
 from starlette.datastructures import Headers
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
 from strawberry.exceptions import ConnectionRejectionError
-from strawberry.http import GraphQLHTTPResponse
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
     BaseGraphQLTransportWSHandler,
@@ -27,15 +22,15 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.types import Messag
 from strawberry.types.unset import UnsetType
 
 from app.auth.errors import AuthenticationError, InvalidTokenError, KeysUnavailableError
+from app.graphql_http import answer_http, refusal
 from app.metrics import Metrics
+from app.request_ids import request_id_of
 from app.services import Services
 from db.vocabulary import MemberId
 from schema.build import Schema
 from schema.context import Context
+from schema.errors import UnauthenticatedError
 
-JSON = "application/json"
-GRAPHQL_RESPONSE = "application/graphql-response+json"
-ACCEPTABLE = (GRAPHQL_RESPONSE, JSON, "application/*", "*/*")
 CLOSE_FORBIDDEN = 4403
 INIT_SECONDS = 10
 
@@ -97,12 +92,6 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
         """By the protocol, one operation that cannot be read does not cost the socket."""
 
 
-class NegotiatedResponse(Response):
-    """Stands in until the result is there; remembers which media type was asked for."""
-
-    graphql_response = False
-
-
 class GraphQLRoute(GraphQL[Context, None]):
     """An ASGI application for HTTP and WebSocket."""
 
@@ -120,6 +109,7 @@ class GraphQLRoute(GraphQL[Context, None]):
             subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL,),
             connection_init_wait_timeout=timedelta(seconds=INIT_SECONDS),
         )
+        self._executor = schema.executor
         self._services = services
         self._metrics = metrics
 
@@ -127,27 +117,40 @@ class GraphQLRoute(GraphQL[Context, None]):
         if scope["type"] == "websocket":
             await self._serve_socket(WebSocket(scope, receive, send))
             return
-        request = Request(scope, receive)
+        context = self._context(scope)
         try:
-            services = self._services()
-            authorization = request.headers.get("authorization")
-            credentials = await services.authenticator.credentials(authorization)
-            context = Context(services.database, services.feed, services.clock, credentials)
-            response = await self.run(request, context=context)
+            authorization = Headers(scope=scope).get("authorization")
+            authenticator = self._services().authenticator
+            context.credentials = await authenticator.credentials(authorization)
+            response = await answer_http(scope, receive, self._executor, context)
         except InvalidTokenError as error:
-            response = _refusal(HTTPStatus.UNAUTHORIZED, str(error), "UNAUTHENTICATED")
+            response = refusal(
+                HTTPStatus.UNAUTHORIZED, [UnauthenticatedError(str(error))], context.request_id
+            )
             response.headers["WWW-Authenticate"] = "Bearer"
         except KeysUnavailableError as error:
-            response = _refusal(HTTPStatus.SERVICE_UNAVAILABLE, str(error), "UNAUTHENTICATED")
+            response = refusal(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                [UnauthenticatedError(str(error))],
+                context.request_id,
+            )
             response.headers["Retry-After"] = "5"
-        except HTTPException as error:
-            response = _refusal(HTTPStatus(error.status_code), error.reason, "BAD_USER_INPUT")
         await response(scope, receive, send)
+
+    def _context(self, scope: Scope) -> Context:
+        services = self._services()
+        return Context(
+            services.database, services.feed, services.clock, request_id=request_id_of(scope)
+        )
 
     async def _serve_socket(self, websocket: WebSocket) -> None:
         services = self._services()
         context = SocketContext(
-            services.database, services.feed, services.clock, websocket=websocket
+            services.database,
+            services.feed,
+            services.clock,
+            request_id=request_id_of(websocket.scope),
+            websocket=websocket,
         )
         self._metrics.open_sockets.inc()
         try:
@@ -172,67 +175,12 @@ class GraphQLRoute(GraphQL[Context, None]):
             self._services().sessions.opened(viewer.member.id, context.close)
         return UnsetType()
 
-    async def get_sub_response(self, request: Request | WebSocket) -> Response:
-        response = NegotiatedResponse()
-        response.status_code = None  # type: ignore[assignment]  # strawberry's sign for "not set"
-        del response.headers["content-length"]
-        response.graphql_response = _prefers_graphql_response(request.headers)
-        return response
-
-    def create_response(
-        self,
-        response_data: GraphQLHTTPResponse | list[GraphQLHTTPResponse],
-        sub_response: Response,
-    ) -> Response:
-        negotiated = isinstance(sub_response, NegotiatedResponse) and sub_response.graphql_response
-        document = dict(response_data) if isinstance(response_data, dict) else {}
-        status: int = sub_response.status_code or HTTPStatus.OK
-        errors: Any = document.get("errors") or []
-        if document.get("data") is None and errors and not any("path" in e for e in errors):
-            # Nothing was executed, so there is no data, not even null.
-            document.pop("data", None)
-            status = HTTPStatus.BAD_REQUEST if negotiated else status
-        response = Response(
-            msgspec.json.encode(document),
-            status,
-            media_type=GRAPHQL_RESPONSE if negotiated else JSON,
-        )
-        response.headers.raw.extend(sub_response.headers.raw)
-        return response
-
     def decode_json(self, data: str | bytes) -> object:
-        """Raises JSONDecodeError for everything that a hostile body can make go wrong."""
+        """Of a socket's message. Raises JSONDecodeError for everything that can go wrong."""
         try:
-            document = super().decode_json(data)
-        except (RecursionError, UnicodeDecodeError) as error:
+            return super().decode_json(data)
+        except RecursionError as error:
             raise JSONDecodeError("Not JSON that can be read", "", 0) from error
-        # Strawberry takes for granted that a body is an object or a list.
-        if isinstance(data, bytes) and not isinstance(document, dict | list):
-            raise JSONDecodeError("Not an object", "", 0)
-        return document
 
     def encode_json(self, data: object) -> str:
         return msgspec.json.encode(data).decode()
-
-
-def _refusal(status: HTTPStatus, message: str, code: str) -> Response:
-    document = {"errors": [{"message": message, "extensions": {"code": code}}]}
-    return Response(msgspec.json.encode(document), status, media_type=JSON)
-
-
-def _prefers_graphql_response(headers: Mapping[str, str] | Headers) -> bool:
-    """Whether it is the best of the two media types, by q; the first one wins between equals."""
-    best, best_quality = "", 0.0
-    for part in headers.get("accept", "").split(","):
-        media_type, *parameters = (text.strip() for text in part.lower().split(";"))
-        quality = 1.0
-        for parameter in parameters:
-            if parameter.startswith("q="):
-                with suppress(ValueError):
-                    quality = float(parameter.removeprefix("q="))
-        if (
-            media_type in (GRAPHQL_RESPONSE, JSON, "application/*", "*/*")
-            and quality > best_quality
-        ):
-            best, best_quality = media_type, quality
-    return best == GRAPHQL_RESPONSE

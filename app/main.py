@@ -8,6 +8,7 @@ from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
@@ -17,6 +18,7 @@ from app.console import console_routes
 from app.graphql import GraphQLRoute
 from app.metrics import Metrics
 from app.pages import page
+from app.request_ids import RequestIds
 from app.services import Services, open_services, utc_now
 from app.settings import Settings, SourceSettings
 from db.errors import DatabaseError
@@ -53,6 +55,7 @@ def create_app(settings: Settings) -> Starlette:
 
     app = Starlette(
         routes=_routes(settings, services, metrics),
+        middleware=[Middleware(RequestIds)],
         lifespan=lifespan,
         exception_handlers={HTTPException: _http_problem, Exception: _surprise},
     )
@@ -64,7 +67,9 @@ def create_app(settings: Settings) -> Starlette:
 def _routes(
     settings: Settings, services: Callable[[], Services], metrics: Metrics
 ) -> list[BaseRoute]:
-    graphql = GraphQLRoute(build_schema(), services, metrics)
+    schema = build_schema()
+    metrics.watch_documents(schema.documents)
+    graphql = GraphQLRoute(schema, services, metrics)
 
     async def submit(delivery: Delivery) -> Receipt:
         return await services().intake.submit(delivery)

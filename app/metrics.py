@@ -1,12 +1,33 @@
 """What Prometheus can ask for. Holds counts only, never who or what."""
 
+from collections.abc import Iterable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import Response
 
+from schema.documents import Documents
 from sync.deliveries import Receipt
 from sync.errors import Refusal
+
+
+class _DocumentCounts(Collector):
+    def __init__(self, documents: Documents) -> None:
+        self._documents = documents
+
+    def collect(self) -> Iterable[Metric]:
+        """Counted where it happens, and only read here."""
+        found = CounterMetricFamily(
+            "likeperson_documents",
+            "GraphQL documents that were sent, by whether they had to be parsed and validated.",
+            labels=["found"],
+        )
+        found.add_metric(["kept"], self._documents.hits)
+        found.add_metric(["new"], self._documents.misses)
+        return [found]
 
 
 class Metrics:
@@ -34,6 +55,9 @@ class Metrics:
             "The last change this process has read.",
             registry=self._registry,
         )
+
+    def watch_documents(self, documents: Documents) -> None:
+        self._registry.register(_DocumentCounts(documents))
 
     def refused(self, source: str, reason: Refusal) -> None:
         self._refusals.labels(source, reason.value).inc()

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from secrets import token_hex
 from typing import Any
 
 import strawberry
@@ -15,6 +16,11 @@ from db.unit_of_work import Database
 from db.viewers import OPERATOR, Viewer, viewer_of_member
 from db.vocabulary import OrganizationId, PortalId
 from schema.errors import MemberInactiveError, UnauthenticatedError
+
+
+def new_request_id() -> str:
+    """What callers and the log call a request by."""
+    return token_hex(8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +46,7 @@ class Context:
     clock: Callable[[], datetime]
     credentials: Credentials | None = None
     connection_params: dict[str, Any] | None = None
+    request_id: str = field(default_factory=new_request_id)
     _viewer: asyncio.Task[Viewer | None] | None = None
     organizations: DataLoader[OrganizationId, OrganizationRow | None] = field(init=False)
     children: DataLoader[OrganizationId, list[OrganizationRow]] = field(init=False)

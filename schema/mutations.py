@@ -7,6 +7,7 @@ import strawberry
 from db.roles import role_holder_count, set_role_access
 from db.vocabulary import AccessLevel
 from schema.context import Info
+from schema.cost import WRITING, weighs
 from schema.nodes import Role
 from schema.opaque import storable
 from schema.permissions import require_catalogue_keeper
@@ -43,11 +44,13 @@ class Mutation:
         resolver=replay_events,
         description="Applies recorded events again; what is newer still wins, so it is always "
         "safe. For administrators, within what they see.",
+        directives=[weighs(WRITING)],
     )
 
     @strawberry.mutation(
         description="Sets what a role of the catalogue gives, for all its holders at once. For "
-        "administrators of the national body."
+        "administrators of the national body.",
+        directives=[weighs(WRITING)],
     )
     async def set_role_access(
         self,

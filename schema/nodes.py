@@ -25,6 +25,7 @@ from db.vocabulary import (
 from resolvers.members import MemberView, MemberWants, page_of_members
 from resolvers.sync_log import EntryView, EntryWants, page_of_entries
 from schema.context import Info
+from schema.cost import COUNTING, about, page_of, weighs
 from schema.inputs import MemberFilter, MemberOrder, SyncLogFilter, organization_subtree
 from schema.lookahead import selected
 from schema.opaque import change_cursor, global_id
@@ -90,14 +91,17 @@ class Organization(Node):
         row = await info.context.organizations.load(self.row.parent_id)
         return None if row is None else Organization.from_row(row)
 
-    @strawberry.field(description="The chapters directly below it, by name.")
+    @strawberry.field(
+        description="The chapters directly below it, by name.", directives=[about(10)]
+    )
     async def children(self, info: Info) -> "list[Organization]":
         rows = await info.context.children.load(self.row.id)
         return [Organization.from_row(row) for row in rows]
 
     @strawberry.field(
         description="Members who belong to it or to a chapter below it, or hold a role there; of "
-        "those the viewer may see."
+        "those the viewer may see.",
+        directives=[page_of("first", "last")],
     )
     async def members(
         self,
@@ -143,7 +147,9 @@ class Member(Node):
         description="The highest level of the roles held; NONE while inactive."
     )
     organization: Organization | None = strawberry.field(description="The home organization.")
-    roles: list[RoleAssignment] = strawberry.field(description="Every role held, wherever.")
+    roles: list[RoleAssignment] = strawberry.field(
+        description="Every role held, wherever.", directives=[about(3)]
+    )
     updated_at: datetime = strawberry.field(description="When an event last changed something.")
     row_id: strawberry.Private[MemberId]
 
@@ -174,7 +180,8 @@ class Member(Node):
 
     @strawberry.field(
         description="What the portal told of this member, newest first; for administrators. "
-        "Empty for others."
+        "Empty for others.",
+        directives=[page_of("first")],
     )
     async def sync_log(
         self, info: Info, first: First = None, after: After = None
@@ -207,7 +214,8 @@ class MemberConnection:
     edges: list[MemberEdge] = strawberry.field(description="The members of this page.")
     page_info: PageInfo = strawberry.field(description="Where the page stands.")
     total_count: int | None = strawberry.field(
-        description="How many members there are in all pages. Counted only when asked for."
+        description="How many members there are in all pages. Counted only when asked for.",
+        directives=[weighs(COUNTING)],
     )
     change_cursor: ChangeCursor = strawberry.field(
         description="The place in the change feed at which this page was read: subscribe to "
@@ -268,9 +276,11 @@ class SyncLogEntry(Node):
     organization: Organization | None = strawberry.field(
         description="The member's home organization after the event."
     )
-    changes: list[FieldChange] = strawberry.field(description="What it changed, field by field.")
+    changes: list[FieldChange] = strawberry.field(
+        description="What it changed, field by field.", directives=[about(5)]
+    )
     attempt_history: list[SyncAttempt] = strawberry.field(
-        description="Every attempt to apply it, the first one first."
+        description="Every attempt to apply it, the first one first.", directives=[about(3)]
     )
 
     @classmethod
@@ -314,7 +324,8 @@ class SyncLogConnection:
     edges: list[SyncLogEdge] = strawberry.field(description="The entries of this page.")
     page_info: PageInfo = strawberry.field(description="Where the page stands.")
     total_count: int | None = strawberry.field(
-        description="How many entries there are in all pages. Counted only when asked for."
+        description="How many entries there are in all pages. Counted only when asked for.",
+        directives=[weighs(COUNTING)],
     )
     change_cursor: ChangeCursor = strawberry.field(
         description="The place in the change feed at which this page was read: subscribe to "

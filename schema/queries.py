@@ -18,6 +18,7 @@ from db.vocabulary import OrganizationId as OrganizationKey
 from resolvers.members import member_view_by_portal_id, member_views
 from resolvers.sync_log import entry_views
 from schema.context import Info
+from schema.cost import COUNTING, about, as_many_as, page_of, weighs
 from schema.errors import BadUserInputError
 from schema.health import SyncHealth
 from schema.inputs import MemberLookup, SyncLogFilter
@@ -65,7 +66,8 @@ class OrganizationConnection:
     edges: list[OrganizationEdge] = strawberry.field(description="Those of this page.")
     page_info: PageInfo = strawberry.field(description="Where the page stands.")
     total_count: int | None = strawberry.field(
-        description="How many organizations there are in all pages. Counted only when asked for."
+        description="How many organizations there are in all pages. Counted only when asked for.",
+        directives=[weighs(COUNTING)],
     )
 
 
@@ -84,7 +86,9 @@ class Query:
     ) -> Node | None:
         return (await _nodes(info, [id], "id"))[0]
 
-    @strawberry.field(description="Several things by their ids, in that order.")
+    @strawberry.field(
+        description="Several things by their ids, in that order.", directives=[as_many_as("ids")]
+    )
     async def nodes(
         self,
         info: Info,
@@ -107,7 +111,7 @@ class Query:
         row = await info.context.organizations.load(key)
         return None if row is None else Organization.from_row(row)
 
-    @strawberry.field(description="All organizations, by name.")
+    @strawberry.field(description="All organizations, by name.", directives=[page_of("first")])
     async def organizations(
         self, info: Info, first: First = None, after: After = None
     ) -> OrganizationConnection:
@@ -133,7 +137,9 @@ class Query:
                 view = await member_view_by_portal_id(session, viewer.scope, portal_id, wants)
         return None if view is None else Member.from_view(view)
 
-    @strawberry.field(description="Members the viewer may see.")
+    @strawberry.field(
+        description="Members the viewer may see.", directives=[page_of("first", "last")]
+    )
     async def members(
         self,
         info: Info,
@@ -148,14 +154,17 @@ class Query:
         page = PageArguments(first, after, last, before)
         return await member_connection(info, organization_id, filter, order_by, page)
 
-    @strawberry.field(description="The role catalogue, the highest access level first.")
+    @strawberry.field(
+        description="The role catalogue, the highest access level first.", directives=[about(10)]
+    )
     async def roles(self, info: Info) -> list[Role]:
         await info.context.require_viewer()
         async with info.context.database.read() as session:
             return [Role.from_row(row) for row in await role_catalogue(session)]
 
     @strawberry.field(
-        description="What the portal told and what became of it, newest first. For administrators."
+        description="What the portal told and what became of it, newest first. For administrators.",
+        directives=[page_of("first")],
     )
     async def sync_log(
         self,
@@ -171,7 +180,9 @@ class Query:
         page = PageArguments(first, after)
         return await sync_log_connection(info, organization_id, filter, page)
 
-    @strawberry.field(description="How the sync is doing. For administrators.")
+    @strawberry.field(
+        description="How the sync is doing. For administrators.", directives=[weighs(COUNTING)]
+    )
     async def sync_health(self, info: Info) -> SyncHealth:
         await require_log_reader(info)
         now = info.context.clock()

@@ -8,6 +8,7 @@ from db.attempts import matching_entry_ids
 from db.sync_log import EntryFilter
 from db.vocabulary import EntryId, SyncOutcome, SyncStatus
 from schema.context import Info
+from schema.cost import about
 from schema.inputs import SyncLogFilter
 from schema.nodes import entry_condition
 from schema.opaque import row_id, storable
@@ -55,8 +56,12 @@ class ReplayEventsSuccess:
     dry_run: bool = strawberry.field(description="Whether nothing was changed after all.")
     matched: int = strawberry.field(description="How many events there are.")
     changed: int = strawberry.field(description="How many changed a member, or would.")
-    outcomes: list[OutcomeCount] = strawberry.field(description="What they did, or would do.")
-    statuses: list[StatusCount] = strawberry.field(description="How they ended, or would end.")
+    outcomes: list[OutcomeCount] = strawberry.field(
+        description="What they did, or would do.", directives=[about(7)]
+    )
+    statuses: list[StatusCount] = strawberry.field(
+        description="How they ended, or would end.", directives=[about(6)]
+    )
 
 
 @strawberry.type(description="It cannot be told which events are meant, or they are too many.")

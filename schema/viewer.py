@@ -9,6 +9,7 @@ from db.viewers import Viewer as ViewerNow
 from db.vocabulary import AccessLevel
 from resolvers.members import view_members
 from schema.context import Info
+from schema.cost import about
 from schema.lookahead import selected
 from schema.nodes import Member, Organization, member_wants
 
@@ -26,7 +27,7 @@ class Viewer:
         description="The highest access level held anywhere, as the database has it now."
     )
     accesses: list[OrganizationAccess] = strawberry.field(
-        description="Where the viewer holds which access level."
+        description="Where the viewer holds which access level.", directives=[about(3)]
     )
     credentials_expire_at: datetime | None = strawberry.field(
         description="When the token ends; null if it does not."

@@ -58,13 +58,14 @@ class Service:
     async def ask(
         self, query: str, *, member: str | None = None, token: str | None = None, **variables: Any
     ) -> dict[str, Any]:
-        """The whole GraphQL answer, with errors if there are any."""
+        """Data and errors of the GraphQL answer, without what it says of its cost."""
         response = await self.http.post(
             f"{self.url}/graphql",
             json={"query": query, "variables": variables},
             headers={"Authorization": f"Bearer {token or self.token(member)}"},
         )
         answer: dict[str, Any] = response.json()
+        answer.pop("extensions", None)
         return answer
 
     async def data(self, query: str, **given: Any) -> dict[str, Any]:

@@ -1,0 +1,278 @@
+"""From a request to its answer, whatever transport brought it.
+
+Preparing finds the document, the operation and its variables, and whether the viewer may ask for
+so much. Running takes the short way of `schema.completion` where there is one, else graphql-core.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from inspect import isawaitable
+from typing import Any
+
+from graphql import (
+    ExecutionResult,
+    GraphQLError,
+    GraphQLResolveInfo,
+    GraphQLSchema,
+    OperationType,
+    execute,
+    get_argument_values,
+    get_variable_values,
+    located_error,
+    subscribe,
+)
+from graphql.execution.values import VariableValues
+from graphql.pyutils import Path
+from graphql.pyutils.is_awaitable import is_awaitable as default_is_awaitable
+from graphql.type import GraphQLResolveInfoHelpers
+from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
+
+from db.viewers import Viewer
+from db.vocabulary import AccessLevel
+from schema.completion import RootField, UnexpectedValueError
+from schema.context import Context
+from schema.documents import Document, Documents, Operation
+from schema.errors import ApiError, LimitError
+from schema.masking import for_client, is_surprise, log_surprise
+from schema.requests import GraphQLRequest
+
+MAX_VARIABLE_ERRORS = 10
+
+
+async def _gathered(work: Sequence[Awaitable[Any]]) -> list[Any]:
+    return await asyncio.gather(*work)
+
+
+_HELPERS = GraphQLResolveInfoHelpers(gather=_gathered, track=lambda _: None)
+
+
+class RequestRefusedError(Exception):
+    """Nothing was executed; the errors say why, and are for the client."""
+
+    def __init__(self, *errors: GraphQLError) -> None:
+        super().__init__("; ".join(error.message for error in errors))
+        self.errors = errors
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request that may be executed."""
+
+    document: Document
+    operation: Operation
+    variables: VariableValues
+    given: Mapping[str, Any]
+    cost: int
+    budget: int
+
+    @property
+    def type(self) -> OperationType:
+        return self.operation.type
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """As it goes on the wire. Without `data`, nothing was executed."""
+
+    errors: Sequence[GraphQLError] = ()
+    data: dict[str, Any] | None = None
+    executed: bool = False
+    cost: dict[str, int] | None = None
+
+    def formatted(self) -> dict[str, Any]:
+        document: dict[str, Any] = {}
+        if self.errors:
+            document["errors"] = [error.formatted for error in self.errors]
+        if self.executed:
+            document["data"] = self.data
+        if self.cost is not None:
+            document["extensions"] = {"cost": self.cost}
+        return document
+
+
+@dataclass(frozen=True, slots=True)
+class Budgets:
+    """What one operation may cost. Those who see others' data look at more of it at a time."""
+
+    own_data: int = 1_000
+    others_data: int = 5_000
+
+    def of(self, viewer: Viewer | None) -> int:
+        level = AccessLevel.NONE if viewer is None else viewer.access_level
+        return self.others_data if level >= AccessLevel.COORDINATOR else self.own_data
+
+
+class Executor:
+    """`seconds`: what takes longer is cancelled, with its statement in the database."""
+
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        documents: Documents,
+        *,
+        budgets: Budgets | None = None,
+        seconds: float = 10.0,
+    ) -> None:
+        self._schema = schema
+        self._documents = documents
+        self._budgets = budgets or Budgets()
+        self._seconds = seconds
+
+    async def prepare(self, request: GraphQLRequest, context: Context) -> Prepared:
+        """Raises RequestRefusedError."""
+        document = self._documents.read(request.query or "")
+        if document.errors:
+            raise RequestRefusedError(*document.errors)
+        try:
+            operation = document.operation(request.operation_name)
+            variables = self._variables(operation, request.variables)
+            cost = operation.cost.of(variables.coerced)
+            budget = await self._budget(cost, context)
+        except ApiError as error:
+            raise RequestRefusedError(error) from error
+        return Prepared(document, operation, variables, request.variables, cost, budget)
+
+    def _variables(self, operation: Operation, given: Mapping[str, Any]) -> VariableValues:
+        definitions = operation.node.variable_definitions or ()
+        found = get_variable_values(
+            self._schema, definitions, dict(given), max_errors=MAX_VARIABLE_ERRORS
+        )
+        if isinstance(found, list):
+            raise RequestRefusedError(*found)
+        return found
+
+    async def _budget(self, cost: int, context: Context) -> int:
+        """Looks the viewer up only when it matters. Raises LimitError or MemberInactiveError."""
+        if cost <= self._budgets.own_data:
+            return self._budgets.own_data
+        budget = self._budgets.of(await context.viewer())
+        if cost > budget:
+            raise LimitError("operation.cost", cost, budget)
+        return budget
+
+    async def run(self, prepared: Prepared, context: Context) -> Answer:
+        """Queries and mutations."""
+        try:
+            async with asyncio.timeout(self._seconds):
+                data, errors = await self._run(prepared, context)
+        except TimeoutError:
+            # What was begun is cancelled by now, down to the statement that took so long.
+            late = LimitError("operation.seconds", None, round(self._seconds))
+            data, errors = None, [late]
+        cost = {"requested": prepared.cost, "allowed": prepared.budget}
+        return Answer(_told(errors, context), data, executed=True, cost=cost)
+
+    async def stream(self, prepared: Prepared, context: Context) -> AsyncGenerator[Answer, None]:
+        """Any operation: a subscription has many answers, the others one."""
+        if prepared.type is not OperationType.SUBSCRIPTION:
+            yield await self.run(prepared, context)
+            return
+        source = subscribe(
+            self._schema,
+            prepared.document.valid_node,
+            context_value=context,
+            variable_values=dict(prepared.given),
+            operation_name=prepared.operation.name,
+            executor_class=StrawberryGraphQLCoreExecutionContext,
+            operation_extensions=None,
+        )
+        results = await source if isawaitable(source) else source
+        if not isinstance(results, AsyncGenerator):
+            yield Answer(_told(_errors_of(results), context))
+            return
+        try:
+            async with aclosing(results):
+                async for result in results:
+                    yield Answer(_told(result.errors or (), context), result.data, executed=True)
+        except Exception as error:
+            yield Answer(_told([_as_graphql(error)], context), executed=True)
+
+    async def _run(
+        self, prepared: Prepared, context: Context
+    ) -> tuple[dict[str, Any] | None, list[GraphQLError]]:
+        roots = prepared.operation.roots
+        if roots is not None:
+            try:
+                return await self._run_plainly(prepared, roots, context)
+            except UnexpectedValueError:
+                # A query changes nothing, so it may as well be executed again.
+                pass
+        result = execute(
+            self._schema,
+            prepared.document.valid_node,
+            context_value=context,
+            variable_values=dict(prepared.given),
+            operation_name=prepared.operation.name,
+            executor_class=StrawberryGraphQLCoreExecutionContext,
+            operation_extensions=None,
+        )
+        if isawaitable(result):
+            result = await result
+        return result.data, list(result.errors or ())
+
+    async def _run_plainly(
+        self, prepared: Prepared, roots: Sequence[RootField], context: Context
+    ) -> tuple[dict[str, Any] | None, list[GraphQLError]]:
+        """All root fields at once, as the specification has it for queries."""
+        values = await asyncio.gather(
+            *(self._resolve(prepared, root, context) for root in roots), return_exceptions=True
+        )
+        data: dict[str, Any] | None = {}
+        errors: list[GraphQLError] = []
+        for root, value in zip(roots, values, strict=True):
+            if isinstance(value, Exception):
+                errors.append(located_error(value, root.nodes, [root.key]))
+                if not root.nullable:
+                    data = None
+                elif data is not None:
+                    data[root.key] = None
+            elif isinstance(value, BaseException):
+                raise value
+            elif data is not None:
+                data[root.key] = root.complete(value)
+        return data, errors
+
+    async def _resolve(self, prepared: Prepared, root: RootField, context: Context) -> Any:
+        arguments = get_argument_values(root.definition, root.nodes[0], prepared.variables)
+        info = GraphQLResolveInfo(
+            field_name=root.nodes[0].name.value,
+            field_nodes=root.nodes,
+            return_type=root.definition.type,
+            parent_type=root.parent,
+            path=Path(None, root.key, root.parent.name),
+            schema=self._schema,
+            fragments=dict(prepared.document.fragments),
+            root_value=None,
+            operation=prepared.operation.node,
+            # As Strawberry has it, resolvers get the plain values.
+            variable_values=prepared.variables.coerced,  # type: ignore[arg-type]
+            context=context,
+            is_awaitable=default_is_awaitable,
+            abort_signal=None,
+            async_helpers=_HELPERS,
+        )
+        value = root.resolve(None, info, **arguments)
+        return await value if isawaitable(value) else value
+
+
+def _told(errors: Iterable[GraphQLError], context: Context) -> list[GraphQLError]:
+    """As the client shall see them. Surprises are logged here, and nowhere else."""
+    told = []
+    for error in errors:
+        if is_surprise(error):
+            log_surprise(error, context.request_id)
+        told.append(for_client(error, context.request_id))
+    return told
+
+
+def _errors_of(result: object) -> Sequence[GraphQLError]:
+    """A subscription that could not begin."""
+    return (result.errors or ()) if isinstance(result, ExecutionResult) else ()
+
+
+def _as_graphql(error: Exception) -> GraphQLError:
+    if isinstance(error, GraphQLError):
+        return error
+    return GraphQLError(str(error), path=[], original_error=error)

@@ -1,0 +1,57 @@
+"""What a client asks a transport to execute, whichever transport it is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from schema.errors import BadRequestError
+
+_APOLLO = "persistedQuery"
+
+
+@dataclass(frozen=True, slots=True)
+class GraphQLRequest:
+    """Either the text of a document, or the id of one that is known here."""
+
+    query: str | None = None
+    document_id: str | None = None
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    operation_name: str | None = None
+
+
+def read_request(given: Mapping[str, Any]) -> GraphQLRequest:
+    """From the object that clients send in the body of a POST or in a `subscribe` message.
+
+    The id may stand beside the query, in the extensions, or where Apollo's clients put it. Raises
+    BadRequestError.
+    """
+    query = _optional(given, "query", str, "text")
+    extensions: Mapping[str, Any] = _optional(given, "extensions", dict, "an object") or {}
+    document_id = (
+        _optional(given, "documentId", str, "text")
+        or _optional(extensions, "documentId", str, "text")
+        or _apollo_id(extensions)
+    )
+    if not query and not document_id:
+        raise BadRequestError(
+            "Send a GraphQL document as `query`, or the id of a known one as `documentId`."
+        )
+    return GraphQLRequest(
+        query=query or None,
+        document_id=document_id,
+        variables=_optional(given, "variables", dict, "an object") or {},
+        operation_name=_optional(given, "operationName", str, "text") or None,
+    )
+
+
+def _apollo_id(extensions: Mapping[str, Any]) -> str | None:
+    persisted = _optional(extensions, _APOLLO, dict, "an object") or {}
+    found: str | None = _optional(persisted, "sha256Hash", str, "text")
+    return found
+
+
+def _optional(given: Mapping[str, Any], name: str, type: type, what: str) -> Any:
+    value = given.get(name)
+    if value is not None and not isinstance(value, type):
+        raise BadRequestError(f"`{name}` must be {what}.", argument=name)
+    return value
