@@ -120,7 +120,10 @@ class Member(Base):
 
 
 class Role(Base):
-    """An entry of the role catalogue: a portal role code and the access level it gives."""
+    """An entry of the role catalogue: a portal role code and the access level it gives.
+
+    `decided`: somebody has said what it gives. A code that came with an event waits for that.
+    """
 
     __tablename__ = "roles"
 
@@ -128,6 +131,7 @@ class Role(Base):
     code: Mapped[str] = mapped_column(Text, unique=True)
     name: Mapped[str] = mapped_column(Text)
     access_level: Mapped[AccessLevel] = mapped_column(Level)
+    decided: Mapped[bool]
 
 
 class RoleAssignment(Base):

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from db.among import among_parameter
+from db.among import among, among_parameter
 from db.errors import ConcurrentWriteError
 from db.hot import HotStatement
 from db.models import ChangeFacts, Member, Role, RoleAssignment
@@ -21,6 +21,7 @@ class RoleRow:
     code: str
     name: str
     access_level: AccessLevel
+    decided: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class AssignmentRow:
 
 
 _CATALOGUE = HotStatement(
-    select(Role.id, Role.code, Role.name, Role.access_level).order_by(
+    select(Role.id, Role.code, Role.name, Role.access_level, Role.decided).order_by(
         Role.access_level.desc(), Role.code
     )
 )
@@ -44,6 +45,7 @@ _HELD = HotStatement(
         Role.code,
         Role.name,
         Role.access_level,
+        Role.decided,
         func.coalesce(RoleAssignment.organization_id, Member.organization_id).label("place"),
         RoleAssignment.since,
     )
@@ -78,11 +80,17 @@ async def catalogue_with(
         try:
             result = await session.run(
                 insert(Role).returning(Role.id, Role.code),
-                [{"code": code, "name": code, "access_level": level} for code in missing],
+                [
+                    {"code": code, "name": code, "access_level": level, "decided": False}
+                    for code in missing
+                ],
             )
         except IntegrityError as error:
             raise ConcurrentWriteError("A role was added at the same moment.") from error
-        known |= {r.code: RoleRow(RoleId(r.id), r.code, r.code, level) for r in result.all()}
+        known |= {
+            r.code: RoleRow(RoleId(r.id), r.code, r.code, level, decided=False)
+            for r in result.all()
+        }
     return known, frozenset(missing)
 
 
@@ -91,7 +99,7 @@ async def set_role_access(session: WriteSession, code: str, level: AccessLevel) 
     result = await session.run(
         update(Role)
         .where(Role.code == code)
-        .values(access_level=level)
+        .values(access_level=level, decided=True)
         .returning(Role.id, Role.code, Role.name)
     )
     row = result.first()
@@ -101,12 +109,17 @@ async def set_role_access(session: WriteSession, code: str, level: AccessLevel) 
     return RoleRow(RoleId(row.id), row.code, row.name, level)
 
 
-async def role_holder_count(session: ReadSession, role_id: RoleId) -> int:
-    """How many members hold the role, wherever."""
-    statement = select(func.count(RoleAssignment.member_id.distinct())).where(
-        RoleAssignment.role_id == role_id
+async def role_holder_counts(
+    session: ReadSession, role_ids: Collection[RoleId]
+) -> dict[RoleId, int]:
+    """How many members hold each role, wherever."""
+    rows = await session.all(
+        select(RoleAssignment.role_id, func.count(RoleAssignment.member_id.distinct()))
+        .where(among(RoleAssignment.role_id, role_ids))
+        .group_by(RoleAssignment.role_id)
     )
-    return await session.scalar(statement) or 0
+    counts = {RoleId(id): count for id, count in rows}
+    return {id: counts.get(id, 0) for id in role_ids}
 
 
 async def roles_held(
@@ -118,10 +131,10 @@ async def roles_held(
         return held
     rows = await session.hot(_HELD, {"member_ids": list(held)})
     roles: dict[int, RoleRow] = {}
-    for member_id, role_id, code, name, level, place, since in rows:
+    for member_id, role_id, code, name, level, decided, place, since in rows:
         role = roles.get(role_id)
         if role is None:
-            role = roles[role_id] = RoleRow(RoleId(role_id), code, name, level)
+            role = roles[role_id] = RoleRow(RoleId(role_id), code, name, level, decided)
         organization_id = OrganizationId(place) if place else None
         held[MemberId(member_id)].append(AssignmentRow(role, organization_id, since))
     return held

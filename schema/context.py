@@ -12,9 +12,10 @@ from strawberry.dataloader import DataLoader
 
 from db.feed import LiveFeed
 from db.organizations import OrganizationRow, organizations_below, organizations_by_id
+from db.roles import role_holder_counts
 from db.unit_of_work import Database
 from db.viewers import OPERATOR, Viewer, viewer_of_member
-from db.vocabulary import OrganizationId, PortalId
+from db.vocabulary import OrganizationId, PortalId, RoleId
 from schema.errors import MemberInactiveError, UnauthenticatedError
 
 
@@ -50,11 +51,13 @@ class Context:
     _viewer: asyncio.Task[Viewer | None] | None = None
     organizations: DataLoader[OrganizationId, OrganizationRow | None] = field(init=False)
     children: DataLoader[OrganizationId, list[OrganizationRow]] = field(init=False)
+    holder_counts: DataLoader[RoleId, int] = field(init=False)
 
     def __post_init__(self) -> None:
         # Without a cache: on a socket, a cached answer would show yesterday's.
         self.organizations = DataLoader(self._load_organizations, cache=False)
         self.children = DataLoader(self._load_children, cache=False)
+        self.holder_counts = DataLoader(self._load_holder_counts, cache=False)
 
     def for_operation(self) -> "Context":
         """Several operations share a socket, and none may see the viewer of the one before."""
@@ -98,6 +101,11 @@ class Context:
     async def _load_children(self, ids: Sequence[OrganizationId]) -> list[list[OrganizationRow]]:
         async with self.database.read() as session:
             found = await organizations_below(session, ids)
+        return [found[id] for id in ids]
+
+    async def _load_holder_counts(self, ids: Sequence[RoleId]) -> list[int]:
+        async with self.database.read() as session:
+            found = await role_holder_counts(session, ids)
         return [found[id] for id in ids]
 
 

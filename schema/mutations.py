@@ -4,7 +4,7 @@ from typing import Annotated
 
 import strawberry
 
-from db.roles import role_holder_count, set_role_access
+from db.roles import role_holder_counts, set_role_access
 from db.vocabulary import AccessLevel
 from schema.context import Info
 from schema.cost import WRITING, weighs
@@ -67,5 +67,5 @@ class Mutation:
                     message=f"There is no role {input.code!r}. Ask for `roles` to see them all.",
                     path=["input", "code"],
                 )
-            holders = await role_holder_count(session, role.id)
+            holders = (await role_holder_counts(session, [role.id]))[role.id]
         return SetRoleAccessSuccess(role=Role.from_row(role), holder_count=holders)

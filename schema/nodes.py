@@ -19,6 +19,7 @@ from db.vocabulary import (
     AttemptTrigger,
     MemberId,
     OrganizationId,
+    RoleId,
     SyncOutcome,
     SyncStatus,
 )
@@ -64,11 +65,26 @@ class Role(Node):
     code: str = strawberry.field(description="The portal's code, such as `peer-mentor`.")
     name: str = strawberry.field(description="A name for people.")
     access_level: AccessLevel = strawberry.field(description="What holders may do in the app.")
+    decided: bool = strawberry.field(
+        description="Whether somebody has said what it gives. False for a code that came with an "
+        "event: until then it gives MEMBER."
+    )
+    row_id: strawberry.Private[RoleId]
 
     @classmethod
     def from_row(cls, row: RoleRow) -> "Role":
-        id = strawberry.ID(global_id("Role", row.id))
-        return cls(id=id, code=row.code, name=row.name, access_level=row.access_level)
+        return cls(
+            id=strawberry.ID(global_id("Role", row.id)),
+            row_id=row.id,
+            code=row.code,
+            name=row.name,
+            access_level=row.access_level,
+            decided=row.decided,
+        )
+
+    @strawberry.field(description="How many members hold it, wherever.")
+    async def holder_count(self, info: Info) -> int:
+        return await info.context.holder_counts.load(self.row_id)
 
 
 @strawberry.type(description="A chapter of the association. Chapters form a tree.")
