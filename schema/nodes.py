@@ -197,13 +197,19 @@ class Member(Node):
     @strawberry.field(
         description="What the portal told of this member, newest first; for administrators. "
         "Empty for others.",
-        directives=[page_of("first")],
+        directives=[page_of("first", "last")],
     )
     async def sync_log(
-        self, info: Info, first: First = None, after: After = None
+        self,
+        info: Info,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
     ) -> "SyncLogConnection":
         filter = SyncLogFilter(member_id=self.id)
-        return await sync_log_connection(info, None, filter, PageArguments(first, after))
+        page = PageArguments(first, after, last, before)
+        return await sync_log_connection(info, None, filter, page)
 
 
 def _found(
@@ -331,7 +337,7 @@ class SyncLogEntry(Node):
 
 @strawberry.type(description="A sync-log entry within a page.")
 class SyncLogEdge:
-    cursor: str = strawberry.field(description="Pages can begin after it.")
+    cursor: str = strawberry.field(description="Pages can begin after it or before it.")
     node: SyncLogEntry = strawberry.field(description="The entry.")
 
 

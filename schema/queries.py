@@ -57,7 +57,7 @@ OrganizationArgument = Annotated[
 
 @strawberry.type(description="An organization within a page.")
 class OrganizationEdge:
-    cursor: str = strawberry.field(description="Pages can begin after it.")
+    cursor: str = strawberry.field(description="Pages can begin after it or before it.")
     node: Organization = strawberry.field(description="The organization.")
 
 
@@ -111,12 +111,20 @@ class Query:
         row = await info.context.organizations.load(key)
         return None if row is None else Organization.from_row(row)
 
-    @strawberry.field(description="All organizations, by name.", directives=[page_of("first")])
+    @strawberry.field(
+        description="All organizations, by name.", directives=[page_of("first", "last")]
+    )
     async def organizations(
-        self, info: Info, first: First = None, after: After = None
+        self,
+        info: Info,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
     ) -> OrganizationConnection:
         await info.context.require_viewer()
-        request = PageArguments(first, after).request("organizations", (str, int))
+        page = PageArguments(first, after, last, before)
+        request = page.request("organizations", (str, int))
         return await _organization_connection(info, request)
 
     @strawberry.field(description="A member; null if absent or not visible.")
@@ -164,7 +172,7 @@ class Query:
 
     @strawberry.field(
         description="What the portal told and what became of it, newest first. For administrators.",
-        directives=[page_of("first")],
+        directives=[page_of("first", "last")],
     )
     async def sync_log(
         self,
@@ -175,9 +183,11 @@ class Query:
         ] = None,
         first: First = None,
         after: After = None,
+        last: Last = None,
+        before: Before = None,
     ) -> SyncLogConnection:
         await require_log_reader(info)
-        page = PageArguments(first, after)
+        page = PageArguments(first, after, last, before)
         return await sync_log_connection(info, organization_id, filter, page)
 
     @strawberry.field(

@@ -29,13 +29,14 @@ Query.viewer: Viewer
 Query.node(id: ID!): Node
 Query.nodes(ids: [ID!]!): [Node]!
 Query.organization(id: ID!): Organization
-Query.organizations(first: Int, after: String): OrganizationConnection!
+Query.organizations(first: Int, after: String, last: Int, \
+before: String): OrganizationConnection!
 Query.member(by: MemberLookup!): Member
 Query.members(organizationId: ID, filter: MemberFilter, orderBy: MemberOrder, first: Int, \
 after: String, last: Int, before: String): MemberConnection!
 Query.roles: [Role!]!
-Query.syncLog(organizationId: ID, filter: SyncLogFilter, first: Int, \
-after: String): SyncLogConnection!
+Query.syncLog(organizationId: ID, filter: SyncLogFilter, first: Int, after: String, last: Int, \
+before: String): SyncLogConnection!
 Query.syncHealth: SyncHealth!
 Subscription.viewerChanges: ViewerChangeMessage!
 Subscription.memberChanges(organizationId: ID, after: ChangeCursor, \
@@ -64,7 +65,7 @@ Member.accessLevel: AccessLevel!
 Member.organization: Organization
 Member.roles: [RoleAssignment!]!
 Member.updatedAt
-Member.syncLog(first: Int, after: String): SyncLogConnection!
+Member.syncLog(first: Int, after: String, last: Int, before: String): SyncLogConnection!
 RoleAssignment.role: Role!
 RoleAssignment.organization: Organization
 RoleAssignment.since: DateTime!

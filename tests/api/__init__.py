@@ -1,0 +1,1 @@
+"""The API from outside: audits, clients and documents that are not ours."""
