@@ -175,6 +175,13 @@ async def entries_by_id(
     return {EntryId(row[0]): EntryRow(*row) for row in rows}
 
 
+async def payloads(session: ReadSession, ids: Collection[EntryId]) -> dict[EntryId, bytes]:
+    """The raw bodies, whoever may see them."""
+    statement = select(SyncLogEntry.id, SyncLogEntry.payload)
+    rows = await session.all(statement.where(among(SyncLogEntry.id, ids)))
+    return {EntryId(id): payload for id, payload in rows}
+
+
 async def recorded_entries(
     session: WriteSession, source: str, event_ids: Collection[str]
 ) -> dict[str, tuple[EntryRow, bytes]]:

@@ -11,11 +11,17 @@ import strawberry
 from strawberry.dataloader import DataLoader
 
 from db.feed import LiveFeed
-from db.organizations import OrganizationRow, organizations_below, organizations_by_id
+from db.organizations import (
+    OrganizationRow,
+    national_bodies,
+    organizations_below,
+    organizations_by_id,
+)
 from db.roles import role_holder_counts
+from db.sync_log import payloads
 from db.unit_of_work import Database
 from db.viewers import OPERATOR, Viewer, viewer_of_member
-from db.vocabulary import OrganizationId, PortalId, RoleId
+from db.vocabulary import EntryId, OrganizationId, PortalId, RoleId
 from schema.errors import MemberInactiveError, UnauthenticatedError
 
 
@@ -52,12 +58,14 @@ class Context:
     organizations: DataLoader[OrganizationId, OrganizationRow | None] = field(init=False)
     children: DataLoader[OrganizationId, list[OrganizationRow]] = field(init=False)
     holder_counts: DataLoader[RoleId, int] = field(init=False)
+    payloads: DataLoader[EntryId, bytes | None] = field(init=False)
 
     def __post_init__(self) -> None:
         # Without a cache: on a socket, a cached answer would show yesterday's.
         self.organizations = DataLoader(self._load_organizations, cache=False)
         self.children = DataLoader(self._load_children, cache=False)
         self.holder_counts = DataLoader(self._load_holder_counts, cache=False)
+        self.payloads = DataLoader(self._load_payloads, cache=False)
 
     def for_operation(self) -> "Context":
         """Several operations share a socket, and none may see the viewer of the one before."""
@@ -91,6 +99,14 @@ class Context:
         """The viewer as the database has them at this moment. Raises MemberInactiveError."""
         return _active(await self.viewer_now())
 
+    async def is_national(self, viewer: Viewer) -> bool:
+        """Operators, and administrators of the national body."""
+        if viewer.is_operator:
+            return True
+        async with self.database.read() as session:
+            bodies = await national_bodies(session)
+        return not bodies.isdisjoint(viewer.scope.administered)
+
     async def _load_organizations(
         self, ids: Sequence[OrganizationId]
     ) -> list[OrganizationRow | None]:
@@ -107,6 +123,13 @@ class Context:
         async with self.database.read() as session:
             found = await role_holder_counts(session, ids)
         return [found[id] for id in ids]
+
+    async def _load_payloads(self, ids: Sequence[EntryId]) -> list[bytes | None]:
+        if not await self.is_national(await self.require_viewer()):
+            return [None] * len(ids)
+        async with self.database.read() as session:
+            found = await payloads(session, ids)
+        return [found.get(id) for id in ids]
 
 
 def _active(viewer: Viewer | None) -> Viewer | None:

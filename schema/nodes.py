@@ -17,6 +17,7 @@ from db.vocabulary import (
     AccessLevel,
     ActivationState,
     AttemptTrigger,
+    EntryId,
     MemberId,
     OrganizationId,
     RoleId,
@@ -304,6 +305,15 @@ class SyncLogEntry(Node):
     attempt_history: list[SyncAttempt] = strawberry.field(
         description="Every attempt to apply it, the first one first.", directives=[about(3)]
     )
+    row_id: strawberry.Private[EntryId]
+
+    @strawberry.field(
+        description="The body as it came, which may tell more than is kept otherwise. For "
+        "administrators of the national body; null for others."
+    )
+    async def payload(self, info: Info) -> str | None:
+        payload = await info.context.payloads.load(self.row_id)
+        return None if payload is None else payload.decode("utf-8", "replace")
 
     @classmethod
     def from_view(cls, view: EntryView) -> "SyncLogEntry":
@@ -312,6 +322,7 @@ class SyncLogEntry(Node):
         organization = view.organization
         return cls(
             id=strawberry.ID(global_id("SyncLogEntry", row.id)),
+            row_id=row.id,
             event_id=row.event_id,
             source=row.source,
             event_type=row.event_type,

@@ -1,6 +1,5 @@
 """Who may do what, where seeing is not the question: one small rule each."""
 
-from db.organizations import national_bodies
 from db.viewers import Viewer
 from schema.context import Info
 from schema.errors import ForbiddenError
@@ -19,10 +18,6 @@ async def require_catalogue_keeper(info: Info) -> Viewer:
     national body, or an operator: an administrator of one chapter could otherwise give a role
     access to all others. Raises ForbiddenError."""
     viewer = await info.context.require_viewer()
-    if viewer.is_operator:
-        return viewer
-    async with info.context.database.read() as session:
-        bodies = await national_bodies(session)
-    if bodies.isdisjoint(viewer.scope.administered):
+    if not await info.context.is_national(viewer):
         raise ForbiddenError("The role catalogue is for administrators of the national body.")
     return viewer

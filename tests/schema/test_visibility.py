@@ -1,5 +1,6 @@
 """Who may see and do what: one table of viewers, asked in every way there is."""
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -161,6 +162,21 @@ async def test_log_is_of_the_organizations_administered_however_it_is_asked_for(
             assert names == sight.log_of, viewer
             assert seen == set(nodes(entries, "id"))
             assert entries["totalCount"] == len(seen)
+
+
+async def test_the_body_of_an_event_is_for_the_national_body_alone(association: Service) -> None:
+    query = "{ syncLog(first: 100) { edges { node { eventId payload } } } }"
+
+    for viewer, sight in SIGHTS.items():
+        if sight.log_of is None:
+            continue
+        payloads = nodes((await data_for(association, viewer, query))["syncLog"], "payload")
+
+        if viewer in ("operator", "admin of HLF"):
+            told = {json.loads(payload)["data"]["member"]["id"] for payload in payloads}
+            assert told == {guid(name) for name in sight.log_of}
+        else:
+            assert set(payloads) == {None}, viewer
 
 
 async def test_log_of_a_member_is_empty_for_those_who_administer_nothing(
