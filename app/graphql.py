@@ -140,7 +140,11 @@ class GraphQLRoute(GraphQL[Context, None]):
     def _context(self, scope: Scope) -> Context:
         services = self._services()
         return Context(
-            services.database, services.feed, services.clock, request_id=request_id_of(scope)
+            services.database,
+            services.feed,
+            services.clock,
+            services.longest_silence,
+            request_id=request_id_of(scope),
         )
 
     async def _serve_socket(self, websocket: WebSocket) -> None:
@@ -149,6 +153,7 @@ class GraphQLRoute(GraphQL[Context, None]):
             services.database,
             services.feed,
             services.clock,
+            services.longest_silence,
             request_id=request_id_of(websocket.scope),
             websocket=websocket,
         )

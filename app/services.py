@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from app.auth.tokens import Authenticator, authenticator_of, identity_provider
@@ -34,6 +34,7 @@ class Services:
     intake: Intake
     sessions: Sessions
     authenticator: Authenticator
+    longest_silence: timedelta
     clock: Callable[[], datetime] = utc_now
 
 
@@ -66,7 +67,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             ):
                 _calm_garbage_collector()
                 authenticator = authenticator_of(settings, provider)
-                yield Services(database, feed, intake, sessions, authenticator)
+                silence = timedelta(hours=settings.longest_silence_hours)
+                yield Services(database, feed, intake, sessions, authenticator, silence)
         finally:
             await database.close()
 

@@ -104,6 +104,12 @@ class Settings(BaseSettings):
     console_scope: str = Field(
         default="openid", description="What the console asks the identity provider for."
     )
+    longest_silence_hours: float = Field(
+        default=24,
+        gt=0,
+        description="For how many hours nothing may come from the sources before the health of "
+        "the sync calls for a look.",
+    )
     max_delivery_bytes: int = Field(
         default=1024 * 1024, ge=1024, description="The largest body a delivery may have."
     )

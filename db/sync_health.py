@@ -1,9 +1,11 @@
 """How the sync is doing, in numbers over the whole log."""
 
+import re
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 
 from db.models import SyncLogEntry
 from db.unit_of_work import ReadSession
@@ -11,6 +13,10 @@ from db.vocabulary import SyncStatus
 
 # The lag is a percentile of the newest events; more of them would not change what it tells.
 LAG_SAMPLE = 1000
+HOURS = 24
+HOUR = timedelta(hours=1)
+# What differs between two rejections of the same kind.
+_PARTICULARS = re.compile(r"(?<=event id )\S+|\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,62 @@ async def sync_health(session: ReadSession, now: datetime) -> HealthRow:
         last_hour=await _by_status(session, now - timedelta(hours=1)),
         last_day=await _by_status(session, now - timedelta(days=1)),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class HourRow:
+    """Events received within an hour from `begins` on, by status."""
+
+    begins: datetime
+    counts: dict[SyncStatus, int]
+
+
+async def counts_by_hour(session: ReadSession, now: datetime) -> list[HourRow]:
+    """Of the last 24 hours, the oldest first. The last one ends now."""
+    begins = [now - HOUR * back for back in range(HOURS, 0, -1)]
+    later_first = [
+        (SyncLogEntry.received_at >= begin, place)
+        for place, begin in reversed(list(enumerate(begins)))
+    ]
+    place = case(*later_first).label("place")
+    rows = await session.all(
+        select(place, SyncLogEntry.status, func.count(SyncLogEntry.id))
+        .where(SyncLogEntry.received_at >= begins[0])
+        .group_by(place, SyncLogEntry.status)
+    )
+    counts: list[dict[SyncStatus, int]] = [{} for _ in begins]
+    for index, status, count in rows:
+        counts[index][status] = count
+    return [HourRow(*pair) for pair in zip(begins, counts, strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class RejectionRow:
+    """Rejections of one kind: `reason` is their detail without what differs between them."""
+
+    reason: str
+    last_hour: int
+    last_day: int
+
+
+async def rejections(session: ReadSession, now: datetime) -> list[RejectionRow]:
+    """Of the last 24 hours, the most frequent first."""
+    lately = func.sum(case((SyncLogEntry.received_at >= now - HOUR, 1), else_=0))
+    rows = await session.all(
+        select(SyncLogEntry.detail, lately, func.count(SyncLogEntry.id))
+        .where(
+            SyncLogEntry.status == SyncStatus.REJECTED,
+            SyncLogEntry.received_at >= now - HOUR * HOURS,
+        )
+        .group_by(SyncLogEntry.detail)
+    )
+    hour: Counter[str] = Counter()
+    day: Counter[str] = Counter()
+    for detail, last_hour, last_day in rows:
+        reason = _PARTICULARS.sub("…", detail or "")
+        hour[reason] += last_hour
+        day[reason] += last_day
+    return [RejectionRow(reason, hour[reason], count) for reason, count in day.most_common()]
 
 
 async def _by_status(session: ReadSession, since: datetime) -> dict[SyncStatus, int]:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from secrets import token_hex
 from typing import Any
 
@@ -51,6 +51,7 @@ class Context:
     database: Database
     feed: LiveFeed
     clock: Callable[[], datetime]
+    longest_silence: timedelta
     credentials: Credentials | None = None
     connection_params: dict[str, Any] | None = None
     request_id: str = field(default_factory=new_request_id)

@@ -83,7 +83,9 @@ class Role(Node):
             decided=row.decided,
         )
 
-    @strawberry.field(description="How many members hold it, wherever.")
+    @strawberry.field(
+        description="How many members hold it, wherever.", directives=[weighs(COUNTING)]
+    )
     async def holder_count(self, info: Info) -> int:
         return await info.context.holder_counts.load(self.row_id)
 

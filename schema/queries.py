@@ -197,7 +197,8 @@ class Query:
         await require_log_reader(info)
         now = info.context.clock()
         async with info.context.database.read() as session:
-            return SyncHealth.from_row(await sync_health(session, now), now)
+            row = await sync_health(session, now)
+        return SyncHealth.from_row(row, now, info.context.longest_silence)
 
 
 async def _organization_connection(info: Info, request: PageRequest) -> OrganizationConnection:
