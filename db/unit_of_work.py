@@ -5,24 +5,21 @@ Committing is the unit of work's: it appends the session's changes to the feed, 
 then rings the bell.
 """
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Protocol, TypeVar, TypeVarTuple
 
-import asyncpg  # type: ignore[import-untyped]  # it ships no types
 from sqlalchemy import Executable, Integer, bindparam, insert, select, text, update
 from sqlalchemy.engine import CursorResult, Row
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.selectable import TypedReturnsRows
 
 from db.bulk import Parameters, Rows, bulk_insert, bulk_update, update_each
+from db.driver_errors import driver_errors_translated, taken_keys_translated
 from db.engine import create_engines, is_sqlite
-from db.errors import ConcurrentWriteError, DatabaseUnavailableError
 from db.hot import HotStatement
 from db.models import Base, Change, ChangeFacts, FeedHead
 from db.vocabulary import EntryId, MemberId, Position
@@ -122,15 +119,11 @@ class WriteSession(ReadSession):
         """Raises ConcurrentWriteError when another process wrote a row of the same key first."""
         if not rows:
             return
-        try:
+        with taken_keys_translated():
             if self.on_sqlite:
                 await self.run(insert(model), rows)
             else:
                 await self.hot(*bulk_insert(model, rows))
-        except (IntegrityError, asyncpg.UniqueViolationError) as error:
-            if _key_is_taken(error):
-                raise ConcurrentWriteError(f"{model.__tablename__}: a key is taken.") from error
-            raise
 
     async def update(self, model: type[Base], rows: Rows) -> None:
         """`row_id` in each row says which one; the others are what it becomes."""
@@ -276,41 +269,5 @@ class Database:
             await session.scalar(select(1))
 
 
-def _key_is_taken(error: Exception) -> bool:
-    """SQLite tells every broken constraint with the same exception."""
-    name = getattr(getattr(error, "orig", None), "sqlite_errorname", "")
-    return isinstance(error, asyncpg.UniqueViolationError) or name in (
-        "SQLITE_CONSTRAINT_UNIQUE",
-        "SQLITE_CONSTRAINT_PRIMARYKEY",
-    )
-
-
 async def _driver_of(connection: AsyncConnection) -> Any:
     return (await connection.get_raw_connection()).driver_connection
-
-
-# PostgreSQL's classes of errors that are no fault of the statement: connection exceptions,
-# insufficient resources, operator intervention.
-_PASSING = ("08", "53", "57")
-_UNAVAILABLE = (
-    OperationalError,
-    InterfaceError,
-    PoolTimeoutError,
-    OSError,
-    asyncpg.InterfaceError,
-)
-
-
-@contextmanager
-def driver_errors_translated() -> Iterator[None]:
-    """What is no fault of the statement becomes DatabaseUnavailableError."""
-    try:
-        yield
-    except _UNAVAILABLE as error:
-        raise DatabaseUnavailableError(str(error)) from error
-    except (DBAPIError, asyncpg.PostgresError) as error:
-        cause = error.orig if isinstance(error, DBAPIError) else error
-        lost = isinstance(error, DBAPIError) and error.connection_invalidated
-        if lost or str(getattr(cause, "sqlstate", None))[:2] in _PASSING:
-            raise DatabaseUnavailableError(str(error)) from error
-        raise

@@ -1,0 +1,62 @@
+"""What the drivers raise, as the errors that the rest of the program knows."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import asyncpg  # type: ignore[import-untyped]  # it ships no types
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from db.errors import ConcurrentWriteError, DatabaseUnavailableError
+
+# PostgreSQL's classes of errors that are no fault of the statement: connection exceptions,
+# insufficient resources, operator intervention.
+_PASSING = ("08", "53", "57")
+# Two transactions waited for each other, and this one was chosen to begin again.
+_DEADLOCK = "40P01"
+_UNAVAILABLE = (
+    OperationalError,
+    InterfaceError,
+    PoolTimeoutError,
+    OSError,
+    asyncpg.InterfaceError,
+)
+
+
+@contextmanager
+def driver_errors_translated() -> Iterator[None]:
+    """What is no fault of the statement becomes DatabaseUnavailableError, or ConcurrentWriteError
+    if it only has to be done again."""
+    try:
+        yield
+    except _UNAVAILABLE as error:
+        raise DatabaseUnavailableError(str(error)) from error
+    except (DBAPIError, asyncpg.PostgresError) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        state = str(getattr(cause, "sqlstate", None))
+        if state == _DEADLOCK:
+            raise ConcurrentWriteError(str(error)) from error
+        lost = isinstance(error, DBAPIError) and error.connection_invalidated
+        if lost or state[:2] in _PASSING:
+            raise DatabaseUnavailableError(str(error)) from error
+        raise
+
+
+@contextmanager
+def taken_keys_translated() -> Iterator[None]:
+    """A key that another process took first becomes ConcurrentWriteError."""
+    try:
+        yield
+    except (IntegrityError, asyncpg.UniqueViolationError) as error:
+        if _key_is_taken(error):
+            raise ConcurrentWriteError("Another process wrote a row of the same key.") from error
+        raise
+
+
+def _key_is_taken(error: Exception) -> bool:
+    """SQLite tells every broken constraint with the same exception."""
+    name = getattr(getattr(error, "orig", None), "sqlite_errorname", "")
+    return isinstance(error, asyncpg.UniqueViolationError) or name in (
+        "SQLITE_CONSTRAINT_UNIQUE",
+        "SQLITE_CONSTRAINT_PRIMARYKEY",
+    )
