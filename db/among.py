@@ -8,7 +8,7 @@ from collections.abc import Collection
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Dialect, Text, bindparam
+from sqlalchemy import Column, ColumnElement, Dialect, Text, bindparam
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import InstrumentedAttribute
@@ -63,6 +63,8 @@ def among(
     return _IsAmong(column, bindparam(None, list(values), type_=_Values(column.type)))
 
 
-def among_parameter(column: InstrumentedAttribute[Any], name: str) -> ColumnElement[bool]:
+def among_parameter(
+    column: InstrumentedAttribute[Any] | Column[Any], name: str
+) -> ColumnElement[bool]:
     """The same with values that are given at execution, for a statement that is built once."""
     return _IsAmong(column, bindparam(name, type_=_Values(column.type)))

@@ -15,12 +15,14 @@ from sqlalchemy import (
     String,
     Table,
     bindparam,
+    delete,
     text,
     update,
 )
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import ARRAY
 
+from db.among import among_parameter
 from db.hot import HotStatement
 from db.models import Base
 
@@ -42,6 +44,11 @@ def bulk_update(model: type[Base], rows: Rows) -> tuple[HotStatement, dict[str, 
     return _unnested_update(model, names), _arrays(rows, (ROW_ID, *names))
 
 
+def bulk_delete(model: type[Base], ids: Sequence[int]) -> tuple[HotStatement, dict[str, Any]]:
+    """For both databases."""
+    return _delete(model), {"ids": list(ids)}
+
+
 def update_each(model: type[Base], rows: Rows) -> Executable:
     """For SQLite: the same for one row at a time."""
     return _update_each(model, tuple(name for name in rows[0] if name != ROW_ID))
@@ -49,6 +56,12 @@ def update_each(model: type[Base], rows: Rows) -> Executable:
 
 def _arrays(rows: Rows, names: Sequence[str]) -> dict[str, list[Any]]:
     return {name: [row[name] for row in rows] for name in names}
+
+
+@cache
+def _delete(model: type[Base]) -> HotStatement:
+    table = _table(model)
+    return HotStatement(delete(table).where(among_parameter(table.c.id, "ids")))
 
 
 @cache

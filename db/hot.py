@@ -20,29 +20,39 @@ _DIALECT: Dialect = PGDialect_asyncpg()  # type: ignore[no-untyped-call]  # SQLA
 
 
 class HotStatement:
-    """Built at import, when no database is known; compiled when it is first run."""
+    """Built at import, when no database is known; compiled when it is first run.
 
-    def __init__(self, statement: Executable) -> None:
+    `on_sqlite`: what to run there instead, where the databases have no words in common.
+    """
+
+    def __init__(self, statement: Executable, *, on_sqlite: Executable | None = None) -> None:
         self.statement = statement
-        self._compiled: _Compiled | None = None
+        self.on_sqlite = statement if on_sqlite is None else on_sqlite
+        self._compiled: CompiledStatement | None = None
+
+    def compiled(self) -> "CompiledStatement":
+        """For PostgreSQL."""
+        if self._compiled is None:
+            self._compiled = CompiledStatement(self.statement)
+        return self._compiled
 
     async def run(
         self, driver: asyncpg.Connection, parameters: Mapping[str, Any]
     ) -> Sequence[Sequence[Any]]:
         """On PostgreSQL. Raises what the driver raises."""
-        if self._compiled is None:
-            self._compiled = _Compiled(self.statement)
-        return await self._compiled.run(driver, parameters)
+        compiled = self.compiled()
+        records = await driver.fetch(compiled.sql, *compiled.arguments(parameters))
+        return compiled.rows(records)
 
 
-class _Compiled:
+class CompiledStatement:
     def __init__(self, statement: Executable) -> None:
         if not isinstance(statement, ClauseElement):
             raise TypeError("Only statements made of clauses can be compiled.")
         compiled = statement.compile(dialect=_DIALECT)
         if not isinstance(compiled, SQLCompiler):
             raise TypeError("Only statements that take and give rows can be hot.")
-        self._sql = str(compiled)
+        self.sql = str(compiled)
         self._inputs: list[tuple[str, Convert | None]] = []
         for name in compiled.positiontup or ():
             kind = compiled.binds[name].type.dialect_impl(_DIALECT)
@@ -53,16 +63,22 @@ class _Compiled:
         ]
         self._defaults = {name: bind.value for name, bind in compiled.binds.items()}
 
-    async def run(
-        self, driver: asyncpg.Connection, parameters: Mapping[str, Any]
-    ) -> Sequence[Sequence[Any]]:
+    @property
+    def parameter_count(self) -> int:
+        return len(self._inputs)
+
+    def arguments(self, parameters: Mapping[str, Any]) -> list[Any]:
+        """As the driver takes them, by position."""
         arguments = []
         for name, convert in self._inputs:
             value = parameters[name] if name in parameters else self._defaults[name]
             arguments.append(value if convert is None else convert(value))
-        records = await driver.fetch(self._sql, *arguments)
+        return arguments
+
+    def rows(self, records: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
+        """As SQLAlchemy would give them."""
         if not any(self._outputs):
-            return [tuple(record) for record in records]
+            return records
         return [
             [
                 value if convert is None else convert(value)

@@ -4,20 +4,31 @@ from collections.abc import Collection, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import delete, select
+from sqlalchemy import select
 
 from db.among import among_parameter
+from db.combined import Query, SqlRow
 from db.hot import HotStatement
 from db.models import Member, RoleAssignment
 from db.stamp import Stamp
 from db.text_keys import number_key, search_key, sort_key
-from db.unit_of_work import WriteSession
+from db.unit_of_work import WriteSession, new_ids
 from db.vocabulary import ActivationState, MemberId, OrganizationId, PortalId, RoleId
 
 RoleKey = tuple[RoleId, OrganizationId | None]
 """A role and where it is held; None is the home organization, whichever that is."""
+
+
+class SavedRole(NamedTuple):
+    """A row of the role assignments."""
+
+    id: int
+    since: datetime
+
+
+SavedRoles = dict[RoleKey, SavedRole]
 
 
 @dataclass(slots=True)
@@ -36,7 +47,11 @@ class MemberRecord:
     as_of: dict[str, Stamp] = field(default_factory=dict)
     search_text: str = ""
     roles: dict[RoleKey, datetime] = field(default_factory=dict)
-    saved_roles: dict[RoleKey, datetime] = field(default_factory=dict)
+    saved_roles: SavedRoles = field(default_factory=dict)
+
+    def load_roles(self, saved: SavedRoles) -> None:
+        self.saved_roles = saved
+        self.roles = {key: role.since for key, role in saved.items()}
 
     def index(self) -> None:
         """Brings what it is searched by up to date with its profile."""
@@ -76,30 +91,38 @@ _FOR_UPDATE = HotStatement(
 )
 _ROLES = HotStatement(
     select(
+        RoleAssignment.id,
         RoleAssignment.member_id,
         RoleAssignment.role_id,
         RoleAssignment.organization_id,
         RoleAssignment.since,
     ).where(among_parameter(RoleAssignment.member_id, "member_ids"))
 )
-_EMPTY_ROLES = HotStatement(
-    delete(RoleAssignment).where(among_parameter(RoleAssignment.member_id, "member_ids"))
-)
 
 
-async def members_for_update(
-    session: WriteSession, portal_ids: Collection[PortalId]
-) -> dict[PortalId, MemberRecord]:
-    """The known ones among these members, locked until commit in one order for all processes."""
-    rows = await session.hot(_FOR_UPDATE, {"portal_ids": sorted(set(portal_ids))})
-    by_id = {MemberId(row[0]): _record(row) for row in rows}
-    if by_id:
-        assignments = await session.hot(_ROLES, {"member_ids": list(by_id)})
-        for member_id, role_id, organization_id, since in assignments:
-            by_id[MemberId(member_id)].saved_roles[role_id, organization_id] = since
-    for record in by_id.values():
-        record.roles = dict(record.saved_roles)
-    return {record.portal_id: record for record in by_id.values()}
+def members_for_update(portal_ids: Collection[PortalId]) -> Query[list[MemberRecord]]:
+    """The known ones among these members, locked until commit in one order for all processes;
+    without their roles, which are those of after the lock only if they are read after it."""
+    return Query(
+        _FOR_UPDATE,
+        {"portal_ids": sorted(set(portal_ids))},
+        lambda rows: [_record(row) for row in rows],
+    )
+
+
+def new_member_ids(count: int) -> Query[list[int]]:
+    return new_ids(Member, count)
+
+
+def saved_roles(member_ids: Collection[MemberId]) -> Query[dict[MemberId, SavedRoles]]:
+    return Query(_ROLES, {"member_ids": list(member_ids)}, _saved_roles)
+
+
+def _saved_roles(rows: Sequence[SqlRow]) -> dict[MemberId, SavedRoles]:
+    saved: dict[MemberId, SavedRoles] = {}
+    for id, member_id, role_id, organization_id, since in rows:
+        saved.setdefault(member_id, {})[role_id, organization_id] = SavedRole(id, since)
+    return saved
 
 
 def _record(row: Sequence[Any]) -> MemberRecord:
@@ -122,16 +145,19 @@ def _record(row: Sequence[Any]) -> MemberRecord:
     )
 
 
-async def save_members(session: WriteSession, records: Sequence[MemberRecord]) -> None:
-    """Writes members and their roles; gives new records their ids.
+async def save_members(
+    session: WriteSession, records: Sequence[MemberRecord], ids: Sequence[int]
+) -> None:
+    """Writes members and their roles; `ids` are for those that have none yet.
 
-    Raises ConcurrentWriteError when another process creates one of them at the same moment.
+    ConcurrentWriteError, raised when they are sent, means that another process created one of
+    them at the same moment.
     """
-    new = [record for record in records if record.id is None]
     known = [record for record in records if record.id is not None]
-    await session.update(Member, [{"row_id": r.id, **_values(r)} for r in known])
-    for record, id in zip(new, await session.new_ids(Member, len(new)), strict=True):
+    new = [record for record in records if record.id is None]
+    for record, id in zip(new, ids, strict=False):
         record.id = MemberId(id)
+    await session.update(Member, [{"row_id": r.id, **_values(r)} for r in known])
     rows = [{"id": r.id, "portal_id": r.portal_id, **_values(r)} for r in new]
     await session.insert(Member, rows)
     await _save_roles(session, records)
@@ -156,17 +182,19 @@ def _values(record: MemberRecord) -> dict[str, Any]:
 
 
 async def _save_roles(session: WriteSession, records: Sequence[MemberRecord]) -> None:
-    changed = [record for record in records if record.roles != record.saved_roles]
-    if not changed:
-        return
-    emptied = [record.id for record in changed if record.saved_roles and record.id is not None]
-    if emptied:
-        await session.hot(_EMPTY_ROLES, {"member_ids": emptied})
-    rows = [
-        {"member_id": r.id, "role_id": role_id, "organization_id": where, "since": since}
-        for r in changed
-        for (role_id, where), since in r.roles.items()
-    ]
-    await session.insert(RoleAssignment, rows)
-    for record in changed:
-        record.saved_roles = dict(record.roles)
+    given: list[dict[str, Any]] = []
+    restated: list[dict[str, Any]] = []
+    taken: list[int] = []
+    for record in records:
+        taken += [role.id for key, role in record.saved_roles.items() if key not in record.roles]
+        for key, since in record.roles.items():
+            saved = record.saved_roles.get(key)
+            if saved is None:
+                role, where = key
+                values = {"role_id": role, "organization_id": where, "since": since}
+                given.append({"member_id": record.id, **values})
+            elif saved.since != since:
+                restated.append({"row_id": saved.id, "since": since})
+    await session.delete(RoleAssignment, taken)
+    await session.update(RoleAssignment, restated)
+    await session.insert(RoleAssignment, given)

@@ -8,12 +8,13 @@ from sqlalchemy.sql import Select
 
 from db.among import among, among_parameter
 from db.bulk import Rows
+from db.combined import Query, SqlRow
 from db.hot import HotStatement
 from db.keyset import KeysetColumn, PageRequest, Slice, read_page
-from db.models import Organization
+from db.models import Member, Organization, RoleAssignment
 from db.stamp import Stamp
-from db.unit_of_work import ReadSession, WriteSession
-from db.vocabulary import OrganizationId, PortalId
+from db.unit_of_work import ReadSession, WriteSession, new_ids
+from db.vocabulary import MemberId, OrganizationId, PortalId
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,19 @@ class OrganizationRecord:
 NAME_ORDER = (KeysetColumn(func.coalesce(Organization.name, "")),)
 _ROW = select(Organization.id, Organization.portal_id, Organization.name, Organization.parent_id)
 _BY_ID = HotStatement(_ROW.where(among_parameter(Organization.id, "ids")))
+_OF_MEMBERS = HotStatement(
+    _ROW.where(
+        Organization.id.in_(
+            select(Member.organization_id)
+            .where(among_parameter(Member.id, "member_ids"))
+            .union(
+                select(RoleAssignment.organization_id).where(
+                    among_parameter(RoleAssignment.member_id, "member_ids")
+                )
+            )
+        )
+    )
+)
 _FOR_UPDATE = HotStatement(
     _ROW.add_columns(Organization.as_of)
     .where(among_parameter(Organization.portal_id, "portal_ids"))
@@ -68,7 +82,17 @@ async def organizations_by_id(
 ) -> dict[OrganizationId, OrganizationRow]:
     if not ids:
         return {}
-    rows = await session.hot(_BY_ID, {"ids": list(ids)})
+    return _organization_rows(await session.hot(_BY_ID, {"ids": list(ids)}))
+
+
+def organizations_of_members(
+    member_ids: Collection[MemberId],
+) -> Query[dict[OrganizationId, OrganizationRow]]:
+    """Where they belong, and where they hold roles."""
+    return Query(_OF_MEMBERS, {"member_ids": list(member_ids)}, _organization_rows)
+
+
+def _organization_rows(rows: Sequence[SqlRow]) -> dict[OrganizationId, OrganizationRow]:
     return {OrganizationId(row[0]): _organization_row(row) for row in rows}
 
 
@@ -121,32 +145,31 @@ async def national_bodies(session: ReadSession) -> frozenset[OrganizationId]:
     return frozenset(OrganizationId(row.id) for row in rows if "parent" in row.as_of)
 
 
-async def organizations_for_update(
-    session: WriteSession, portal_ids: Collection[PortalId]
-) -> dict[PortalId, OrganizationRecord]:
-    """The records of these chapters, locked until commit; unknown ones are created as stubs.
+def organizations_for_update(
+    portal_ids: Collection[PortalId],
+) -> Query[dict[PortalId, OrganizationRecord]]:
+    """The known ones among these chapters, locked until commit."""
+    return Query(_FOR_UPDATE, {"portal_ids": sorted(set(portal_ids))}, _records)
 
-    Raises ConcurrentWriteError when another process creates one of them at the same moment.
-    """
-    wanted = sorted(set(portal_ids))
-    if not wanted:
-        return {}
-    rows = await session.hot(_FOR_UPDATE, {"portal_ids": wanted})
-    records = {
+
+def _records(rows: Sequence[SqlRow]) -> dict[PortalId, OrganizationRecord]:
+    return {
         portal_id: OrganizationRecord(id, portal_id, name, parent_id, dict(as_of))
         for id, portal_id, name, parent_id, as_of in rows
     }
-    for stub in await _insert_stubs(session, [id for id in wanted if id not in records]):
-        records[stub.portal_id] = stub
-    return records
 
 
-async def _insert_stubs(
+async def insert_stubs(
     session: WriteSession, portal_ids: Sequence[PortalId]
 ) -> list[OrganizationRecord]:
+    """Chapters of which nothing but the id is known.
+
+    ConcurrentWriteError, raised when they are sent, means that another process created one of
+    them at the same moment.
+    """
     if not portal_ids:
         return []
-    ids = await session.new_ids(Organization, len(portal_ids))
+    (ids,) = await session.fetch(new_ids(Organization, len(portal_ids)))
     stubs = [
         OrganizationRecord(OrganizationId(id), portal_id)
         for id, portal_id in zip(ids, portal_ids, strict=True)

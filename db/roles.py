@@ -1,17 +1,16 @@
 """The role catalogue, and who holds what."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from sqlalchemy import func, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import func, select, update
 
 from db.among import among, among_parameter
-from db.errors import ConcurrentWriteError
+from db.combined import Query
 from db.hot import HotStatement
 from db.models import ChangeFacts, Member, Role, RoleAssignment
-from db.unit_of_work import NewChange, ReadSession, WriteSession
+from db.unit_of_work import NewChange, ReadSession, WriteSession, new_ids
 from db.vocabulary import AccessLevel, MemberId, OrganizationId, RoleId
 
 
@@ -58,40 +57,33 @@ _HELD = HotStatement(
 
 async def role_catalogue(session: ReadSession) -> list[RoleRow]:
     """Every role, the highest access level first."""
-    return [RoleRow(*row) for row in await session.hot(_CATALOGUE, {})]
+    (roles,) = await session.fetch(whole_catalogue())
+    return roles
+
+
+def whole_catalogue() -> Query[list[RoleRow]]:
+    return Query(_CATALOGUE, {}, lambda rows: [RoleRow(*row) for row in rows])
 
 
 async def role_by_id(session: ReadSession, id: RoleId) -> RoleRow | None:
     return next((role for role in await role_catalogue(session) if role.id == id), None)
 
 
-async def catalogue_with(
-    session: WriteSession, codes: Collection[str]
-) -> tuple[dict[str, RoleRow], frozenset[str]]:
-    """The whole catalogue by code, and which of the codes were added to it just now.
+async def insert_roles(session: WriteSession, codes: Collection[str]) -> list[RoleRow]:
+    """Adds these codes to the catalogue. They give MEMBER until somebody says otherwise.
 
-    An added role gives MEMBER. Raises ConcurrentWriteError when another process adds one of them
+    ConcurrentWriteError, raised when they are sent, means that another process added one of them
     at the same moment.
     """
-    known = {role.code: role for role in await role_catalogue(session)}
-    missing = sorted(set(codes) - known.keys())
-    if missing:
-        level = AccessLevel.MEMBER
-        try:
-            result = await session.run(
-                insert(Role).returning(Role.id, Role.code),
-                [
-                    {"code": code, "name": code, "access_level": level, "decided": False}
-                    for code in missing
-                ],
-            )
-        except IntegrityError as error:
-            raise ConcurrentWriteError("A role was added at the same moment.") from error
-        known |= {
-            r.code: RoleRow(RoleId(r.id), r.code, r.code, level, decided=False)
-            for r in result.all()
-        }
-    return known, frozenset(missing)
+    if not codes:
+        return []
+    (ids,) = await session.fetch(new_ids(Role, len(codes)))
+    roles = [
+        RoleRow(RoleId(id), code, code, AccessLevel.MEMBER, decided=False)
+        for id, code in zip(ids, sorted(codes), strict=True)
+    ]
+    await session.insert(Role, [asdict(role) for role in roles])
+    return roles
 
 
 async def set_role_access(session: WriteSession, code: str, level: AccessLevel) -> RoleRow | None:

@@ -1,25 +1,27 @@
 """The sync log: the record of every event, written once and read by administrators."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, func, select, true, update
+from sqlalchemy import ColumnElement, and_, func, select, true
 
 from db.among import among, among_parameter
+from db.combined import Query, SqlRow
 from db.hot import HotStatement
 from db.keyset import KeysetColumn, PageRequest, Slice, read_page
 from db.models import EntryFacts, FieldChange, SyncLogEntry
-from db.unit_of_work import ReadSession, WriteSession
+from db.unit_of_work import ReadSession, WriteSession, new_ids
 from db.visibility import Scope, visible_entries
 from db.vocabulary import EntryId, MemberId, OrganizationId, SyncOutcome, SyncStatus
 
 
 @dataclass(slots=True, kw_only=True)
 class EntryRecord:
-    """An entry as it is written; `id` is given by `insert_entries`."""
+    """An entry as it is written."""
 
+    id: EntryId
     source: str
     event_id: str
     received_at: datetime
@@ -36,7 +38,10 @@ class EntryRecord:
     member_id: MemberId | None = None
     organization_id: OrganizationId | None = None
     field_changes: list[FieldChange] = field(default_factory=list)
-    id: EntryId | None = None
+
+
+EventKey = tuple[str, str]
+"""Source and event id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +123,8 @@ class EntryFilter:
         return and_(*parts)
 
 
+Recorded = dict[EventKey, tuple[EntryRow, bytes]]
+
 ENTRY_COLUMNS = (
     SyncLogEntry.id,
     SyncLogEntry.source,
@@ -140,10 +147,10 @@ _ROW = select(*ENTRY_COLUMNS)
 _RECORDED = HotStatement(
     _ROW.add_columns(SyncLogEntry.payload)
     .where(
-        SyncLogEntry.source == bindparam("source"),
         among_parameter(SyncLogEntry.event_id, "event_ids"),
+        among_parameter(SyncLogEntry.source, "sources"),
     )
-    .order_by(SyncLogEntry.event_id)
+    .order_by(SyncLogEntry.event_id, SyncLogEntry.source)
     .with_for_update()
 )
 # Newest first. Ids grow with the time of recording, so the id alone is the order.
@@ -182,27 +189,33 @@ async def payloads(session: ReadSession, ids: Collection[EntryId]) -> dict[Entry
     return {EntryId(id): payload for id, payload in rows}
 
 
-async def recorded_entries(
-    session: WriteSession, source: str, event_ids: Collection[str]
-) -> dict[str, tuple[EntryRow, bytes]]:
-    """What is recorded under these event ids, with the bodies, locked until commit."""
-    found: dict[str, tuple[EntryRow, bytes]] = {}
-    parameters = {"source": source, "event_ids": list(event_ids)}
-    for row in await session.hot(_RECORDED, parameters):
-        *columns, payload = row
-        entry = EntryRow(*columns)
-        found[entry.event_id] = entry, payload
-    return found
+def recorded_entries(keys: Collection[EventKey]) -> Query[Recorded]:
+    """What is recorded under these keys, with the bodies, locked until commit."""
+    wanted = set(keys)
+    parameters = {
+        "event_ids": sorted({event_id for _, event_id in wanted}),
+        "sources": sorted({source for source, _ in wanted}),
+    }
+    return Query(_RECORDED, parameters, lambda rows: _recorded(rows, wanted))
+
+
+def _recorded(rows: Sequence[SqlRow], wanted: Collection[EventKey]) -> Recorded:
+    """Several sources may use one event id, so more is found than was wanted."""
+    entries = [(EntryRow(*columns), payload) for *columns, payload in rows]
+    return {
+        (entry.source, entry.event_id): (entry, payload)
+        for entry, payload in entries
+        if (entry.source, entry.event_id) in wanted
+    }
+
+
+def new_entry_ids(count: int) -> Query[list[int]]:
+    return new_ids(SyncLogEntry, count)
 
 
 async def insert_entries(session: WriteSession, entries: Sequence[EntryRecord]) -> None:
-    """Raises ConcurrentWriteError when another process records one of the events first."""
-    if not entries:
-        return
-    # The ids are taken first: to have them told by the insert would make it another statement for
-    # every number of rows.
-    for entry, id in zip(entries, await session.new_ids(SyncLogEntry, len(entries)), strict=True):
-        entry.id = EntryId(id)
+    """The entries have their ids. ConcurrentWriteError, raised when they are sent, means that
+    another process recorded one of the events first."""
     await session.insert(SyncLogEntry, [_values(entry) for entry in entries])
 
 
@@ -228,12 +241,10 @@ def _values(entry: EntryRecord) -> dict[str, Any]:
     }
 
 
-async def count_delivery(session: WriteSession, id: EntryId) -> None:
-    await session.run(
-        update(SyncLogEntry)
-        .where(SyncLogEntry.id == id)
-        .values(deliveries=SyncLogEntry.deliveries + 1)
-    )
+async def save_deliveries(session: WriteSession, deliveries: Mapping[EntryId, int]) -> None:
+    """How often each event was delivered by now."""
+    rows = [{"row_id": id, "deliveries": count} for id, count in deliveries.items()]
+    await session.update(SyncLogEntry, rows)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,14 +10,15 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, Protocol, TypeVar, TypeVarTuple
+from typing import Any, Protocol, TypeVar, TypeVarTuple, overload
 
 from sqlalchemy import Executable, Integer, bindparam, insert, select, text, update
 from sqlalchemy.engine import CursorResult, Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.selectable import TypedReturnsRows
 
-from db.bulk import Parameters, Rows, bulk_insert, bulk_update, update_each
+from db.bulk import Parameters, Rows, bulk_delete, bulk_insert, bulk_update, update_each
+from db.combined import Query, SqlRow, Write, fetch_together, write_together
 from db.driver_errors import driver_errors_translated, taken_keys_translated
 from db.engine import create_engines, is_sqlite
 from db.hot import HotStatement
@@ -25,6 +26,10 @@ from db.models import Base, Change, ChangeFacts, FeedHead
 from db.vocabulary import EntryId, MemberId, Position
 
 T = TypeVar("T")
+T2 = TypeVar("T2")
+T3 = TypeVar("T3")
+T4 = TypeVar("T4")
+T5 = TypeVar("T5")
 Ts = TypeVarTuple("Ts")
 
 
@@ -38,8 +43,21 @@ _ADVANCE_HEAD = HotStatement(
 
 @cache
 def _next_ids(table: str) -> HotStatement:
-    sql = f"SELECT nextval('{table}_id_seq') FROM generate_series(1, CAST(:count AS int))"  # noqa: S608
-    return HotStatement(text(sql))
+    sequence = f"SELECT nextval('{table}_id_seq') FROM generate_series(1, CAST(:count AS int))"  # noqa: S608
+    # There is one writer, so nobody takes them in between.
+    numbers = "SELECT 1 WHERE :count > 0 UNION ALL SELECT n + 1 FROM numbers WHERE n < :count"
+    last = f"SELECT coalesce(max(id), 0) FROM {table}"  # noqa: S608
+    counted = f"WITH RECURSIVE numbers(n) AS ({numbers}) SELECT n + ({last}) FROM numbers"  # noqa: S608
+    return HotStatement(text(sequence), on_sqlite=text(counted))
+
+
+def new_ids(table: type[Base], count: int) -> Query[list[int]]:
+    """Ids for rows to be inserted. On PostgreSQL some may stay unused for ever."""
+    return Query(_next_ids(table.__tablename__), {"count": count}, _first_column)
+
+
+def _first_column(rows: Sequence[SqlRow]) -> list[int]:
+    return [row[0] for row in rows]
 
 
 class Transaction(Protocol):
@@ -76,24 +94,59 @@ class ReadSession:
     async def all(
         self, statement: TypedReturnsRows[*Ts], parameters: Mapping[str, Any] | None = None
     ) -> Sequence[Row[*Ts]]:
+        await self._catch_up()
         return (await self._connection.execute(statement, parameters)).all()
 
     async def first(
         self, statement: TypedReturnsRows[*Ts], parameters: Mapping[str, Any] | None = None
     ) -> Row[*Ts] | None:
+        await self._catch_up()
         return (await self._connection.execute(statement, parameters)).first()
 
-    async def hot(
-        self, statement: HotStatement, parameters: Mapping[str, Any]
-    ) -> Sequence[Sequence[Any]]:
+    async def scalar(self, statement: TypedReturnsRows[T]) -> T | None:  # one column
+        await self._catch_up()
+        return await self._connection.scalar(statement)
+
+    async def hot(self, statement: HotStatement, parameters: Mapping[str, Any]) -> Sequence[SqlRow]:
         """The rows of a statement of the hot path, by position."""
+        await self._catch_up()
         if self._driver is None:
-            result = await self._connection.execute(statement.statement, parameters)
+            result = await self._connection.execute(statement.on_sqlite, parameters)
             return result.all() if result.returns_rows else ()
         return await statement.run(self._driver, parameters)
 
-    async def scalar(self, statement: TypedReturnsRows[T]) -> T | None:  # one column
-        return await self._connection.scalar(statement)
+    @overload
+    async def fetch(self, one: Query[T], /) -> tuple[T]: ...
+
+    @overload
+    async def fetch(self, one: Query[T], two: Query[T2], /) -> tuple[T, T2]: ...
+
+    @overload
+    async def fetch(
+        self, one: Query[T], two: Query[T2], three: Query[T3], /
+    ) -> tuple[T, T2, T3]: ...
+
+    @overload
+    async def fetch(
+        self, one: Query[T], two: Query[T2], three: Query[T3], four: Query[T4], /
+    ) -> tuple[T, T2, T3, T4]: ...
+
+    @overload
+    async def fetch(
+        self, one: Query[T], two: Query[T2], three: Query[T3], four: Query[T4], five: Query[T5], /
+    ) -> tuple[T, T2, T3, T4, T5]: ...
+
+    async def fetch(self, *queries: Query[Any]) -> tuple[Any, ...]:
+        """What several queries find, in one round trip where there are round trips."""
+        await self._catch_up()
+        if self._driver is None:
+            found = [await self.hot(query.statement, query.parameters) for query in queries]
+        else:
+            found = await fetch_together(self._driver, queries)
+        return tuple(query.read(rows) for query, rows in zip(queries, found, strict=True))
+
+    async def _catch_up(self) -> None:
+        """Before anything is read."""
 
     @property
     def on_sqlite(self) -> bool:
@@ -101,8 +154,12 @@ class ReadSession:
 
 
 class WriteSession(ReadSession):
+    """On PostgreSQL, what is to be written waits for the next statement that reads, or for the
+    commit, so that it travels together. A broken constraint is noticed only then."""
+
     def __init__(self, connection: AsyncConnection, driver: Any = None) -> None:
         super().__init__(connection, driver)
+        self._waiting: dict[tuple[str, type[Base]], Write] = {}
         self._changes: list[NewChange] = []
         self.discarded = False
 
@@ -113,37 +170,44 @@ class WriteSession(ReadSession):
     async def run(
         self, statement: Executable, parameters: Parameters | None = None
     ) -> CursorResult[Any]:
+        await self._catch_up()
         return await self._connection.execute(statement, parameters)
 
     async def insert(self, model: type[Base], rows: Rows) -> None:
-        """Raises ConcurrentWriteError when another process wrote a row of the same key first."""
-        if not rows:
-            return
-        with taken_keys_translated():
-            if self.on_sqlite:
+        """ConcurrentWriteError, raised when it is sent, means that another process wrote a row of
+        the same key first."""
+        if rows and self.on_sqlite:
+            with taken_keys_translated():
                 await self.run(insert(model), rows)
-            else:
-                await self.hot(*bulk_insert(model, rows))
+        elif rows:
+            await self._write("insert", model, bulk_insert(model, rows))
 
     async def update(self, model: type[Base], rows: Rows) -> None:
         """`row_id` in each row says which one; the others are what it becomes."""
-        if not rows:
-            return
-        if self.on_sqlite:
+        if rows and self.on_sqlite:
             await self.run(update_each(model, rows), rows)
-        else:
-            await self.hot(*bulk_update(model, rows))
+        elif rows:
+            await self._write("update", model, bulk_update(model, rows))
 
-    async def new_ids(self, table: type[Base], count: int) -> Sequence[int]:
-        """Ids for rows to be inserted. On PostgreSQL some may stay unused for ever."""
-        if not count:
-            return ()
-        name = table.__tablename__
-        if self.on_sqlite:
-            # There is one writer, so nobody takes them in between.
-            last = await self._connection.scalar(text(f"SELECT max(id) FROM {name}")) or 0  # noqa: S608
-            return range(last + 1, last + 1 + count)
-        return [row[0] for row in await self.hot(_next_ids(name), {"count": count})]
+    async def delete(self, model: type[Base], ids: Sequence[int]) -> None:
+        if ids and self.on_sqlite:
+            await self.hot(*bulk_delete(model, ids))
+        elif ids:
+            await self._write("delete", model, bulk_delete(model, ids))
+
+    async def _write(
+        self, kind: str, model: type[Base], write: tuple[HotStatement, Mapping[str, Any]]
+    ) -> None:
+        if (kind, model) in self._waiting:
+            # It might concern the same rows, which one statement can change only once.
+            await self._catch_up()
+        self._waiting[kind, model] = Write(*write)
+
+    async def _catch_up(self) -> None:
+        if self._waiting:
+            writes, self._waiting = list(self._waiting.values()), {}
+            with taken_keys_translated():
+                await write_together(self._driver, writes)
 
     def append(self, change: NewChange) -> None:
         self._changes.append(change)
@@ -151,12 +215,15 @@ class WriteSession(ReadSession):
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
         """Leaving with an exception undoes what was written, and the changes appended, inside."""
+        await self._catch_up()
         kept = len(self._changes)
         try:
             with driver_errors_translated():
                 async with self._nested():
                     yield
+                    await self._catch_up()
         except BaseException:
+            self._waiting.clear()
             del self._changes[kept:]
             raise
 
@@ -169,6 +236,7 @@ class WriteSession(ReadSession):
     async def publish_changes(self, now: datetime) -> Position | None:
         """Gives the appended changes their positions. Last before commit: from here to the commit
         no other transaction can take one, so positions are in commit order."""
+        await self._catch_up()
         if not self._changes:
             return None
         rows = await self.hot(_ADVANCE_HEAD, {"count": len(self._changes)})
@@ -190,6 +258,7 @@ class WriteSession(ReadSession):
                 for position, change in enumerate(self._changes, start=first)
             ],
         )
+        await self._catch_up()
         return Position(head)
 
 

@@ -8,16 +8,24 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 
-from db.member_records import MemberRecord, members_for_update, save_members
+from db.combined import Query
+from db.member_records import (
+    MemberRecord,
+    members_for_update,
+    new_member_ids,
+    save_members,
+    saved_roles,
+)
 from db.models import FieldChange, MemberFacts
 from db.organizations import (
     OrganizationRecord,
+    insert_stubs,
     organization_ids,
-    organizations_by_id,
     organizations_for_update,
+    organizations_of_members,
     save_organizations,
 )
-from db.roles import catalogue_with
+from db.roles import RoleRow, insert_roles, whole_catalogue
 from db.stamp import Stamp, make_stamp
 from db.sync_log import RecordedBody, applied_bodies
 from db.unit_of_work import NewChange, WriteSession
@@ -79,18 +87,40 @@ class Result:
     after: MemberFacts | None = None
 
 
+Locked = tuple[dict[PortalId, OrganizationRecord], list[RoleRow], list[MemberRecord]]
+
+
+def locking(
+    events: Sequence[Event],
+) -> tuple[
+    Query[dict[PortalId, OrganizationRecord]], Query[list[RoleRow]], Query[list[MemberRecord]]
+]:
+    """The queries for what `apply_events` needs first, to be made together with others."""
+    return (
+        organizations_for_update({id for event in events for id in event.organization_ids()}),
+        whole_catalogue(),
+        members_for_update({event.member_id for event in events}),
+    )
+
+
 async def apply_events(
     session: WriteSession,
     events: Sequence[ReceivedEvent],
     now: datetime,
+    *,
+    locked: Locked | None = None,
     unrecorded: Sequence[ReceivedEvent] = (),
 ) -> list[Result]:
-    """One result per event. A handler that fails spoils only its own event. `unrecorded`: what
-    was applied earlier in this transaction and is not in the log yet.
+    """One result per event. A handler that fails spoils only its own event.
 
-    Raises ConcurrentWriteError when another process created the same rows first.
+    `locked`: what was found by `locking` of these events or more, if that was done already.
+    `unrecorded`: what was applied earlier in this transaction and is not in the log yet.
+
+    ConcurrentWriteError, raised when everything is sent, means that another process created the
+    same rows first.
     """
-    members, catalogue = await _load(session, events)
+    found = locked or await session.fetch(*locking([received.event for received in events]))
+    members, new_ids, catalogue = await _load(session, events, found)
     batch = _Batch(members, catalogue, now)
     results: dict[int, Result] = {}
     # Oldest first, so that as little as possible is found to be stale.
@@ -102,7 +132,7 @@ async def apply_events(
         mine = [event for event in in_hand if event.event.member_id == member.portal_id]
         restate_times(member, await _statements(session, member, mine, catalogue))
     await save_organizations(session, list(batch.organizations.values()))
-    await save_members(session, [members[portal_id] for portal_id in batch.touched])
+    await save_members(session, [members[portal_id] for portal_id in batch.touched], new_ids)
     for result in results.values():
         if result.member is not None:
             # Each event has its own copy of the member; the last one was saved.
@@ -186,20 +216,28 @@ def _remarks(received: ReceivedEvent, draft: Draft) -> Iterable[str]:
 
 
 async def _load(
-    session: WriteSession, events: Sequence[ReceivedEvent]
-) -> tuple[dict[PortalId, MemberRecord], Catalogue]:
+    session: WriteSession, events: Sequence[ReceivedEvent], locked: Locked
+) -> tuple[dict[PortalId, MemberRecord], list[int], Catalogue]:
+    """The members, ids for those that are new, and what the events refer to."""
+    organizations, known_roles, records = locked
     mentioned = {id for received in events for id in received.event.organization_ids()}
+    for stub in await insert_stubs(session, sorted(mentioned - organizations.keys())):
+        organizations[stub.portal_id] = stub
+    roles = {role.code: role for role in known_roles}
     codes = {role.code for received in events for role in received.event.roles or ()}
-    organizations = await organizations_for_update(session, mentioned)
-    roles, new_codes = await catalogue_with(session, codes)
-    members = await members_for_update(session, {e.event.member_id for e in events})
-    labels = {organization.id: organization.label() for organization in organizations.values()}
-    places = {where for member in members.values() for _, where in member.roles}
-    places |= {member.organization_id for member in members.values()}
-    others = {place for place in places if place is not None} - labels.keys()
-    for id, row in (await organizations_by_id(session, others)).items():
-        labels[id] = row.name or row.portal_id
-    return members, Catalogue(organizations, roles, new_codes, labels)
+    new_codes = frozenset(codes - roles.keys())
+    roles |= {role.code: role for role in await insert_roles(session, new_codes)}
+    members = {record.portal_id: record for record in records}
+    unknown = {received.event.member_id for received in events} - members.keys()
+    by_id = {record.id: record for record in records if record.id is not None}
+    saved, places, new_ids = await session.fetch(
+        saved_roles(by_id), organizations_of_members(by_id), new_member_ids(len(unknown))
+    )
+    for id, record in by_id.items():
+        record.load_roles(saved.get(id, {}))
+    labels = {place.id: place.name or place.portal_id for place in places.values()}
+    labels |= {organization.id: organization.label() for organization in organizations.values()}
+    return members, new_ids, Catalogue(organizations, roles, new_codes, labels)
 
 
 async def _statements(

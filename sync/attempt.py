@@ -12,7 +12,7 @@ from db.models import ChangeFacts, EntryFacts
 from db.sync_log import EntryRecord, entry_facts
 from db.unit_of_work import NewChange, WriteSession
 from db.vocabulary import AttemptTrigger, SyncStatus
-from sync.apply import ReceivedEvent, Result, apply_events
+from sync.apply import Locked, ReceivedEvent, Result, apply_events
 from sync.events import Event
 
 logger = logging.getLogger(__name__)
@@ -44,20 +44,20 @@ async def attempt(
     events: Sequence[tuple[EntryRecord, ReceivedEvent]],
     now: datetime,
     *,
-    hopeful: bool = False,
+    locked: Locked | None = None,
 ) -> list[Result]:
     """Applies the events and writes what became of them into their entries (not yet saved).
 
-    A hopeful attempt does without savepoints: if the database refuses something, it raises, the
-    transaction is lost, and the caller has to begin again without hope.
+    With `locked`, what `locking` of the events found, it does without savepoints: if the database
+    refuses something, the transaction is lost, and the caller has to begin again without.
 
     Raises ConcurrentWriteError or DatabaseUnavailableError: then nothing was done.
     """
     received = [event for _, event in events]
     if not received:
         results = []
-    elif hopeful:
-        results = await apply_events(session, received, now)
+    elif locked is not None:
+        results = await apply_events(session, received, now, locked=locked)
     else:
         results = await _isolated(session, received, now)
     for (entry, event), result in zip(events, results, strict=True):
@@ -75,7 +75,7 @@ async def _isolated(
     does not spoil its neighbours."""
     try:
         async with session.savepoint():
-            return await apply_events(session, events, now, unrecorded)
+            return await apply_events(session, events, now, unrecorded=unrecorded)
     except (ConcurrentWriteError, DatabaseUnavailableError):
         raise
     except Exception as error:
@@ -148,9 +148,7 @@ def attempt_of(
     actor: str | None = None,
     reason: str | None = None,
 ) -> Attempt:
-    """For the history. The entry must have been saved."""
-    if entry.id is None:
-        raise ValueError("An attempt belongs to a recorded entry.")
+    """For the history."""
     return Attempt(
         entry_id=entry.id,
         attempted_at=now,

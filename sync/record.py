@@ -4,7 +4,8 @@ An event is recorded once, for ever, under its source and id. A repeated deliver
 but a counter. An event that cannot be applied leaves its record behind, to be tried again.
 """
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -13,14 +14,17 @@ from db.errors import ConcurrentWriteError, DatabaseUnavailableError
 from db.models import ChangeFacts
 from db.sync_log import (
     EntryRecord,
-    EntryRow,
-    count_delivery,
+    EventKey,
+    Recorded,
     entry_facts,
     insert_entries,
+    new_entry_ids,
     recorded_entries,
+    save_deliveries,
 )
 from db.unit_of_work import Database, NewChange, WriteSession
-from db.vocabulary import AttemptTrigger, SyncOutcome, SyncStatus
+from db.vocabulary import AttemptTrigger, EntryId, SyncOutcome, SyncStatus
+from sync.apply import Locked, locking
 from sync.attempt import as_received, attempt, attempt_of, change_of
 from sync.deliveries import Delivery, Receipt, conflicting, receipt_of
 from sync.errors import RejectedError
@@ -29,8 +33,7 @@ from sync.events import Event
 # In every round at least one of the processes that write the same rows gets through.
 MAX_ROUNDS = 20
 
-Key = tuple[str, str]
-Recorded = dict[Key, tuple[EntryRow, bytes]]
+Fresh = dict[EventKey, tuple[EntryRecord, Delivery]]
 
 
 async def record_deliveries(database: Database, deliveries: Sequence[Delivery]) -> list[Receipt]:
@@ -58,30 +61,34 @@ async def record_deliveries(database: Database, deliveries: Sequence[Delivery]) 
 async def _record(
     session: WriteSession, deliveries: Sequence[Delivery], *, hopeful: bool
 ) -> list[Receipt]:
-    recorded = await _recorded(session, deliveries)
+    recorded, ids, locked = await _look_up(session, deliveries, hopeful=hopeful)
     deliveries = _set_conflicts_apart(deliveries, recorded)
-    recorded |= await _recorded(session, [d for d in deliveries if d.conflict])
-    fresh: dict[Key, tuple[EntryRecord, Delivery]] = {}
-    for delivery in deliveries:
-        if delivery.key in recorded:
-            await _count_repeat(session, recorded, delivery.key)
-        elif delivery.key in fresh:
+    if apart := [delivery.key for delivery in deliveries if delivery.conflict]:
+        (recorded_apart,) = await session.fetch(recorded_entries(apart))
+        recorded |= recorded_apart
+    await _count_repeats(session, deliveries, recorded)
+    fresh: Fresh = {}
+    for delivery, id in zip(deliveries, ids, strict=True):
+        if delivery.key in fresh:
             fresh[delivery.key][0].deliveries += 1
-        else:
-            fresh[delivery.key] = _new_entry(delivery), delivery
-    await _apply_and_insert(session, list(fresh.values()), hopeful=hopeful)
+        elif delivery.key not in recorded:
+            fresh[delivery.key] = _new_entry(EntryId(id), delivery), delivery
+    await _apply_and_insert(session, list(fresh.values()), locked)
     return [_receipt(delivery, recorded, fresh) for delivery in deliveries]
 
 
-async def _recorded(session: WriteSession, deliveries: Iterable[Delivery]) -> Recorded:
-    ids: dict[str, set[str]] = {}
-    for delivery in deliveries:
-        ids.setdefault(delivery.source, set()).add(delivery.event_id)
-    found: Recorded = {}
-    for source in sorted(ids):
-        entries = await recorded_entries(session, source, sorted(ids[source]))
-        found |= {(source, event_id): entry for event_id, entry in entries.items()}
-    return found
+async def _look_up(
+    session: WriteSession, deliveries: Sequence[Delivery], *, hopeful: bool
+) -> tuple[Recorded, list[int], Locked | None]:
+    """What is recorded already, ids for what is not, and what the events touch."""
+    recorded = recorded_entries([delivery.key for delivery in deliveries])
+    ids = new_entry_ids(len(deliveries))
+    if not hopeful:
+        return (*await session.fetch(recorded, ids), None)
+    # Also of events that turn out to be recorded: that is rare, and this saves a round trip.
+    events = [d.content for d in deliveries if isinstance(d.content, Event)]
+    found = await session.fetch(recorded, ids, *locking(events))
+    return found[0], found[1], found[2:]
 
 
 def _set_conflicts_apart(deliveries: Sequence[Delivery], recorded: Recorded) -> list[Delivery]:
@@ -93,19 +100,27 @@ def _set_conflicts_apart(deliveries: Sequence[Delivery], recorded: Recorded) -> 
     return apart
 
 
-async def _count_repeat(session: WriteSession, recorded: Recorded, key: Key) -> None:
-    entry, _ = recorded[key]
-    await count_delivery(session, entry.id)
-    facts = entry_facts(entry)
-    session.append(
-        NewChange(entry_id=entry.id, facts=ChangeFacts(entry_before=facts, entry_after=facts))
+async def _count_repeats(
+    session: WriteSession, deliveries: Sequence[Delivery], recorded: Recorded
+) -> None:
+    times = Counter(delivery.key for delivery in deliveries if delivery.key in recorded)
+    repeated = [(recorded[key][0], count) for key, count in times.items()]
+    # Nobody else counts meanwhile: the entries are locked.
+    await save_deliveries(
+        session, {entry.id: entry.deliveries + count for entry, count in repeated}
     )
+    for entry, _ in repeated:
+        facts = entry_facts(entry)
+        session.append(
+            NewChange(entry_id=entry.id, facts=ChangeFacts(entry_before=facts, entry_after=facts))
+        )
 
 
-def _new_entry(delivery: Delivery) -> EntryRecord:
+def _new_entry(id: EntryId, delivery: Delivery) -> EntryRecord:
     """An entry as it stands before anything is applied."""
     content = delivery.content
     entry = EntryRecord(
+        id=id,
         source=delivery.source,
         event_id=delivery.event_id,
         received_at=delivery.received_at,
@@ -115,7 +130,8 @@ def _new_entry(delivery: Delivery) -> EntryRecord:
     if isinstance(content, RejectedError):
         return replace(entry, status=SyncStatus.REJECTED, detail=str(content))
     if isinstance(content, Event):
-        return replace(entry, event_type=content.type.value)
+        entry.event_type = content.type.value
+        return entry
     return replace(
         entry,
         event_type=content.type,
@@ -127,7 +143,9 @@ def _new_entry(delivery: Delivery) -> EntryRecord:
 
 
 async def _apply_and_insert(
-    session: WriteSession, fresh: Sequence[tuple[EntryRecord, Delivery]], *, hopeful: bool
+    session: WriteSession,
+    fresh: Sequence[tuple[EntryRecord, Delivery]],
+    locked: Locked | None,
 ) -> None:
     now = datetime.now(UTC)
     events = [
@@ -135,7 +153,7 @@ async def _apply_and_insert(
         for entry, delivery in fresh
         if isinstance(delivery.content, Event)
     ]
-    results = await attempt(session, events, now, hopeful=hopeful)
+    results = await attempt(session, events, now, locked=locked)
     await insert_entries(session, [entry for entry, _ in fresh])
     by_id = {entry.id: result for (entry, _), result in zip(events, results, strict=True)}
     for entry, _ in fresh:
@@ -150,8 +168,6 @@ async def _apply_and_insert(
     )
 
 
-def _receipt(
-    delivery: Delivery, recorded: Recorded, fresh: dict[Key, tuple[EntryRecord, Delivery]]
-) -> Receipt:
+def _receipt(delivery: Delivery, recorded: Recorded, fresh: Fresh) -> Receipt:
     entry = recorded[delivery.key][0] if delivery.key in recorded else fresh[delivery.key][0]
     return receipt_of(delivery, entry.status, entry.outcome, entry.detail)

@@ -130,7 +130,7 @@ async def _apply_again(
 
 async def _first_attempts(session: WriteSession, entries: Sequence[EntryRecord]) -> list[Attempt]:
     """Until now only the entries told of them; from now on they tell of the replay."""
-    earlier = await attempts_of(session, [entry.id for entry in entries if entry.id is not None])
+    earlier = await attempts_of(session, [entry.id for entry in entries])
     return [
         attempt_of(
             entry,
@@ -139,7 +139,7 @@ async def _first_attempts(session: WriteSession, entries: Sequence[EntryRecord])
             AttemptTrigger.DELIVERY,
         )
         for entry in entries
-        if entry.attempts and entry.id is not None and not earlier[entry.id]
+        if entry.attempts and not earlier[entry.id]
     ]
 
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from db.changes import changes_after
 from db.keyset import PageRequest
 from db.member_pages import MemberFilter, MemberOrder, member_count, member_page
-from db.member_records import members_for_update
+from db.member_records import members_for_update, saved_roles
 from db.models import EntryFacts, MemberFacts
 from db.organizations import organization_ids
-from db.roles import catalogue_with
+from db.roles import whole_catalogue
 from db.sync_log import EntryFilter, entry_count, entry_facts, entry_page
 from db.unit_of_work import Database
 from db.visibility import Scope
@@ -84,10 +84,14 @@ class Stage:
             )
         async with self.database.write() as session:
             ids = [PortalId(guid(name)) for name in PEOPLE]
-            records = (await members_for_update(session, ids)).values()
-            roles, new = await catalogue_with(session, [])
+            records, roles = await session.fetch(members_for_update(ids), whole_catalogue())
+            known = [record.id for record in records if record.id is not None]
+            (held,) = await session.fetch(saved_roles(known))
             chapters = await organization_ids(session, [PortalId(guid(c)) for c in CHAPTERS])
-        catalogue = Catalogue({}, roles, new, {})
+        for record in records:
+            if record.id is not None:
+                record.load_roles(held.get(record.id, {}))
+        catalogue = Catalogue({}, {role.code: role for role in roles}, frozenset(), {})
         log = await entries(self.database)
         return Truth(
             {record.id: facts_of(record, catalogue) for record in records if record.id},
