@@ -1,191 +1,159 @@
-"""The route `/graphql`: HTTP by the GraphQL-over-HTTP specification, and graphql-transport-ws."""
+"""The route `/graphql`: HTTP, WebSocket and server-sent events, and who is there."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from json import JSONDecodeError
 from typing import Any
 
-import msgspec
-from graphql import GraphQLError
 from starlette.datastructures import Headers
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
-from strawberry.asgi import GraphQL
-from strawberry.exceptions import ConnectionRejectionError
-from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
-from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
-    BaseGraphQLTransportWSHandler,
-)
-from strawberry.subscriptions.protocols.graphql_transport_ws.types import Message
-from strawberry.types.unset import UnsetType
+from strawberry.http.websocket_origin import is_same_origin
 
-from app.auth.errors import AuthenticationError, InvalidTokenError, KeysUnavailableError
-from app.graphql_http import answer_http, refusal
+from app.auth.errors import AuthenticationError, KeysUnavailableError
+from app.event_streams import EVENT_STREAM, EventStream
+from app.graphql_http import (
+    HttpError,
+    answer_http,
+    preferred_media_type,
+    read_http_request,
+    refusal,
+)
 from app.metrics import Metrics
 from app.request_ids import request_id_of
 from app.services import Services
-from db.vocabulary import MemberId
-from schema.build import Schema
+from app.sessions import Connection
+from app.sockets import ForbiddenConnectionError, Socket
+from app.wire import answers
 from schema.context import Context
 from schema.errors import UnauthenticatedError
-
-CLOSE_FORBIDDEN = 4403
-INIT_SECONDS = 10
+from schema.execution import Executor
 
 
-@dataclass(slots=True)
-class SocketContext(Context):
-    """Of one socket; its operations get copies."""
-
-    websocket: WebSocket | None = None
-    member_id: MemberId | None = None
-
-    async def close(self) -> None:
-        if self.websocket is not None:
-            await self.websocket.close(CLOSE_FORBIDDEN, "Forbidden")
-
-
-class OperationJson(msgspec.Struct):
-    query: str
-    variables: dict[str, Any] | None = None
-    operationName: str | None = None  # noqa: N815  (its name on the wire)
-
-
-class SocketMessage(msgspec.Struct):
-    """What is common to all messages of graphql-transport-ws."""
-
-    type: str
-    payload: dict[str, Any] | None = None
-
-
-class SubscribeMessage(msgspec.Struct):
-    id: str
-    payload: OperationJson
-
-
-class CompleteMessage(msgspec.Struct):
-    id: str
-
-
-_MESSAGES: dict[str, type[msgspec.Struct]] = {
-    "subscribe": SubscribeMessage,
-    "complete": CompleteMessage,
-}
-
-
-class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
-    """Strawberry's, which takes for granted that messages have the right shape."""
-
-    async def handle_message(self, message: Message) -> None:
-        try:
-            kind = msgspec.convert(message, SocketMessage).type
-            msgspec.convert(message, _MESSAGES.get(kind, SocketMessage))
-        except msgspec.ValidationError:
-            await self.handle_invalid_message("Failed to parse message")
-        else:
-            await super().handle_message(message)
-
-    @staticmethod
-    def _get_pre_execution_close_reason(error: GraphQLError) -> None:
-        """By the protocol, one operation that cannot be read does not cost the socket."""
-
-
-class GraphQLRoute(GraphQL[Context, None]):
-    """An ASGI application for HTTP and WebSocket."""
-
-    graphql_transport_ws_handler_class = SocketHandler
+class GraphQLRoute:
+    """An ASGI application."""
 
     def __init__(
         self,
-        schema: Schema,
+        executor: Executor,
         services: Callable[[], Services],
         metrics: Metrics,
+        *,
+        socket_init_seconds: float,
     ) -> None:
-        super().__init__(
-            schema,
-            graphql_ide=None,
-            subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL,),
-            connection_init_wait_timeout=timedelta(seconds=INIT_SECONDS),
-        )
-        self._executor = schema.executor
+        self._executor = executor
         self._services = services
         self._metrics = metrics
+        self._socket_init_seconds = socket_init_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
             await self._serve_socket(WebSocket(scope, receive, send))
             return
         context = self._context(scope)
+        headers = Headers(scope=scope)
         try:
-            authorization = Headers(scope=scope).get("authorization")
             authenticator = self._services().authenticator
-            context.credentials = await authenticator.credentials(authorization)
-            response = await answer_http(scope, receive, self._executor, context)
-        except InvalidTokenError as error:
-            response = refusal(
-                HTTPStatus.UNAUTHORIZED, [UnauthenticatedError(str(error))], context.request_id
-            )
-            response.headers["WWW-Authenticate"] = "Bearer"
-        except KeysUnavailableError as error:
-            response = refusal(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                [UnauthenticatedError(str(error))],
-                context.request_id,
-            )
-            response.headers["Retry-After"] = "5"
+            context.credentials = await authenticator.credentials(headers.get("authorization"))
+        except AuthenticationError as error:
+            await _unauthenticated(error, context)(scope, receive, send)
+            return
+        if preferred_media_type(headers) == EVENT_STREAM:
+            await self._serve_events(scope, receive, send, context)
+            return
+        response = await answer_http(scope, receive, self._executor, context)
         await response(scope, receive, send)
 
     def _context(self, scope: Scope) -> Context:
+        """Of nobody yet."""
         services = self._services()
         return Context(
             services.database,
-            services.feed,
+            services.streams,
             services.clock,
             services.longest_silence,
             request_id=request_id_of(scope),
         )
 
+    async def _serve_events(
+        self, scope: Scope, receive: Receive, send: Send, context: Context
+    ) -> None:
+        headers = Headers(scope=scope)
+        try:
+            request = await read_http_request(scope, receive, headers)
+        except HttpError as refused:
+            response = refusal(refused.status, [refused.error], context.request_id)
+            await response(scope, receive, send)
+            return
+        stream = EventStream(send, context.request_id)
+        context.outlet = stream
+        context.resume_after = headers.get("last-event-id") or None
+        # One who may not be served is told so by the operation itself.
+        await self._register(stream, context)
+        self._metrics.open_event_streams.inc()
+        try:
+            may_change = scope["method"] == "POST"
+            results = answers(self._executor, request, context, may_change=may_change)
+            await stream.serve(receive, results)
+        finally:
+            self._metrics.open_event_streams.dec()
+            self._services().sessions.closed(stream)
+
     async def _serve_socket(self, websocket: WebSocket) -> None:
-        services = self._services()
-        context = SocketContext(
-            services.database,
-            services.feed,
-            services.clock,
-            services.longest_silence,
-            request_id=request_id_of(websocket.scope),
-            websocket=websocket,
-        )
+        if not _is_from_here(websocket.headers):
+            # Before it is accepted, this refuses the handshake with 403.
+            await websocket.close()
+            return
+        socket = Socket(websocket, self._executor, self._connect, self._socket_init_seconds)
         self._metrics.open_sockets.inc()
         try:
-            await self.run(websocket, context=context)
+            await socket.serve()
         finally:
             self._metrics.open_sockets.dec()
-            if context.member_id is not None:
-                services.sessions.closed(context.member_id, context.close)
+            self._services().sessions.closed(socket)
 
-    async def on_ws_connect(self, context: Context) -> UnsetType:
+    async def _connect(self, socket: Socket, payload: Mapping[str, Any]) -> Context:
+        """Who is there, by the payload of `connection_init`. Raises ForbiddenConnectionError."""
+        context = self._context(socket.scope)
         try:
-            context.credentials = await self._services().authenticator.connection_credentials(
-                context.connection_params
-            )
+            authenticator = self._services().authenticator
+            context.credentials = await authenticator.connection_credentials(payload)
         except AuthenticationError as error:
-            raise ConnectionRejectionError from error
-        viewer = await context.viewer_now()
-        if viewer is not None and not viewer.is_active:
-            raise ConnectionRejectionError
-        if viewer is not None and viewer.member is not None and isinstance(context, SocketContext):
-            context.member_id = viewer.member.id
-            self._services().sessions.opened(viewer.member.id, context.close)
-        return UnsetType()
+            raise ForbiddenConnectionError from error
+        if not await self._register(socket, context):
+            raise ForbiddenConnectionError
+        return context
 
-    def decode_json(self, data: str | bytes) -> object:
-        """Of a socket's message. Raises JSONDecodeError for everything that can go wrong."""
-        try:
-            return super().decode_json(data)
-        except RecursionError as error:
-            raise JSONDecodeError("Not JSON that can be read", "", 0) from error
+    async def _register(self, connection: Connection, context: Context) -> bool:
+        """Whether its viewer may be served; if they are a member, for as long as they are one."""
+        sessions = self._services().sessions
+        while True:
+            position = sessions.position
+            viewer = await context.viewer_now()
+            member = None if viewer is None else viewer.member
+            sessions.opened(connection, None if member is None else member.id)
+            if viewer is not None and not viewer.is_active:
+                return False
+            if member is None or sessions.position == position:
+                return True
 
-    def encode_json(self, data: object) -> str:
-        return msgspec.json.encode(data).decode()
+
+def _unauthenticated(error: AuthenticationError, context: Context) -> Response:
+    known = UnauthenticatedError(str(error))
+    if isinstance(error, KeysUnavailableError):
+        response = refusal(HTTPStatus.SERVICE_UNAVAILABLE, [known], context.request_id)
+        response.headers["Retry-After"] = "5"
+        return response
+    response = refusal(HTTPStatus.UNAUTHORIZED, [known], context.request_id)
+    response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def _is_from_here(headers: Headers) -> bool:
+    """Pages of others may not open sockets; what is no page sends no origin."""
+    origin = headers.get("origin")
+    return (
+        origin is None
+        or headers.get("sec-fetch-site") == "same-origin"
+        or is_same_origin(origin, headers.get("host"))
+    )

@@ -13,6 +13,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Receive, Scope
 
+from app.event_streams import EVENT_STREAM
 from schema.context import Context
 from schema.errors import ApiError, BadRequestError, LimitError
 from schema.execution import Executor, Prepared, RequestRefusedError
@@ -21,6 +22,7 @@ from schema.requests import GraphQLRequest, read_request
 
 JSON = "application/json"
 GRAPHQL_RESPONSE = "application/graphql-response+json"
+_ACCEPTABLE = (GRAPHQL_RESPONSE, JSON, EVENT_STREAM, "application/*", "*/*")
 MAX_BODY_BYTES = 128 * 1024
 
 _WITHOUT_A_BODY = ("GET", "HEAD")
@@ -42,7 +44,8 @@ async def answer_http(
 ) -> Response:
     """Whatever the client sends, it gets an answer that its GraphQL library can read."""
     headers = Headers(scope=scope)
-    media_type = GRAPHQL_RESPONSE if _prefers_graphql_response(headers) else JSON
+    preferred = preferred_media_type(headers)
+    media_type = GRAPHQL_RESPONSE if preferred == GRAPHQL_RESPONSE else JSON
     try:
         request = await read_http_request(scope, receive, headers)
         prepared = await executor.prepare(request, context)
@@ -93,7 +96,7 @@ def _respond(
 
 def _check_method(method: str, prepared: Prepared) -> None:
     if prepared.type is OperationType.SUBSCRIPTION:
-        text = "A subscription needs a stream to answer in: use a WebSocket."
+        text = "A subscription needs a stream to answer in: use a WebSocket or server-sent events."
         raise HttpError(HTTPStatus.BAD_REQUEST, BadRequestError(text))
     if method != "POST" and prepared.type is not OperationType.QUERY:
         error = BadRequestError("Only queries may come by GET. Send this by POST.")
@@ -162,8 +165,8 @@ def _json(text: bytes, what: str) -> Any:
         ) from error
 
 
-def _prefers_graphql_response(headers: Mapping[str, str] | Headers) -> bool:
-    """Whether it is the best of the two media types, by q; the first one wins between equals."""
+def preferred_media_type(headers: Mapping[str, str] | Headers) -> str:
+    """The best of those we can answer in, by q; the first one wins between equals."""
     best, best_quality = "", 0.0
     for part in headers.get("accept", "").split(","):
         media_type, *parameters = (text.strip() for text in part.lower().split(";"))
@@ -172,9 +175,6 @@ def _prefers_graphql_response(headers: Mapping[str, str] | Headers) -> bool:
             if parameter.startswith("q="):
                 with suppress(ValueError):
                     quality = float(parameter.removeprefix("q="))
-        if (
-            media_type in (GRAPHQL_RESPONSE, JSON, "application/*", "*/*")
-            and quality > best_quality
-        ):
+        if media_type in _ACCEPTABLE and quality > best_quality:
             best, best_quality = media_type, quality
-    return best == GRAPHQL_RESPONSE
+    return best

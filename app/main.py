@@ -69,7 +69,9 @@ def _routes(
 ) -> list[BaseRoute]:
     schema = build_schema()
     metrics.watch_documents(schema.documents)
-    graphql = GraphQLRoute(schema, services, metrics)
+    graphql = GraphQLRoute(
+        schema.executor, services, metrics, socket_init_seconds=settings.socket_init_seconds
+    )
 
     async def submit(delivery: Delivery) -> Receipt:
         return await services().intake.submit(delivery)

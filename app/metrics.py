@@ -50,6 +50,11 @@ class Metrics:
         self.open_sockets = Gauge(
             "likeperson_open_sockets", "Open GraphQL WebSockets.", registry=self._registry
         )
+        self.open_event_streams = Gauge(
+            "likeperson_open_event_streams",
+            "Open answers of server-sent events.",
+            registry=self._registry,
+        )
         self.feed_position = Gauge(
             "likeperson_feed_position",
             "The last change this process has read.",

@@ -11,8 +11,11 @@ from signal import SIGTERM
 from typing import Any
 
 import uvicorn
+from starlette.applications import Starlette
 
+from app.direct import DirectProtocol
 from app.main import create_app
+from app.services import Services
 from app.settings import Settings
 
 GRACE_SECONDS = 10
@@ -34,6 +37,16 @@ def configure_logging(settings: Settings) -> None:
 class Server(uvicorn.Server):
     """Ends with exit code 0 when it is told to stop by SIGTERM, since that is no failure."""
 
+    def __init__(self, config: uvicorn.Config, app: Starlette) -> None:
+        super().__init__(config)
+        self._app = app
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # An answer that never ends by itself would be waited for.
+        services: Services = self._app.state.services
+        services.sessions.end()
+        await super().shutdown(sockets)
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         with super().capture_signals():
@@ -45,12 +58,15 @@ class Server(uvicorn.Server):
 
 
 def make_server(settings: Settings) -> uvicorn.Server:
+    app = create_app(settings)
     config = uvicorn.Config(
-        create_app(settings),
+        app,
         host=settings.host,
         port=settings.port,
+        # When another process ends, its clients come all at once.
+        backlog=8192,
         http="httptools",
-        ws="websockets-sansio",
+        ws=DirectProtocol,
         # It would more than double what a subscriber costs, in memory and in time.
         ws_per_message_deflate=False,
         lifespan="on",
@@ -61,7 +77,7 @@ def make_server(settings: Settings) -> uvicorn.Server:
         proxy_headers=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    return Server(config)
+    return Server(config, app)
 
 
 def check_port(settings: Settings) -> None:

@@ -16,6 +16,7 @@ from db.engine import is_sqlite
 from db.feed import LiveFeed
 from db.migrate import migrate, require_current_schema
 from db.unit_of_work import Database
+from resolvers.streams import LiveStreams
 from sync.intake import Intake
 from sync.record import record_deliveries
 from sync.worker import RetryWorker
@@ -31,6 +32,7 @@ def utc_now() -> datetime:
 class Services:
     database: Database
     feed: LiveFeed
+    streams: LiveStreams
     intake: Intake
     sessions: Sessions
     authenticator: Authenticator
@@ -61,6 +63,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         try:
             async with (
                 LiveFeed(database, bell) as feed,
+                LiveStreams(database, feed) as streams,
                 Sessions(feed) as sessions,
                 RetryWorker(database, feed, utc_now),
                 Intake(partial(record_deliveries, database)) as intake,
@@ -68,7 +71,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                 _calm_garbage_collector()
                 authenticator = authenticator_of(settings, provider)
                 silence = timedelta(hours=settings.longest_silence_hours)
-                yield Services(database, feed, intake, sessions, authenticator, silence)
+                yield Services(database, feed, streams, intake, sessions, authenticator, silence)
         finally:
             await database.close()
 

@@ -113,6 +113,12 @@ class Settings(BaseSettings):
     max_delivery_bytes: int = Field(
         default=1024 * 1024, ge=1024, description="The largest body a delivery may have."
     )
+    socket_init_seconds: float = Field(
+        default=10,
+        gt=0,
+        le=300,
+        description="How long a WebSocket may take until it says who it is.",
+    )
     host: str = Field(default="127.0.0.1", description="The address to listen on.")
     port: int = Field(
         default=8000, ge=0, le=65535, description="The port to listen on; 0 picks a free one."

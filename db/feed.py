@@ -7,8 +7,8 @@ interval, never a change.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Protocol
 
 from db.changes import CommittedChange, changes_after, feed_head
@@ -27,6 +27,10 @@ class HeardBell(Protocol):
     """What the feed needs of the bell: wait until there is something after a position."""
 
     async def wait(self, seen: int, timeout: float) -> int: ...  # noqa: ASYNC109  (it may return early without error)
+
+
+Listener = Callable[[Sequence[CommittedChange]], None]
+"""Is told of changes as soon as they are read. Must not wait or raise: everybody waits for it."""
 
 
 class QueueFollower:
@@ -79,6 +83,7 @@ class LiveFeed:
         self._bell = bell
         self._position = Position(0)
         self._followers: set[QueueFollower] = set()
+        self._listeners: list[Listener] = []
         self._task: asyncio.Task[None] | None = None
         self._caught_up = False
 
@@ -114,6 +119,16 @@ class LiveFeed:
         finally:
             self._followers.discard(follower)
 
+    @contextmanager
+    def told_to(self, listener: Listener) -> Iterator[None]:
+        """Every change after the present position, once and in order; `position` is the listener's
+        at any time."""
+        self._listeners.append(listener)
+        try:
+            yield
+        finally:
+            self._listeners.remove(listener)
+
     async def _run(self) -> None:
         heard = 0
         while True:
@@ -139,5 +154,7 @@ class LiveFeed:
             self._position = changes[-1].position
             for follower in list(self._followers):
                 follower.offer(changes)
+            for listener in list(self._listeners):
+                listener(changes)
             if len(changes) < BATCH:
                 return

@@ -1,12 +1,13 @@
 """Who sees which members and log entries: the one rule, as a condition on rows and as a question
 about the facts of a change. Both must say the same; a test compares them."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from sqlalchemy import ColumnElement, exists, false, or_, true
 
 from db.among import among
-from db.models import EntryFacts, Member, MemberFacts, RoleAssignment, SyncLogEntry
+from db.models import Member, RoleAssignment, SyncLogEntry
 from db.vocabulary import MemberId, OrganizationId
 
 
@@ -20,15 +21,21 @@ class Scope:
     coordinated: frozenset[OrganizationId] = frozenset()
     administered: frozenset[OrganizationId] = frozenset()
 
-    def sees_member(self, member_id: int, facts: MemberFacts) -> bool:
+    def sees_member(self, member_id: int, organization_ids: Iterable[int]) -> bool:
+        """`organization_ids`: where they belong or hold a role."""
         return (
             self.everything
             or member_id == self.member_id
-            or not self.coordinated.isdisjoint(facts.organization_ids)
+            or not self.coordinated.isdisjoint(organization_ids)
         )
 
-    def sees_entry(self, entry: EntryFacts) -> bool:
-        return self.everything or entry.organization_id in self.administered
+    def sees_entry(self, organization_id: int | None) -> bool:
+        return self.everything or organization_id in self.administered
+
+    def shared(self) -> "Scope":
+        """The same sight, told without saying whose where others may have it as well. Whoever
+        coordinates an organization holds a role in it, and so is among those they see anyway."""
+        return replace(self, member_id=None) if self.coordinated else self
 
 
 def members_in(organization_ids: frozenset[OrganizationId]) -> ColumnElement[bool]:

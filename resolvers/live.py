@@ -1,26 +1,31 @@
-"""Live changes for one subscriber: what it may see of the feed, in order, as seen from its side."""
+"""Live changes: which of the feed's changes concern a subscriber, and how they look from there."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Awaitable, Callable, Collection, Hashable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import Enum
-from time import monotonic
 from typing import Generic, Protocol, TypeVar
 
 from db.changes import CommittedChange, Cursor, check_cursor, feed_head
-from db.errors import CursorExpiredError, SlowConsumerError
-from db.feed import LiveFeed
+from db.errors import CursorExpiredError
 from db.member_pages import MemberFilter
 from db.models import EntryFacts, MemberFacts
+from db.organizations import subtree
 from db.sync_log import EntryFilter
-from db.unit_of_work import Database
+from db.unit_of_work import Database, ReadSession
 from db.viewers import Viewer
 from db.visibility import Scope
-from db.vocabulary import AccessLevel, ChangeOperation, EntryId, MemberId, Position
-from resolvers.members import MemberView, MemberWants, member_views
-from resolvers.sync_log import EntryView, EntryWants, entry_views
-
-HEARTBEAT_SECONDS = 15.0
+from db.vocabulary import (
+    AccessLevel,
+    ChangeOperation,
+    EntryId,
+    MemberId,
+    OrganizationId,
+    Position,
+)
+from resolvers.batch import Batch
+from resolvers.members import MemberView, MemberWants
+from resolvers.sync_log import EntryView, EntryWants
 
 V = TypeVar("V")
 
@@ -57,144 +62,59 @@ class Notice(Generic[V]):
 
 
 class Lens(Protocol[V]):
-    """What a stream looks at: which changes concern it, and how to load what they are about."""
+    """What a stream looks at: which changes concern it, and how to load what they are about.
+
+    Equal lenses show the same, to whomever they belong.
+    """
+
+    @property
+    def only_member(self) -> MemberId | None:
+        """Nobody else's changes can concern it; None: anybody's may."""
+
+    @property
+    def tells_of_access(self) -> bool:
+        """It is there to tell that access has changed, and does not end by it."""
 
     def operation(self, change: CommittedChange) -> tuple[int, ChangeOperation] | None: ...
 
-    async def views(self, ids: Sequence[int]) -> dict[int, V]: ...
+    @property
+    def place(self) -> "Place | None":
+        """What it is restricted to."""
+
+    async def views(self, batch: Batch, ids: Collection[int]) -> dict[int, V]: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
-    """How a stream keeps an eye on its own viewer, who may lose sight while it runs.
+class Place:
+    """One organization, and those below it when it was looked up."""
 
-    `viewer_now` raises when the viewer may no longer be served at all.
-    """
+    database: Database
+    root: OrganizationId
+    below: frozenset[OrganizationId]
 
-    viewer: Viewer
-    viewer_now: Callable[[], Awaitable[Viewer]]
+    async def is_the_same(self) -> bool:
+        async with self.database.read() as session:
+            return await subtree(session, [self.root]) == self.below
 
-    async def still_the_same(self, change: CommittedChange, head: Position) -> bool:
-        """Whether the viewer still sees what they saw at the place where the stream began; `head`
-        was the last position when it was opened."""
-        if change.facts.catalogue_changed:
-            return False
-        mine = self.viewer.member is not None and change.member_id == self.viewer.member.id
-        if not (change.access_changed or mine):
-            return True
-        if change.position <= head:
-            # The viewer was looked up after it, so only the change itself can tell.
-            return not (self._saw_others(change) if mine else self.viewer.scope.coordinated)
-        return (await self.viewer_now()).scope == self.viewer.scope
-
-    def _saw_others(self, change: CommittedChange) -> bool:
-        """Before the change or after it: then their roles decide whom they see."""
-        sides = (change.facts.member_before, change.facts.member_after)
-        return any(side and side.access_level >= AccessLevel.COORDINATOR for side in sides)
-
-
-async def stream(
-    database: Database,
-    feed: LiveFeed,
-    lens: Lens[V],
-    after: Cursor | None,
-    watch: Watch | None = None,
-) -> AsyncIterator[Heartbeat | Resync | Notice[V]]:
-    """A heartbeat first, then every change the lens shows, once and in order; a heartbeat when
-    nothing was sent for a while. Raises ForeignCursorError for a cursor of another feed."""
-    head, expired = await _head(database, after)
-    if expired:
-        yield Resync(head, EndReason.CURSOR_EXPIRED)
-        return
-    at = after or head
-    if watch is not None and (await watch.viewer_now()).scope != watch.viewer.scope:
-        # It changed between the look at the viewer and the look at the feed.
-        yield Resync(at, EndReason.ACCESS_CHANGED)
-        return
-    yield Heartbeat(at, datetime.now(UTC))
-    next_heartbeat = monotonic() + HEARTBEAT_SECONDS
-    async with feed.follow(at.position) as follower:
-        while True:
-            try:
-                changes = await follower.next_changes(max(next_heartbeat - monotonic(), 0))
-            except SlowConsumerError:
-                yield Resync(at, EndReason.SLOW_CONSUMER)
-                return
-            seen = await _up_to_a_loss_of_sight(changes, head.position, watch)
-            notices = await _notices(seen, at.feed_id, lens)
-            for notice in notices:
-                yield notice
-            if seen:
-                at = Cursor(at.feed_id, seen[-1].position)
-            if len(seen) < len(changes):
-                yield Resync(at, EndReason.ACCESS_CHANGED)
-                return
-            due = monotonic() >= next_heartbeat
-            if due and not notices:
-                yield Heartbeat(at, datetime.now(UTC))
-            if due or notices:
-                next_heartbeat = monotonic() + HEARTBEAT_SECONDS
-
-
-async def _up_to_a_loss_of_sight(
-    changes: Sequence[CommittedChange], head: Position, watch: Watch | None
-) -> Sequence[CommittedChange]:
-    """Shorter than what was given when the viewer's sight changed on the way."""
-    if watch is not None:
-        for index, change in enumerate(changes):
-            if not await watch.still_the_same(change, head):
-                return changes[:index]
-    return changes
-
-
-async def _notices(
-    changes: Sequence[CommittedChange], feed_id: str, lens: Lens[V]
-) -> list[Notice[V]]:
-    shown = [
-        (change, *concerned)
-        for change in changes
-        if (concerned := lens.operation(change)) is not None
-    ]
-    views = await lens.views([row_id for _, row_id, _ in shown]) if shown else {}
-    return [
-        Notice(
-            Cursor(feed_id, change.position),
-            operation,
-            row_id,
-            None if operation is ChangeOperation.REMOVED else views.get(row_id),
-            change.committed_at,
-        )
-        for change, row_id, operation in shown
-    ]
-
-
-async def _head(database: Database, after: Cursor | None) -> tuple[Cursor, bool]:
-    """The end of the feed, and whether changes between the cursor and it are no longer kept."""
-    async with database.read(snapshot=True) as session:
-        head = await feed_head(session)
-        try:
-            if after is not None:
-                await check_cursor(session, after)
-        except CursorExpiredError:
-            return head, True
-    return head, False
-
-
-def _seen(before: bool, after: bool) -> ChangeOperation | None:
-    """What a change is to somebody who saw the thing before it, after it, or neither."""
-    if before and after:
-        return ChangeOperation.UPDATED
-    if after:
-        return ChangeOperation.ADDED
-    return ChangeOperation.REMOVED if before else None
+    def __hash__(self) -> int:
+        return hash(self.root)
 
 
 @dataclass(frozen=True, slots=True)
 class MemberLens:
-    database: Database
     scope: Scope
     filter: MemberFilter
     wants: MemberWants
+    place: Place | None = None
+
+    @property
+    def only_member(self) -> MemberId | None:
+        wide = self.scope.everything or self.scope.coordinated
+        return None if wide else self.scope.member_id
+
+    @property
+    def tells_of_access(self) -> bool:
+        return False
 
     def operation(self, change: CommittedChange) -> tuple[int, ChangeOperation] | None:
         if change.member_id is None:
@@ -207,24 +127,30 @@ class MemberLens:
     def _shows(self, member_id: MemberId, facts: MemberFacts | None) -> bool:
         return (
             facts is not None
-            and self.scope.sees_member(member_id, facts)
+            and self.scope.sees_member(member_id, facts.organization_ids)
             and self.filter.matches(facts)
         )
 
-    async def views(self, ids: Sequence[int]) -> dict[int, MemberView]:
-        async with self.database.read() as session:
-            found = await member_views(
-                session, self.scope, {MemberId(id) for id in ids}, self.wants
-            )
-        return {int(id): view for id, view in found.items()}
+    async def views(self, batch: Batch, ids: Collection[int]) -> dict[int, MemberView]:
+        members = await batch.members(self.wants)
+        found = {id: members.get(MemberId(id)) for id in ids}
+        return {id: view for id, view in found.items() if view and view.is_seen_by(self.scope)}
 
 
 @dataclass(frozen=True, slots=True)
 class EntryLens:
-    database: Database
     scope: Scope
     filter: EntryFilter
     wants: EntryWants
+    place: Place | None = None
+
+    @property
+    def only_member(self) -> MemberId | None:
+        return None
+
+    @property
+    def tells_of_access(self) -> bool:
+        return False
 
     def operation(self, change: CommittedChange) -> tuple[int, ChangeOperation] | None:
         if change.entry_id is None:
@@ -234,27 +160,153 @@ class EntryLens:
         return None if operation is None else (change.entry_id, operation)
 
     def _shows(self, facts: EntryFacts | None) -> bool:
-        return facts is not None and self.scope.sees_entry(facts) and self.filter.matches(facts)
+        return (
+            facts is not None
+            and self.scope.sees_entry(facts.organization_id)
+            and self.filter.matches(facts)
+        )
 
-    async def views(self, ids: Sequence[int]) -> dict[int, EntryView]:
-        async with self.database.read() as session:
-            found = await entry_views(session, self.scope, {EntryId(id) for id in ids}, self.wants)
-        return {int(id): view for id, view in found.items()}
+    async def views(self, batch: Batch, ids: Collection[int]) -> dict[int, EntryView]:
+        entries = await batch.entries(self.wants)
+        found = {id: entries.get(EntryId(id)) for id in ids}
+        return {id: self._seen(view) for id, view in found.items() if view and self._sees(view)}
+
+    def _sees(self, view: EntryView) -> bool:
+        return self.scope.sees_entry(view.row.organization_id)
+
+    def _seen(self, view: EntryView) -> EntryView:
+        if view.member is None or view.member.is_seen_by(self.scope):
+            return view
+        return replace(view, member=None)
+
+
+NOBODY = MemberId(0)
 
 
 @dataclass(frozen=True, slots=True)
 class ViewerLens:
     """Every change that may have moved what the viewer may do, and the viewer as they then are.
 
-    `viewer_now` raises when the viewer may no longer be served at all.
+    `owner` says whose it is: a lens like this is never shared between credentials. `viewer_now`
+    raises when the viewer may no longer be served at all.
+    """
+
+    owner: Hashable
+    member_id: MemberId | None
+    viewer_now: Callable[[], Awaitable[Viewer]] = field(compare=False)
+
+    @property
+    def only_member(self) -> MemberId | None:
+        return self.member_id or NOBODY
+
+    @property
+    def place(self) -> None:
+        return None
+
+    @property
+    def tells_of_access(self) -> bool:
+        return True
+
+    def operation(self, change: CommittedChange) -> tuple[int, ChangeOperation] | None:
+        mine = change.member_id is not None and change.member_id == self.member_id
+        return (0, ChangeOperation.UPDATED) if mine or change.access_changed else None
+
+    async def views(self, batch: Batch, ids: Collection[int]) -> dict[int, Viewer]:
+        return dict.fromkeys(ids, await batch.once(self.owner, self.viewer_now))
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """How a stream keeps an eye on one of its viewers, who may lose sight while it runs.
+
+    `opened_at` was the last position when the viewer was looked up. `viewer_now` raises when the
+    viewer may no longer be served at all; for the same `owner` it tells the same.
+    """
+
+    owner: Hashable
+    viewer: Viewer
+    opened_at: Position
+    viewer_now: Callable[[], Awaitable[Viewer]]
+
+    @property
+    def member_id(self) -> MemberId | None:
+        return None if self.viewer.member is None else self.viewer.member.id
+
+    async def still_the_same(self, batch: Batch, change: CommittedChange, lens: Lens[V]) -> bool:
+        """Whether the viewer sees after this change what they saw before it."""
+        if change.facts.catalogue_changed:
+            return False
+        mine = change.member_id is not None and change.member_id == self.member_id
+        if not (change.access_changed or mine):
+            return True
+        if change.position <= self.opened_at:
+            # The viewer was looked up after it, so only the change itself can tell.
+            return not (_saw_others(change) if mine else self.viewer.scope.coordinated)
+        place = lens.place
+        if place is not None and not await batch.once(place, place.is_the_same):
+            return False
+        now = await batch.once(self.owner, self.viewer_now)
+        return now.scope == self.viewer.scope
+
+
+def _saw_others(change: CommittedChange) -> bool:
+    """Before the change or after it: then their roles decide whom they see."""
+    sides = (change.facts.member_before, change.facts.member_after)
+    return any(side and side.access_level >= AccessLevel.COORDINATOR for side in sides)
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """Where a stream begins: `at`, when the feed had come to `head` and the viewer was this one.
+
+    `expired`: not all of what lies between is kept.
     """
 
     viewer: Viewer
-    viewer_now: Callable[[], Awaitable[Viewer]]
+    at: Cursor
+    head: Cursor
+    expired: bool = False
 
-    def operation(self, change: CommittedChange) -> tuple[int, ChangeOperation] | None:
-        mine = self.viewer.member is not None and change.member_id == self.viewer.member.id
-        return (0, ChangeOperation.UPDATED) if mine or change.access_changed else None
 
-    async def views(self, ids: Sequence[int]) -> dict[int, Viewer]:
-        return dict.fromkeys(ids, await self.viewer_now())
+async def opened(session: ReadSession, viewer: Viewer, after: Cursor | None) -> Opening:
+    """Raises ForeignCursorError for a cursor of another feed. The session is of one moment, at
+    which the viewer was looked up."""
+    head = await feed_head(session)
+    if after is None:
+        return Opening(viewer, head, head)
+    try:
+        await check_cursor(session, after)
+    except CursorExpiredError:
+        return Opening(viewer, after, head, expired=True)
+    return Opening(viewer, after, head)
+
+
+async def notices(
+    lens: Lens[V], batch: Batch, changes: Sequence[CommittedChange], feed_id: str
+) -> dict[Position, Notice[V]]:
+    """What the lens shows of the changes, by position."""
+    shown = [
+        (change, *concerned)
+        for change in changes
+        if (concerned := lens.operation(change)) is not None
+    ]
+    views = await lens.views(batch, {row_id for _, row_id, _ in shown}) if shown else {}
+    return {
+        change.position: Notice(
+            Cursor(feed_id, change.position),
+            operation,
+            row_id,
+            None if operation is ChangeOperation.REMOVED else views.get(row_id),
+            change.committed_at,
+        )
+        for change, row_id, operation in shown
+    }
+
+
+def _seen(before: bool, after: bool) -> ChangeOperation | None:
+    """What a change is to somebody who saw the thing before it, after it, or neither."""
+    if before and after:
+        return ChangeOperation.UPDATED
+    if after:
+        return ChangeOperation.ADDED
+    return ChangeOperation.REMOVED if before else None

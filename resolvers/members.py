@@ -41,6 +41,11 @@ class MemberView:
     def access_level(self) -> AccessLevel:
         return access_level(self.roles, active=self.row.state is ActivationState.ACTIVE)
 
+    def is_seen_by(self, scope: Scope) -> bool:
+        """Only for one that was loaded with its roles: they decide as well."""
+        places = _places([self.row], self.roles)
+        return scope.sees_member(self.row.id, places)
+
 
 @dataclass(frozen=True, slots=True)
 class MemberPage:

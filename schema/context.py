@@ -1,7 +1,7 @@
 """What resolvers find in `info.context`: the database, the feed, and who is asking."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from secrets import token_hex
@@ -10,7 +10,7 @@ from typing import Any
 import strawberry
 from strawberry.dataloader import DataLoader
 
-from db.feed import LiveFeed
+from db.changes import Cursor
 from db.organizations import (
     OrganizationRow,
     national_bodies,
@@ -19,9 +19,11 @@ from db.organizations import (
 )
 from db.roles import role_holder_counts
 from db.sync_log import payloads
-from db.unit_of_work import Database
+from db.unit_of_work import Database, ReadSession
 from db.viewers import OPERATOR, Viewer, viewer_of_member
 from db.vocabulary import EntryId, OrganizationId, PortalId, RoleId
+from resolvers.live import Opening, opened
+from resolvers.streams import LiveStreams, Outlet
 from schema.errors import MemberInactiveError, UnauthenticatedError
 
 
@@ -46,16 +48,22 @@ class Credentials:
 
 @dataclass(slots=True)
 class Context:
-    """Of one operation. Its viewer is looked up once, and only if somebody asks."""
+    """Of one operation. Its viewer is looked up once, and only if somebody asks.
+
+    Of a subscription, `outlet` is where its messages go, and `resume_after` a cursor that the
+    transport itself has from the client.
+    """
 
     database: Database
-    feed: LiveFeed
+    streams: LiveStreams
     clock: Callable[[], datetime]
     longest_silence: timedelta
     credentials: Credentials | None = None
-    connection_params: dict[str, Any] | None = None
     request_id: str = field(default_factory=new_request_id)
-    _viewer: asyncio.Task[Viewer | None] | None = None
+    outlet: Outlet | None = None
+    resume_after: str | None = None
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    _viewer: asyncio.Future[Viewer | None] | None = None
     organizations: DataLoader[OrganizationId, OrganizationRow | None] = field(init=False)
     children: DataLoader[OrganizationId, list[OrganizationRow]] = field(init=False)
     holder_counts: DataLoader[RoleId, int] = field(init=False)
@@ -68,9 +76,15 @@ class Context:
         self.holder_counts = DataLoader(self._load_holder_counts, cache=False)
         self.payloads = DataLoader(self._load_payloads, cache=False)
 
-    def for_operation(self) -> "Context":
+    def for_operation(self, variables: Mapping[str, Any]) -> "Context":
         """Several operations share a socket, and none may see the viewer of the one before."""
-        return replace(self, _viewer=None)
+        return replace(self, variables=variables, _viewer=None)
+
+    def for_stream(self, viewer: Viewer) -> "Context":
+        """Of a stream that is shared by all who see what this viewer sees."""
+        known: asyncio.Future[Viewer | None] = asyncio.get_running_loop().create_future()
+        known.set_result(viewer)
+        return replace(self, outlet=None, _viewer=known)
 
     async def viewer(self) -> Viewer | None:
         """None when nobody known is asking. Raises MemberInactiveError."""
@@ -80,25 +94,39 @@ class Context:
 
     async def require_viewer(self) -> Viewer:
         """Raises UnauthenticatedError or MemberInactiveError."""
-        viewer = await self.viewer()
-        if viewer is None:
-            raise UnauthenticatedError
-        return viewer
+        return _required(await self.viewer())
 
     async def viewer_now(self) -> Viewer | None:
         """The viewer as the database has them at this moment, inactive or not."""
-        if self.credentials is None:
-            return None
-        if self.credentials.operator:
-            return OPERATOR
+        if self.credentials is None or self.credentials.operator:
+            return None if self.credentials is None else OPERATOR
+        async with self.database.read() as session:
+            return await self._viewer_in(session)
+
+    async def _viewer_in(self, session: ReadSession) -> Viewer | None:
+        if self.credentials is None or self.credentials.operator:
+            return None if self.credentials is None else OPERATOR
         if self.credentials.subject is None:
             return None
-        async with self.database.read() as session:
-            return await viewer_of_member(session, self.credentials.subject)
+        return await viewer_of_member(session, self.credentials.subject)
 
-    async def active_viewer_now(self) -> Viewer | None:
-        """The viewer as the database has them at this moment. Raises MemberInactiveError."""
-        return _active(await self.viewer_now())
+    async def active_viewer_now(self) -> Viewer:
+        """The viewer as the database has them at this moment. Raises UnauthenticatedError or
+        MemberInactiveError."""
+        return _required(await self.viewer_now())
+
+    async def open_feed(self, after: Cursor | None) -> Opening:
+        """The viewer, from now on, and the place in the feed where to begin are of one moment.
+
+        Raises UnauthenticatedError or MemberInactiveError before anything is told of the cursor,
+        then ForeignCursorError.
+        """
+        async with self.database.read(snapshot=True) as session:
+            viewer = _required(await self._viewer_in(session))
+            opening = await opened(session, viewer, after)
+        self._viewer = asyncio.get_running_loop().create_future()
+        self._viewer.set_result(viewer)
+        return opening
 
     async def is_national(self, viewer: Viewer) -> bool:
         """Operators, and administrators of the national body."""
@@ -136,6 +164,12 @@ class Context:
 def _active(viewer: Viewer | None) -> Viewer | None:
     if viewer is not None and not viewer.is_active:
         raise MemberInactiveError
+    return viewer
+
+
+def _required(viewer: Viewer | None) -> Viewer:
+    if _active(viewer) is None or viewer is None:
+        raise UnauthenticatedError
     return viewer
 
 

@@ -5,7 +5,7 @@ so much. Running takes the short way of `schema.completion` where there is one, 
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from inspect import isawaitable
@@ -35,7 +35,7 @@ from schema.completion import RootField, UnexpectedValueError
 from schema.context import Context
 from schema.documents import Document, Documents, Operation
 from schema.errors import ApiError, LimitError
-from schema.masking import for_client, is_surprise, log_surprise
+from schema.masking import told
 from schema.requests import GraphQLRequest
 
 MAX_VARIABLE_ERRORS = 10
@@ -162,7 +162,7 @@ class Executor:
             late = LimitError("operation.seconds", None, round(self._seconds))
             data, errors = None, [late]
         cost = {"requested": prepared.cost, "allowed": prepared.budget}
-        return Answer(_told(errors, context), data, executed=True, cost=cost)
+        return Answer(told(errors, context.request_id), data, executed=True, cost=cost)
 
     async def stream(self, prepared: Prepared, context: Context) -> AsyncGenerator[Answer, None]:
         """Any operation: a subscription has many answers, the others one."""
@@ -180,14 +180,16 @@ class Executor:
         )
         results = await source if isawaitable(source) else source
         if not isinstance(results, AsyncGenerator):
-            yield Answer(_told(_errors_of(results), context))
+            yield Answer(told(_errors_of(results), context.request_id))
             return
         try:
             async with aclosing(results):
                 async for result in results:
-                    yield Answer(_told(result.errors or (), context), result.data, executed=True)
+                    yield Answer(
+                        told(result.errors or (), context.request_id), result.data, executed=True
+                    )
         except Exception as error:
-            yield Answer(_told([_as_graphql(error)], context), executed=True)
+            yield Answer(told([_as_graphql(error)], context.request_id), executed=True)
 
     async def _run(
         self, prepared: Prepared, context: Context
@@ -255,16 +257,6 @@ class Executor:
         )
         value = root.resolve(None, info, **arguments)
         return await value if isawaitable(value) else value
-
-
-def _told(errors: Iterable[GraphQLError], context: Context) -> list[GraphQLError]:
-    """As the client shall see them. Surprises are logged here, and nowhere else."""
-    told = []
-    for error in errors:
-        if is_surprise(error):
-            log_surprise(error, context.request_id)
-        told.append(for_client(error, context.request_id))
-    return told
 
 
 def _errors_of(result: object) -> Sequence[GraphQLError]:

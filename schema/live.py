@@ -1,9 +1,9 @@
 """Subscriptions: what changes, as it changes, for those who may see it."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
-from datetime import datetime
-from typing import Annotated, TypeVar
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Annotated, Any, TypeVar
 
 import strawberry
 
@@ -11,20 +11,25 @@ from db.changes import Cursor
 from db.errors import ForeignCursorError
 from db.viewers import Viewer as ViewerNow
 from db.vocabulary import ChangeOperation
+from db.vocabulary import OrganizationId as OrganizationKey
 from resolvers.live import (
+    EndReason,
     EntryLens,
     Heartbeat,
+    Lens,
     MemberLens,
     Notice,
+    Opening,
+    Place,
     Resync,
     ViewerLens,
     Watch,
-    stream,
 )
 from resolvers.members import MemberView
+from resolvers.streams import Selection, Subscriber
 from resolvers.sync_log import EntryView
 from schema.context import Info
-from schema.errors import BadUserInputError, UnauthenticatedError
+from schema.errors import BadUserInputError
 from schema.inputs import SyncLogFilter
 from schema.nodes import (
     Member,
@@ -35,13 +40,14 @@ from schema.nodes import (
     member_condition,
     member_wants,
 )
-from schema.opaque import change_cursor, global_id, parse_change_cursor
+from schema.opaque import change_cursor, global_id, parse_change_cursor, row_id
 from schema.permissions import require_log_reader
 from schema.scalars import ChangeCursor
-from schema.viewer import Viewer, viewer_type
+from schema.selection import SelectionRenderer, text_key
+from schema.viewer import Viewer, viewer_type, viewer_wants
 from schema.vocabulary import ResyncReason
 
-T = TypeVar("T")
+V = TypeVar("V")
 
 AfterChange = Annotated[
     ChangeCursor | None,
@@ -54,7 +60,7 @@ OrganizationId = Annotated[
 
 
 @strawberry.type(
-    description="The stream is alive. Comes first, and whenever it was quiet for long."
+    description="The stream is alive. Comes first, every 15 seconds, and after many hidden changes."
 )
 class StreamHeartbeat:
     cursor: ChangeCursor = strawberry.field(description="Everything up to here was sent.")
@@ -112,26 +118,31 @@ ViewerChangeMessage = Annotated[
 ]
 
 
-@strawberry.type(description="Live changes, over graphql-transport-ws.")
+@strawberry.type(description="Live changes, over graphql-transport-ws or server-sent events.")
 class Subscription:
     @strawberry.subscription(
         description="The viewer's own access, member data and state, whenever they change. It ends "
         "with MEMBER_INACTIVE when the membership does."
     )
     async def viewer_changes(self, info: Info) -> AsyncGenerator[ViewerChangeMessage, None]:
-        viewer = await info.context.require_viewer()
-        lens = ViewerLens(viewer, lambda: _viewer_now(info))
-        context = info.context
-        async with aclosing(_resumable(stream(context.database, context.feed, lens, None))) as news:
-            async for message in news:
-                if isinstance(message, Heartbeat | Resync):
-                    yield _envelope(message)
-                elif message.view is not None:
-                    yield ViewerChange(
-                        cursor=_cursor(message.cursor),
-                        viewer=await viewer_type(info, message.view, "viewer"),
-                        occurred_at=message.occurred_at,
-                    )
+        opening = await _opening(info, None)
+        context, wants = info.context, viewer_wants(info, "viewer")
+        member = opening.viewer.member
+        lens = ViewerLens(
+            context.credentials, None if member is None else member.id, context.active_viewer_now
+        )
+
+        async def typed(notice: Notice[ViewerNow]) -> ViewerChange:
+            if notice.view is None:
+                raise RuntimeError("A viewer is never out of their own sight.")
+            return ViewerChange(
+                cursor=_cursor(notice.cursor),
+                viewer=await viewer_type(context, notice.view, wants),
+                occurred_at=notice.occurred_at,
+            )
+
+        async for message in _shared(info, opening, lens, typed):
+            yield message
 
     @strawberry.subscription(description="Members the viewer may see, whenever they change.")
     async def member_changes(
@@ -141,17 +152,16 @@ class Subscription:
         after: AfterChange = None,
         filter: MemberFilterArgument = None,
     ) -> AsyncGenerator[MemberChangeMessage, None]:
-        viewer = await info.context.require_viewer()
+        opening = await _opening(info, after)
         condition = await member_condition(info, organization_id, filter)
-        context = info.context
-        lens = MemberLens(context.database, viewer.scope, condition, member_wants(info, "member"))
-        source = stream(context.database, context.feed, lens, _place(after), _watch(info, viewer))
-        async with aclosing(_resumable(source)) as news:
-            async for message in news:
-                if isinstance(message, Heartbeat | Resync):
-                    yield _envelope(message)
-                else:
-                    yield _member_change(message)
+        lens = MemberLens(
+            opening.viewer.scope.shared(),
+            condition,
+            member_wants(info, "member"),
+            _place(info, organization_id, condition.organization_ids),
+        )
+        async for message in _shared(info, opening, lens, _member_change):
+            yield message
 
     @strawberry.subscription(
         description="Sync-log entries the viewer may see, whenever they change. For administrators."
@@ -165,17 +175,73 @@ class Subscription:
             SyncLogFilter | None, strawberry.argument(description="Only entries that meet this.")
         ] = None,
     ) -> AsyncGenerator[SyncLogChangeMessage, None]:
-        viewer = await require_log_reader(info)
+        opening = await _opening(info, after)
+        await require_log_reader(info)
         condition = await entry_condition(info, organization_id, filter)
-        context = info.context
-        lens = EntryLens(context.database, viewer.scope, condition, entry_wants(info, "entry"))
-        source = stream(context.database, context.feed, lens, _place(after), _watch(info, viewer))
-        async with aclosing(_resumable(source)) as news:
-            async for message in news:
-                if isinstance(message, Heartbeat | Resync):
-                    yield _envelope(message)
-                else:
-                    yield _entry_change(message)
+        lens = EntryLens(
+            opening.viewer.scope.shared(),
+            condition,
+            entry_wants(info, "entry"),
+            _place(info, organization_id, condition.organization_ids),
+        )
+        async for message in _shared(info, opening, lens, _entry_change):
+            yield message
+
+
+async def _shared(
+    info: Info, opening: Opening, lens: Lens[V], typed: Callable[[Notice[V]], Any]
+) -> AsyncGenerator[Any, None]:
+    """The first message, which is the subscriber's own. All others come from a shared stream, by
+    way of the outlet: this ends when they may."""
+    context = info.context
+    if context.outlet is None:
+        raise RuntimeError("A subscription needs an outlet for what comes later.")
+    context.outlet.place(change_cursor(opening.head if opening.expired else opening.at))
+    if opening.expired:
+        yield _envelope(Resync(opening.head, EndReason.CURSOR_EXPIRED))
+        return
+    yield _envelope(Heartbeat(opening.at, datetime.now(UTC)))
+    viewer = replace(opening.viewer, scope=opening.viewer.scope.shared())
+    selection = Selection(
+        lens,
+        text_key(info, context.variables),
+        lambda: SelectionRenderer(
+            info,
+            context.for_stream(viewer),
+            lambda message: typed(message) if isinstance(message, Notice) else _envelope(message),
+        ),
+    )
+    place, head = opening.at.position, opening.head.position
+    watch = Watch(context.credentials, opening.viewer, head, context.active_viewer_now)
+    subscriber = Subscriber(context.outlet, watch, at=place, checked=place)
+    context.streams.join(selection, subscriber, opening.at.feed_id)
+
+
+async def _opening(info: Info, after: ChangeCursor | None) -> Opening:
+    """Raises what the viewer is refused for, then BadUserInputError for the cursor."""
+    context, argument = info.context, "after"
+    if context.resume_after is not None:
+        after, argument = ChangeCursor(context.resume_after), "Last-Event-ID"
+    cursor = None
+    try:
+        cursor = None if after is None else parse_change_cursor(after, argument)
+    except BadUserInputError:
+        # Whoever may ask nothing is told nothing of their cursor either.
+        await context.require_viewer()
+        raise
+    try:
+        return await context.open_feed(cursor)
+    except ForeignCursorError as error:
+        raise BadUserInputError("This cursor is of another database.", argument) from error
+
+
+def _place(
+    info: Info, organization_id: str | None, below: frozenset[OrganizationKey] | None
+) -> Place | None:
+    if organization_id is None or below is None:
+        return None
+    root = OrganizationKey(row_id(organization_id, "Organization", "organizationId"))
+    return Place(info.context.database, root, below)
 
 
 def _member_change(notice: Notice[MemberView]) -> MemberChange:
@@ -206,28 +272,3 @@ def _envelope(message: Heartbeat | Resync) -> StreamHeartbeat | ResyncRequired:
 
 def _cursor(cursor: Cursor) -> ChangeCursor:
     return ChangeCursor(change_cursor(cursor))
-
-
-def _place(after: ChangeCursor | None) -> Cursor | None:
-    """Raises BadUserInputError."""
-    return None if after is None else parse_change_cursor(after, "after")
-
-
-def _watch(info: Info, viewer: ViewerNow) -> Watch:
-    return Watch(viewer, lambda: _viewer_now(info))
-
-
-async def _viewer_now(info: Info) -> ViewerNow:
-    """Raises MemberInactiveError or UnauthenticatedError: then the stream ends."""
-    viewer = await info.context.active_viewer_now()
-    if viewer is None:
-        raise UnauthenticatedError
-    return viewer
-
-
-async def _resumable(source: AsyncIterator[T]) -> AsyncGenerator[T, None]:
-    try:
-        async for message in source:
-            yield message
-    except ForeignCursorError as error:
-        raise BadUserInputError("This cursor is of another database.", "after") from error

@@ -2,6 +2,7 @@
 there was one. Every error carries a code, and the id under which the log has more of it."""
 
 import logging
+from collections.abc import Iterable
 from typing import Any
 
 from graphql import GraphQLError
@@ -45,3 +46,13 @@ def for_client(error: GraphQLError, request_id: str) -> GraphQLError:
         path=error.path,
         extensions={**extensions, "requestId": request_id},
     )
+
+
+def told(errors: Iterable[GraphQLError], request_id: str) -> list[GraphQLError]:
+    """As the client shall see them. Surprises are logged here, and nowhere else."""
+    known = []
+    for error in errors:
+        if is_surprise(error):
+            log_surprise(error, request_id)
+        known.append(for_client(error, request_id))
+    return known

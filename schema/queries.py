@@ -45,7 +45,7 @@ from schema.nodes import (
 from schema.opaque import parse_global_id, row_id, storable
 from schema.pagination import PageArguments, PageInfo, edges_of
 from schema.permissions import require_log_reader
-from schema.viewer import Viewer, viewer_type
+from schema.viewer import Viewer, viewer_type, viewer_wants
 
 MAX_NODES = 100
 
@@ -76,7 +76,9 @@ class Query:
     @strawberry.field(description="Who is asking; null when nobody known is.")
     async def viewer(self, info: Info) -> Viewer | None:
         viewer = await info.context.viewer()
-        return None if viewer is None else await viewer_type(info, viewer)
+        return (
+            None if viewer is None else await viewer_type(info.context, viewer, viewer_wants(info))
+        )
 
     @strawberry.field(description="Anything by its id; null if absent or not visible.")
     async def node(

@@ -1,5 +1,6 @@
 """Who is asking, as they see themselves."""
 
+from dataclasses import dataclass
 from datetime import datetime
 
 import strawberry
@@ -7,8 +8,8 @@ import strawberry
 from db.organizations import organizations_by_id
 from db.viewers import Viewer as ViewerNow
 from db.vocabulary import AccessLevel
-from resolvers.members import view_members
-from schema.context import Info
+from resolvers.members import MemberWants, view_members
+from schema.context import Context, Info
 from schema.cost import about
 from schema.lookahead import selected
 from schema.nodes import Member, Organization, member_wants
@@ -34,19 +35,32 @@ class Viewer:
     )
 
 
-async def viewer_type(info: Info, viewer: ViewerNow, *path: str) -> Viewer:
-    """The viewer with what was asked for at the path."""
+@dataclass(frozen=True, slots=True)
+class ViewerWants:
+    """What to load besides what is known of a viewer."""
+
+    member: MemberWants | None
+    accesses: bool
+
+
+def viewer_wants(info: Info, *path: str) -> ViewerWants:
+    """What was asked for at the path."""
+    fields = selected(info, *path)
+    member = member_wants(info, *path, "member") if "member" in fields else None
+    return ViewerWants(member, accesses="accesses" in fields)
+
+
+async def viewer_type(context: Context, viewer: ViewerNow, wants: ViewerWants) -> Viewer:
     member = None
     organizations = {}
-    async with info.context.database.read() as session:
-        if viewer.member is not None and "member" in selected(info, *path):
-            wants = member_wants(info, *path, "member")
-            (view,) = await view_members(session, [viewer.member], wants)
+    async with context.database.read() as session:
+        if viewer.member is not None and wants.member is not None:
+            (view,) = await view_members(session, [viewer.member], wants.member)
             member = Member.from_view(view)
-        if "accesses" in selected(info, *path):
+        if wants.accesses:
             ids = [id for id, _ in viewer.accesses]
             organizations = await organizations_by_id(session, ids)
-    credentials = info.context.credentials
+    credentials = context.credentials
     return Viewer(
         member=member,
         access_level=viewer.access_level,

@@ -348,7 +348,7 @@ async def test_document_that_cannot_run_costs_one_operation_and_not_the_socket(
         )
         answer = json.loads(await socket.recv())
 
-    assert answer["payload"] == {"data": {"viewer": {"accessLevel": "ADMIN"}}}
+    assert answer["payload"]["data"] == {"viewer": {"accessLevel": "ADMIN"}}
     assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
 
 
@@ -372,12 +372,11 @@ async def test_sockets_speak_graphql_transport_ws_alone_and_to_no_foreign_page(
 
 
 async def test_socket_that_says_nothing_is_closed(
-    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+    settings: Settings,
 ) -> None:
-    monkeypatch.setattr("app.graphql.INIT_SECONDS", 0.1)
-    settings = Settings(database_url=sqlite_url, port=0, log_level="warning")
+    hasty = settings.model_copy(update={"socket_init_seconds": 0.1})
 
-    async with running(settings) as url, asyncio.timeout(DEADLINE):
+    async with running(hasty) as url, asyncio.timeout(DEADLINE):
         base = url.replace("http", "ws", 1)
         async with connect(f"{base}/graphql", subprotocols=[SOCKET]) as socket:
             await socket.wait_closed()

@@ -248,7 +248,7 @@ def test_rows_and_facts_say_the_same_of_who_is_seen(
         expected = {
             id
             for id, facts in truth.members.items()
-            if scope.sees_member(id, facts) and filter.matches(facts)
+            if scope.sees_member(id, facts.organization_ids) and filter.matches(facts)
         }
         assert seen == expected
         assert count == len(expected)
@@ -269,7 +269,7 @@ def test_rows_and_facts_say_the_same_of_which_entries_are_seen(
         expected = {
             id
             for id, facts in truth.entries.items()
-            if scope.sees_entry(facts) and filter.matches(facts)
+            if scope.sees_entry(facts.organization_id) and filter.matches(facts)
         }
         assert seen == expected
         assert count == len(expected)

@@ -1,0 +1,126 @@
+"""Server-sent events: one operation for each connection.
+
+https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md, distinct connections mode
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import aclosing
+
+from starlette.types import Message, Receive, Send
+
+from app.outbox import Outbox
+from app.wire import Refusal, Results
+from resolvers.streams import Rendered
+from schema.errors import MemberInactiveError
+from schema.selection import failure
+
+EVENT_STREAM = "text/event-stream"
+MAX_WAITING = 1000
+"""Events that may wait for a client to read."""
+
+_COMPLETE = b"event: complete\ndata:\n\n"
+_HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    # Proxies would hold it back.
+    (b"x-accel-buffering", b"no"),
+]
+
+
+class EventStream:
+    """The answer to one request, which is the outlet of its subscription if it is one."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send = send
+        self._request_id = request_id
+        self._outbox = Outbox(self._send_body)
+        self._waiting = 0
+        self._cursor: str | None = None
+        self._leave: Callable[[], None] | None = None
+        self._over = asyncio.Event()
+
+    async def serve(self, receive: Receive, results: Results) -> None:
+        """Returns when everything was sent, or nobody listens any more."""
+        start: Message = {"type": "http.response.start", "status": 200, "headers": _HEADERS}
+        await self._send(start)
+        work = asyncio.create_task(self._answer(results))
+        reading = asyncio.create_task(self._wait_for_disconnect(receive))
+        try:
+            await self._over.wait()
+            await self._outbox.emptied()
+        finally:
+            work.cancel()
+            reading.cancel()
+            if self._leave is not None:
+                self._leave()
+            await asyncio.gather(work, reading, return_exceptions=True)
+            await self._outbox.close()
+        await self._send({"type": "http.response.body", "body": b""})
+
+    async def refuse(self) -> None:
+        """Whoever this belongs to may use it no longer."""
+        self.fail(failure(MemberInactiveError(), self._request_id))
+
+    def end(self) -> None:
+        """The client will have to come back, since nothing was completed."""
+        self._over.set()
+
+    def place(self, cursor: str) -> None:
+        self._cursor = cursor
+
+    def opened(self, leave: Callable[[], None]) -> None:
+        self._leave = leave
+
+    def next(self, message: Rendered) -> bool:
+        if self._waiting >= MAX_WAITING:
+            return False
+        self._put(_event(message.payload, message.cursor))
+        return True
+
+    def finish(self, message: Rendered) -> None:
+        self._put(_event(message.payload, message.cursor))
+        self._complete()
+
+    def fail(self, errors: bytes) -> None:
+        self._put(_event(b'{"errors":' + errors + b"}"))
+        self._complete()
+
+    async def _answer(self, results: Results) -> None:
+        try:
+            async with aclosing(results) as answers:
+                async for result in answers:
+                    if isinstance(result, Refusal):
+                        self.fail(result.errors)
+                        return
+                    self._put(_event(result, self._cursor))
+                    await self._outbox.emptied()
+        except Exception as error:  # whatever it was, its client may not be left waiting
+            self.fail(failure(error, self._request_id))
+        if self._leave is None:
+            self._complete()
+
+    async def _wait_for_disconnect(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._over.set()
+
+    def _complete(self) -> None:
+        self._put(_COMPLETE)
+        self._over.set()
+
+    def _put(self, event: bytes) -> None:
+        if not self._over.is_set():
+            self._waiting += 1
+            self._outbox.put((event,), self._has_gone)
+
+    def _has_gone(self) -> None:
+        self._waiting -= 1
+
+    async def _send_body(self, body: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": body, "more_body": True})
+
+
+def _event(payload: bytes, cursor: str | None = None) -> bytes:
+    name = b"" if cursor is None else b"id: " + cursor.encode() + b"\n"
+    return name + b"event: next\ndata: " + payload + b"\n\n"

@@ -1,0 +1,319 @@
+"""WebSockets, by the protocol graphql-transport-ws and no other.
+
+https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing, suppress
+from dataclasses import replace
+from enum import IntEnum
+from typing import Any
+
+import msgspec
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from app.direct import EXTENSION, DirectSocket
+from app.outbox import Outbox
+from app.wire import Refusal, answers, refusal
+from db.errors import DatabaseUnavailableError
+from resolvers.streams import Rendered
+from schema.context import Context
+from schema.errors import ApiError
+from schema.execution import Executor
+from schema.requests import GraphQLRequest, read_request
+from schema.selection import failure
+
+PROTOCOL = "graphql-transport-ws"
+MAX_OPERATIONS = 100
+MAX_WAITING = 1000
+"""Messages of one subscription that may wait for a client to read."""
+MAX_ID = 256
+CLOSING_SECONDS = 1.0
+
+Connect = Callable[["Socket", dict[str, Any]], Awaitable[Context]]
+"""Who is there, by the payload of `connection_init`. Raises ForbiddenConnectionError."""
+
+
+class ForbiddenConnectionError(Exception):
+    """Nobody whom this socket may serve."""
+
+
+class TooManyOperationsError(ApiError):
+    code = "RATE_LIMITED"
+
+    def __init__(self) -> None:
+        super().__init__(f"At most {MAX_OPERATIONS} operations at once on one socket.")
+
+
+class Close(IntEnum):
+    SERVICE_RESTART = 1012
+    TRY_AGAIN_LATER = 1013
+    BAD_REQUEST = 4400
+    UNAUTHORIZED = 4401
+    FORBIDDEN = 4403
+    PROTOCOL_NOT_ACCEPTABLE = 4406
+    INIT_TIMEOUT = 4408
+    ALREADY_EXISTS = 4409
+    TOO_MANY_INITS = 4429
+
+
+class ClientMessage(msgspec.Struct):
+    type: str
+    id: str | None = None
+    payload: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class OperationPayload(msgspec.Struct):
+    """What is no such thing breaks the protocol; whether it can be executed is another matter."""
+
+    query: str | None = None
+    variables: dict[str, Any] | None = None
+    operationName: str | None = None  # noqa: N815  (its name on the wire)
+    extensions: dict[str, Any] | None = None
+
+
+class Socket:
+    """One connection, from its handshake on, and the operations that run over it."""
+
+    def __init__(
+        self, websocket: WebSocket, executor: Executor, connect: Connect, init_seconds: float
+    ) -> None:
+        self.scope = websocket.scope
+        self._websocket = websocket
+        self._executor = executor
+        self._connect = connect
+        self._init_seconds = init_seconds
+        self._initialised = False
+        self._context: Context | None = None
+        self._operations: dict[str, SocketOperation] = {}
+        self._closing: asyncio.Task[None] | None = None
+        self._direct: DirectSocket | None = websocket.scope.get("extensions", {}).get(EXTENSION)
+        write = None if self._direct is None else self._direct.write_text
+        self._outbox = Outbox(self._send, write)
+
+    async def serve(self) -> None:
+        """Returns when it is closed, by whichever side."""
+        if PROTOCOL not in self._websocket.scope["subprotocols"]:
+            await self._websocket.accept()
+            await self._websocket.close(Close.PROTOCOL_NOT_ACCEPTABLE, "Subprotocol not acceptable")
+            return
+        await self._websocket.accept(PROTOCOL)
+        loop = asyncio.get_running_loop()
+        patience = loop.call_later(self._init_seconds, self._give_up_waiting)
+        try:
+            while (event := await self._websocket.receive())["type"] == "websocket.receive":
+                if self._closing is None:
+                    await self._take(event.get("text"))
+        finally:
+            patience.cancel()
+            await self._end()
+
+    def close(self, code: Close, reason: str) -> None:
+        """Does not wait: nothing more is sent, and the other side has a moment to agree."""
+        if self._closing is None:
+            self._cancel_operations()
+            self._closing = asyncio.create_task(self._say_goodbye(code, reason))
+
+    async def refuse(self) -> None:
+        """Whoever this belongs to may use it no longer. Returns when it is closed."""
+        self.close(Close.FORBIDDEN, "Forbidden")
+        if self._closing is not None:
+            await asyncio.shield(self._closing)
+
+    def end(self) -> None:
+        self.close(Close.SERVICE_RESTART, "Service restart")
+
+    def send(self, operation: "SocketOperation", parts: tuple[bytes, ...]) -> None:
+        if self._closing is None and not self._outbox.put(parts, operation.has_gone):
+            operation.waiting += 1
+
+    def forget(self, operation: "SocketOperation") -> None:
+        """Its id can be used again."""
+        if self._operations.get(operation.id) is operation:
+            del self._operations[operation.id]
+
+    async def run(
+        self, operation: "SocketOperation", request: GraphQLRequest, context: Context
+    ) -> None:
+        async with aclosing(answers(self._executor, request, context)) as results:
+            async for result in results:
+                if isinstance(result, Refusal):
+                    operation.fail(result.errors)
+                    return
+                operation.send_next(result)
+                await self._outbox.emptied()
+        operation.results_ended()
+
+    async def _send(self, text: bytes) -> None:
+        with suppress(WebSocketDisconnect):
+            await self._websocket.send({"type": "websocket.send", "text": text.decode()})
+
+    def _give_up_waiting(self) -> None:
+        if not self._initialised:
+            self.close(Close.INIT_TIMEOUT, "Connection initialisation timeout")
+
+    async def _take(self, text: str | None) -> None:
+        if text is None:
+            self.close(Close.BAD_REQUEST, "Only text messages are understood")
+            return
+        try:
+            message = msgspec.json.decode(text, type=ClientMessage)
+        except (msgspec.MsgspecError, RecursionError, UnicodeError):
+            self.close(Close.BAD_REQUEST, "Invalid message")
+            return
+        if message.type == "connection_init":
+            await self._initialise(message)
+        elif message.type == "ping":
+            self._outbox.put((b'{"type":"pong"}',))
+            await self._outbox.emptied()
+        elif message.type == "subscribe":
+            self._subscribe(message)
+        elif message.type == "complete" and message.id is not None:
+            if (operation := self._operations.pop(message.id, None)) is not None:
+                operation.cancel()
+        elif message.type != "pong":
+            self.close(Close.BAD_REQUEST, "Invalid message")
+
+    async def _initialise(self, message: ClientMessage) -> None:
+        if self._initialised:
+            self.close(Close.TOO_MANY_INITS, "Too many initialisation requests")
+            return
+        self._initialised = True
+        try:
+            payload = msgspec.json.decode(message.payload, type=dict[str, Any] | None)
+        except (msgspec.MsgspecError, RecursionError):
+            self.close(Close.BAD_REQUEST, "Invalid connection_init payload")
+            return
+        try:
+            self._context = await self._connect(self, payload or {})
+        except ForbiddenConnectionError:
+            self.close(Close.FORBIDDEN, "Forbidden")
+            return
+        except DatabaseUnavailableError:
+            self.close(Close.TRY_AGAIN_LATER, "Try again later")
+            return
+        self._outbox.put((b'{"type":"connection_ack"}',))
+
+    def _subscribe(self, message: ClientMessage) -> None:
+        if self._context is None:
+            self.close(Close.UNAUTHORIZED, "Unauthorized")
+            return
+        try:
+            msgspec.json.decode(message.payload, type=OperationPayload)
+            payload = msgspec.json.decode(message.payload, type=dict[str, Any])
+        except (msgspec.MsgspecError, RecursionError):
+            self.close(Close.BAD_REQUEST, "Invalid subscribe payload")
+            return
+        if not message.id or len(message.id) > MAX_ID:
+            self.close(Close.BAD_REQUEST, "Invalid subscribe id")
+            return
+        if message.id in self._operations:
+            self.close(Close.ALREADY_EXISTS, f"Subscriber for {message.id[:50]} already exists")
+            return
+        context = self._context
+        operation = SocketOperation(self, message.id, context.request_id)
+        try:
+            if len(self._operations) >= MAX_OPERATIONS:
+                raise TooManyOperationsError
+            request = read_request(payload)
+        except ApiError as error:
+            operation.fail(refusal((error,), context.request_id).errors)
+            return
+        self._operations[message.id] = operation
+        operation.start(self.run(operation, request, replace(context, outlet=operation)))
+
+    def _cancel_operations(self) -> None:
+        for operation in self._operations.values():
+            operation.cancel()
+        self._operations.clear()
+
+    async def _say_goodbye(self, code: Close, reason: str) -> None:
+        try:
+            async with asyncio.timeout(CLOSING_SECONDS):
+                await self._websocket.close(code, reason)
+        except TimeoutError:
+            # It does not even read that.
+            if self._direct is not None:
+                self._direct.abort()
+        except (WebSocketDisconnect, RuntimeError):
+            """It was faster."""
+
+    async def _end(self) -> None:
+        running = [o.task for o in self._operations.values() if o.task is not None]
+        self._cancel_operations()
+        await asyncio.gather(*running, return_exceptions=True)
+        await self._outbox.close()
+        if self._closing is not None:
+            await self._closing
+
+
+class SocketOperation:
+    """One operation, which is the outlet of its subscription if it is one."""
+
+    def __init__(self, socket: Socket, id: str, request_id: str) -> None:
+        self.id = id
+        self._request_id = request_id
+        self.waiting = 0
+        self.task: asyncio.Task[None] | None = None
+        self._socket = socket
+        self._name = msgspec.json.encode(id)
+        self._next = b'{"type":"next","id":' + self._name + b',"payload":'
+        self._leave: Callable[[], None] | None = None
+        self._over = False
+
+    def start(self, work: Awaitable[None]) -> None:
+        self.task = asyncio.ensure_future(self._guarded(work))
+
+    def cancel(self) -> None:
+        """Nothing more is sent of it."""
+        self._over = True
+        if self.task is not None:
+            self.task.cancel()
+        if self._leave is not None:
+            self._leave()
+
+    def send_next(self, payload: bytes) -> None:
+        if not self._over:
+            self._socket.send(self, (self._next, payload, b"}"))
+
+    def results_ended(self) -> None:
+        if self._leave is None:
+            self._end(b'{"type":"complete","id":' + self._name + b"}")
+
+    def has_gone(self) -> None:
+        self.waiting -= 1
+
+    def place(self, cursor: str) -> None:
+        """It stands in the messages as well, for those who ask for it."""
+
+    def opened(self, leave: Callable[[], None]) -> None:
+        self._leave = leave
+        if self._over:
+            leave()
+
+    def next(self, message: Rendered) -> bool:
+        if self.waiting >= MAX_WAITING:
+            return False
+        self.send_next(message.payload)
+        return True
+
+    def finish(self, message: Rendered) -> None:
+        self.send_next(message.payload)
+        self._end(b'{"type":"complete","id":' + self._name + b"}")
+
+    def fail(self, errors: bytes) -> None:
+        self._end(b'{"type":"error","id":' + self._name + b',"payload":' + errors + b"}")
+
+    def _end(self, message: bytes) -> None:
+        if not self._over:
+            self._over = True
+            # First, so that whoever reads the message can use the id again.
+            self._socket.forget(self)
+            self._socket.send(self, (message,))
+
+    async def _guarded(self, work: Awaitable[None]) -> None:
+        try:
+            await work
+        except Exception as error:  # whatever it was, its client may not be left waiting
+            self.fail(failure(error, self._request_id))

@@ -1,0 +1,99 @@
+"""What a subscription selects, executed on one message after the other and written as bytes."""
+
+from collections.abc import Callable, Hashable, Mapping
+from inspect import isawaitable
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from graphql import DocumentNode, ExecutionResult, GraphQLError
+from graphql.execution import Executor, execute_subscription_event
+
+from db.errors import DatabaseUnavailableError
+from resolvers.live import Heartbeat, Notice, Resync
+from resolvers.streams import Rendered
+from schema.context import Context, Info
+from schema.masking import told
+from schema.opaque import change_cursor
+
+V = TypeVar("V")
+
+CURSOR_SCALAR = "ChangeCursor"
+
+
+class SelectionRenderer(Generic[V]):
+    """`typed` makes of a message what the subscription's field says it sends."""
+
+    def __init__(
+        self,
+        info: Info,
+        context: Context,
+        typed: Callable[[Heartbeat | Resync | Notice[V]], Any],
+    ) -> None:
+        raw = info._raw_info  # noqa: SLF001  (what is executed anew is not told elsewhere)
+        executor = Executor.build(
+            raw.schema,
+            DocumentNode(definitions=(raw.operation, *raw.fragments.values())),
+            context_value=context,
+            raw_variable_values=dict(context.variables),
+        )
+        if not isinstance(executor, Executor):
+            raise executor[0]
+        self._executor = executor
+        self._request_id = context.request_id
+        self._typed = typed
+
+    async def render(self, message: Heartbeat | Resync | Notice[V]) -> Rendered:
+        event = self._typed(message)
+        if isawaitable(event):
+            event = await event
+        result = execute_subscription_event(self._executor.build_per_event_executor(event))
+        if isawaitable(result):
+            result = await result
+        return Rendered(change_cursor(message.cursor), _payload(result, self._request_id))
+
+    def failure(self, error: Exception) -> bytes:
+        return failure(error, self._request_id)
+
+
+def failure(error: Exception, request_id: str) -> bytes:
+    """The list of errors that a client is sent in place of a result."""
+    found = (
+        error
+        if isinstance(error, GraphQLError)
+        else GraphQLError("It failed.", path=[], original_error=error)
+    )
+    return msgspec.json.encode([e.formatted for e in told([found], request_id)])
+
+
+def _payload(result: ExecutionResult, request_id: str) -> bytes:
+    if not result.errors:
+        return msgspec.json.encode({"data": result.data})
+    for error in result.errors:
+        if isinstance(error.original_error, DatabaseUnavailableError):
+            # It can be done later, and then whole.
+            raise error.original_error
+    errors = [error.formatted for error in told(result.errors, request_id)]
+    return msgspec.json.encode({"data": result.data, "errors": errors})
+
+
+def text_key(info: Info, variables: Mapping[str, Any]) -> Hashable:
+    """Equal for operations that answer the same to the same message.
+
+    Documents are parsed once, so the same text is the same node. Where each subscriber begins is
+    no part of what they are sent.
+    """
+    operation = info._raw_info.operation  # noqa: SLF001  (see above)
+    places = {
+        definition.variable.name.value
+        for definition in operation.variable_definitions or ()
+        if _named(definition.type) == CURSOR_SCALAR
+    }
+    others = {name: value for name, value in variables.items() if name not in places}
+    return (id(operation), msgspec.json.encode(others, order="deterministic"))
+
+
+def _named(type: Any) -> str:
+    while hasattr(type, "type"):
+        type = type.type
+    name: str = type.name.value
+    return name

@@ -1,0 +1,1 @@
+"""Live changes over their transports: streams that are shared, sockets, server-sent events."""

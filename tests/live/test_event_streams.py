@@ -1,0 +1,178 @@
+"""Subscriptions over server-sent events, as any HTTP client meets them."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+
+from app.server import GRACE_SECONDS, running
+from app.settings import Settings
+from tests.builders import created, deactivated, updated
+from tests.service import DEADLINE, Service
+
+CHANGES = """subscription ($after: ChangeCursor) { memberChanges(after: $after) { __typename
+    ... on StreamHeartbeat { cursor } ... on ResyncRequired { cursor reason }
+    ... on MemberChange { cursor operation member { givenName } } } }"""
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """Nothing here is a matter of the database."""
+    return sqlite_url
+
+
+@dataclass
+class Event:
+    name: str = ""
+    id: str | None = None
+    data: str = ""
+
+    @property
+    def message(self) -> dict[str, Any]:
+        """The value of the one field that was asked for."""
+        (value,) = json.loads(self.data)["data"].values()
+        found: dict[str, Any] = value
+        return found
+
+
+class Events:
+    """Of one answer, read by the rules of the HTML standard."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self.response = response
+        self._lines = response.aiter_lines()
+
+    def __aiter__(self) -> "Events":
+        return self
+
+    async def __anext__(self) -> Event:
+        event = Event()
+        async with asyncio.timeout(DEADLINE):
+            async for line in self._lines:
+                field, _, value = line.partition(":")
+                value = value.removeprefix(" ")
+                if field == "event":
+                    event.name = value
+                elif field == "id":
+                    event.id = value
+                elif field == "data":
+                    event.data += value
+                elif not line:
+                    return event
+        raise StopAsyncIteration
+
+
+@asynccontextmanager
+async def events(
+    service: Service, query: str, member: str | None = None, *, method: str = "POST", **given: Any
+) -> AsyncIterator[Events]:
+    headers = {
+        "accept": "text/event-stream",
+        "authorization": f"Bearer {service.token(member)}",
+        **given.pop("headers", {}),
+    }
+    operation = {"query": query, **given}
+    if method == "GET":
+        parameters = {k: v if isinstance(v, str) else json.dumps(v) for k, v in operation.items()}
+        sent: dict[str, Any] = {"params": parameters}
+    else:
+        sent = {"json": operation}
+    async with service.http.stream(
+        method, f"{service.url}/graphql", headers=headers, timeout=DEADLINE, **sent
+    ) as response:
+        yield Events(response)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_changes_come_as_events_that_are_named_by_their_cursor(
+    service: Service, method: str
+) -> None:
+    async with events(service, CHANGES, method=method) as stream:
+        first = await anext(stream)
+        await service.tell(created("Kari"))
+        change = await anext(stream)
+
+    assert stream.response.headers["content-type"].startswith("text/event-stream")
+    assert (first.name, first.message["__typename"]) == ("next", "StreamHeartbeat")
+    assert (change.name, change.message["operation"]) == ("next", "ADDED")
+    assert [first.id, change.id] == [first.message["cursor"], change.message["cursor"]]
+
+
+async def test_stream_goes_on_after_the_last_event_and_not_where_its_query_says(
+    service: Service,
+) -> None:
+    async with events(service, CHANGES) as stream:
+        start = (await anext(stream)).id
+        await service.tell(created("Kari"), created("Per"), created("Mona"))
+        seen = [await anext(stream) for _ in range(2)]
+
+    last = {"last-event-id": seen[-1].id}
+    async with events(service, CHANGES, variables={"after": start}, headers=last) as stream:
+        first, second = await anext(stream), await anext(stream)
+
+    assert first.id == seen[-1].id
+    assert second.message["member"] == {"givenName": "Mona"}
+
+
+async def test_last_event_id_that_is_no_cursor_is_refused_by_name(service: Service) -> None:
+    async with events(service, CHANGES, headers={"last-event-id": "7"}) as stream:
+        refused, end = [event async for event in stream]
+
+    (error,) = json.loads(refused.data)["errors"]
+    assert error["extensions"]["code"] == "BAD_USER_INPUT"
+    assert error["extensions"]["argument"] == "Last-Event-ID"
+    assert (end.name, end.data) == ("complete", "")
+
+
+@pytest.mark.parametrize("query", ["{ viewer { accessLevel } }", "subscription { x }", "{"])
+async def test_answers_that_come_alone_are_followed_by_complete(
+    service: Service, query: str
+) -> None:
+    async with events(service, query) as stream:
+        names = [event.name async for event in stream]
+
+    assert stream.response.status_code == 200
+    assert names == ["next", "complete"]
+
+
+async def test_mutation_by_get_is_refused_and_changes_nothing(service: Service) -> None:
+    mutation = """mutation { setRoleAccess(input: {code: "member", accessLevel: ADMIN}) {
+        __typename } }"""
+
+    async with events(service, mutation, method="GET") as stream:
+        answer = json.loads((await anext(stream)).data)
+
+    assert answer["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
+    roles = (await service.data("{ roles { code accessLevel } }"))["roles"]
+    assert {"code": "member", "accessLevel": "MEMBER"} in roles
+
+
+async def test_stream_of_a_member_ends_with_the_membership(service: Service) -> None:
+    await service.tell(created("Kari"))
+
+    async with events(service, CHANGES, "Kari") as stream:
+        await anext(stream)
+        await service.tell(updated("Kari", profile={"phone": "1"}), deactivated("Kari", 2))
+        rest = [event async for event in stream]
+
+    error = json.loads(rest[-2].data)["errors"][0]
+    assert error["extensions"]["code"] == "MEMBER_INACTIVE"
+    assert rest[-1].name == "complete"
+
+
+async def test_service_that_stops_does_not_wait_for_its_streams(settings: Settings) -> None:
+    async with httpx.AsyncClient() as http, AsyncExitStack() as service_stops:
+        url = await service_stops.enter_async_context(running(settings))
+        async with events(Service(url, http, settings), CHANGES) as stream:
+            await anext(stream)
+            async with asyncio.timeout(GRACE_SECONDS / 2):
+                await service_stops.aclose()
+            rest = [event async for event in stream]
+
+    # Not even completed: the client has to come back, elsewhere.
+    assert rest == []
