@@ -122,7 +122,7 @@ def own_service(database_url: str, port: int) -> Iterator[int]:
     subprocess.run([sys.executable, "-m", "app", "migrate"], env=environment, check=True)
     with subprocess.Popen(command, env=environment) as process:
         try:
-            _wait_until_ready(f"http://127.0.0.1:{port}/readyz")
+            wait_until_ready(f"http://127.0.0.1:{port}/readyz")
             yield process.pid
         finally:
             process.terminate()
@@ -133,7 +133,7 @@ def resident_mib(pid: int) -> int:
     return pages * os.sysconf("SC_PAGE_SIZE") >> 20
 
 
-def _wait_until_ready(url: str) -> None:
+def wait_until_ready(url: str) -> None:
     for _ in range(200):
         try:
             if httpx.get(url).status_code == httpx.codes.OK:
