@@ -8,7 +8,6 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
-from strawberry.http.websocket_origin import is_same_origin
 
 from app.auth.errors import AuthenticationError, KeysUnavailableError
 from app.event_streams import EVENT_STREAM, EventStream
@@ -100,10 +99,6 @@ class GraphQLRoute:
             self._services().sessions.closed(stream)
 
     async def _serve_socket(self, websocket: WebSocket) -> None:
-        if not _is_from_here(websocket.headers):
-            # Before it is accepted, this refuses the handshake with 403.
-            await websocket.close()
-            return
         socket = Socket(websocket, self._executor, self._connect, self._socket_init_seconds)
         self._metrics.open_sockets.inc()
         try:
@@ -147,13 +142,3 @@ def _unauthenticated(error: AuthenticationError, context: Context) -> Response:
     response = refusal(HTTPStatus.UNAUTHORIZED, [known], context.request_id)
     response.headers["WWW-Authenticate"] = "Bearer"
     return response
-
-
-def _is_from_here(headers: Headers) -> bool:
-    """Pages of others may not open sockets; what is no page sends no origin."""
-    origin = headers.get("origin")
-    return (
-        origin is None
-        or headers.get("sec-fetch-site") == "same-origin"
-        or is_same_origin(origin, headers.get("host"))
-    )

@@ -18,6 +18,7 @@ from app.console import console_routes
 from app.graphql import GraphQLRoute
 from app.metrics import Metrics
 from app.pages import page
+from app.perimeter.layers import perimeter
 from app.request_ids import RequestIds
 from app.services import Services, open_services, utc_now
 from app.settings import Settings, SourceSettings
@@ -55,7 +56,7 @@ def create_app(settings: Settings) -> Starlette:
 
     app = Starlette(
         routes=_routes(settings, services, metrics),
-        middleware=[Middleware(RequestIds)],
+        middleware=[Middleware(RequestIds), *perimeter(settings)],
         lifespan=lifespan,
         exception_handlers={HTTPException: _http_problem, Exception: _surprise},
     )

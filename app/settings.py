@@ -3,8 +3,10 @@
 import base64
 import tomllib
 from collections.abc import Iterator
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
@@ -119,6 +121,33 @@ class Settings(BaseSettings):
         le=300,
         description="How long a WebSocket may take until it says who it is.",
     )
+    guarded: bool | None = Field(
+        default=None,
+        description="Whether strangers are kept at a distance: limited rates, introspection for "
+        "operators and administrators only, no GET without credentials. Unset: in production.",
+    )
+    requests_per_minute: int = Field(
+        default=1200,
+        ge=1,
+        description="GraphQL requests of one credential, or of one address without any, where "
+        "guarded. A fifth of it may come at once.",
+    )
+    failures_per_minute: int = Field(
+        default=60,
+        ge=1,
+        description="Refused tokens and deliveries of one address before it is asked to wait, "
+        "where guarded.",
+    )
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Web pages of others that may use the API (CORS, WebSocket): "
+        "`https://app.example`, several with commas.",
+    )
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Addresses or networks whose `X-Forwarded-For` and `X-Forwarded-Proto` are "
+        "believed, several with commas.",
+    )
     host: str = Field(default="127.0.0.1", description="The address to listen on.")
     port: int = Field(
         default=8000, ge=0, le=65535, description="The port to listen on; 0 picks a free one."
@@ -150,10 +179,37 @@ class Settings(BaseSettings):
                 raise ValueError(f"not JSON: {error}") from error
         return value
 
+    @field_validator("allowed_origins", "trusted_proxies", mode="before")
+    @classmethod
+    def _parts(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            parts = urlsplit(origin)
+            if origin != f"{parts.scheme}://{parts.netloc}" or not parts.netloc:
+                raise ValueError(f"{origin} is not an origin such as https://app.example")
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for network in value:
+            ip_network(network)
+        return value
+
     @field_validator("auth_issuer", "auth_audience", "auth_jwks_url")
     @classmethod
     def _empty_is_unset(cls, value: str | None) -> str | None:
         return value or None
+
+    @property
+    def is_guarded(self) -> bool:
+        return self.env == "production" if self.guarded is None else self.guarded
 
     @property
     def resolved_broadcast_url(self) -> str:
