@@ -4,8 +4,8 @@ viewer. A field that has no line yet fails the suite, so nothing is ever opened 
 The fields are asked for about Kari, a member of Oslo. In the columns:
 
   +  given, and the same as an operator is given
-  =  given, about the viewers themselves
-  0  there, but empty
+  =  given, but another to each viewer or at each moment
+  0  what it belongs to is there, but it is empty or null
   -  not given; just what is answered about somebody who does not exist
   U  UNAUTHENTICATED    I  MEMBER_INACTIVE    F  FORBIDDEN
   !  the request or the connection is refused as a whole: 401 or 4403
@@ -45,7 +45,9 @@ RIGHTS = {
     "a person": "U!UI  +--  +-+  +-++  +",
     "log of a person": "U!UI  0--  0-0  +-++  +",
     "log": "U!UI  FFF  FFF  +-++  +",
+    "body of an event": "U!UI  FFF  FFF  0-0+  +",
     "anything of the log": "U!UI  FFF  FFF  ++++  +",
+    "anything of the last hours": "U!UI  FFF  FFF  ====  =",
     "role catalogue": "U!UI  FFF  FFF  FFF+  +",
     "live: own access": "U!U!  ===  ===  ====  =",
     "live: a person": "U!U!  +--  +-+  +-++  +",
@@ -79,7 +81,7 @@ _FIELDS = {
     "MemberConnection": {"a person": _CONNECTION},
     "MemberEdge": {"a person": "cursor node"},
     "PageInfo": {"a person": "hasNextPage hasPreviousPage startCursor endCursor"},
-    "Role": {"known to all": "id code name accessLevel"},
+    "Role": {"known to all": "id code name accessLevel decided holderCount"},
     "Organization": {
         "known to all": "id portalId name parent children",
         "a person": "members",
@@ -90,14 +92,17 @@ _FIELDS = {
     "SyncLogEdge": {"log": "cursor node"},
     "SyncLogEntry": {
         "log": "id eventId source eventType occurredAt receivedAt processedAt status outcome "
-        "detail attempts deliveries nextAttemptAt lagMs member organization changes attemptHistory"
+        "detail attempts deliveries nextAttemptAt lagMs member organization changes attemptHistory",
+        "body of an event": "payload",
     },
     "FieldChange": {"log": "field before after"},
     "SyncAttempt": {"log": "attemptedAt trigger status outcome detail actor reason"},
     "SyncHealth": {
         "anything of the log": "healthy summary lastReceivedAt waiting oldestWaitingSince dead "
-        "lagP95Ms lastHour lastDay"
+        "lagP95Ms lastHour lastDay concerns hours rejections"
     },
+    "HourlyDeliveries": {"anything of the last hours": "begins counts"},
+    "Rejections": {"anything of the log": "reason lastHour lastDay"},
     "DeliveryCounts": {
         "anything of the log": "received succeeded skipped waiting dead rejected",
     },
@@ -160,6 +165,8 @@ WAYS = {
     "SyncAttempt": _ENTRIES % "attemptHistory { %s }",
     "SyncHealth": "{ syncHealth { %s } }",
     "DeliveryCounts": "{ syncHealth { lastHour { %s } lastDay { %s } } }",
+    "HourlyDeliveries": "{ syncHealth { hours { %s } } }",
+    "Rejections": "{ syncHealth { rejections { %s } } }",
     "ReplayEventsSuccess": _REPLAY,
     "OutcomeCount": _REPLAY % "outcomes { %s }",
     "StatusCount": _REPLAY % "statuses { %s }",
