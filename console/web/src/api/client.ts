@@ -10,7 +10,8 @@ const embeddedTypes = [
   ...['MemberConnection', 'MemberEdge', 'MemberChange', 'OrganizationConnection', 'OrganizationEdge', 'PageInfo'],
   ...['RoleAssignment', 'OrganizationAccess', 'Viewer', 'ViewerChange', 'StreamHeartbeat', 'ResyncRequired'],
   ...['SyncLogConnection', 'SyncLogEdge', 'SyncLogChange', 'SyncAttempt', 'FieldChange', 'SyncHealth'],
-  ...['DeliveryCounts'],
+  ...['DeliveryCounts', 'HourlyDeliveries', 'Rejections', 'OutcomeCount', 'StatusCount'],
+  ...['ReplayEventsSuccess', 'ReplaySelectionError', 'SetRoleAccessSuccess', 'RoleNotFoundError'],
 ];
 
 export function openClient(token: () => string, connection: Connection, onRefused: (code: string) => void): Client {
@@ -21,7 +22,8 @@ export function openClient(token: () => string, connection: Connection, onRefuse
     exchanges: [
       mapExchange({
         onError(error) {
-          const code = refusal(error);
+          // A 503 says the same while an identity provider is away; that passes.
+          const code = error.response?.status === 503 ? null : refusal(error);
           if (code !== null) onRefused(code);
         },
       }),

@@ -1,6 +1,7 @@
-import { Button, Field, Heading, Label, Search, Select, Table, Tag } from '@digdir/designsystemet-react';
+import { Button, Field, Heading, Label, Link, Search, Select, Table, Tag } from '@digdir/designsystemet-react';
 import { useEffect, useRef, useState } from 'react';
 import { useClient, useQuery } from 'urql';
+import { Link as To } from 'wouter';
 
 import {
   MemberChangesDocument,
@@ -21,10 +22,11 @@ import { useMessages } from '../messages';
 import { Failure } from '../ui/Failure';
 import { Loading } from '../ui/Loading';
 import { Pager } from '../ui/Pager';
-import { StateTag, useRoleName } from '../ui/Tags';
+import { StateTag } from '../ui/Tags';
 import { Ago } from '../ui/Time';
 import { useTitle } from '../ui/title';
-import { useChapters } from './organizations';
+import { useWords } from '../ui/words';
+import { ChapterSelect } from './ChapterSelect';
 import { usePlace } from './place';
 
 type Column = 'name' | 'number' | 'chapter' | 'roles' | 'state' | 'updated' | 'new';
@@ -190,15 +192,17 @@ export function Members() {
 
 function MemberTableRow({ row, changed }: { row: Row; changed: ReadonlySet<Column> | undefined }) {
   const text = useMessages();
-  const roleName = useRoleName();
-  const roles = notableRoles(row).map(roleName).join(', ') || text.none;
+  const words = useWords();
+  const roles = notableRoles(row).map(words.role).join(', ') || text.none;
   const chapter = row.organization ? (row.organization.name ?? text.members.unnamed) : text.none;
   const mark = (column: Column) => (changed?.has(column) ? { 'data-changed': '' } : {});
 
   return (
     <Table.Row data-id={row.id} data-fresh={changed ? '' : undefined}>
       <Table.Cell {...mark('name')}>
-        <span className="name">{row.displayName}</span>
+        <Link asChild className="name" data-color="accent">
+          <To href={`/medlemmer/${encodeURIComponent(row.id)}`}>{row.displayName}</To>
+        </Link>
         {changed?.has('new') && (
           <Tag data-color="accent" data-size="sm" className="new">
             {text.members.added}
@@ -232,32 +236,21 @@ function MemberTableRow({ row, changed }: { row: Row; changed: ReadonlySet<Colum
 function Filters() {
   const text = useMessages();
   const place = usePlace();
-  const chapters = useChapters();
-  const roleName = useRoleName();
+  const words = useWords();
   const [{ data }] = useQuery({ query: RoleNamesDocument });
   const filtered = ['sok', 'tilstand', 'rolle', 'lag'].some((name) => place.get(name));
 
   return (
     <form className="filters" role="search" data-size="sm" onSubmit={(event) => event.preventDefault()}>
       <SearchField />
-      <Field>
-        <Label>{text.members.chapter}</Label>
-        <Select value={place.get('lag') ?? ''} onChange={({ target }) => place.show({ lag: target.value })}>
-          <Select.Option value="">{text.members.allChapters}</Select.Option>
-          {chapters.map(({ id, name, depth }) => (
-            <Select.Option key={id} value={id}>
-              {'\u00a0\u00a0\u00a0'.repeat(depth) + (name ?? text.members.unnamed)}
-            </Select.Option>
-          ))}
-        </Select>
-      </Field>
+      <ChapterSelect />
       <Field>
         <Label>{text.members.role}</Label>
         <Select value={place.get('rolle') ?? ''} onChange={({ target }) => place.show({ rolle: target.value })}>
           <Select.Option value="">{text.members.all}</Select.Option>
           {data?.roles.map((role) => (
             <Select.Option key={role.id} value={role.code}>
-              {roleName(role)}
+              {words.role(role)}
             </Select.Option>
           ))}
         </Select>

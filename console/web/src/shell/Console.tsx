@@ -7,12 +7,18 @@ import { openClient } from '../api/client';
 import { openConnection } from '../live/connection';
 import { useAnnouncement } from '../live/announcements';
 import { useMessages } from '../messages';
+import { Entry } from '../pages/Entry';
+import { Health } from '../pages/Health';
+import { Member } from '../pages/Member';
 import { Members } from '../pages/Members';
 import { NotFound } from '../pages/NotFound';
+import { Roles } from '../pages/Roles';
+import { SyncLog } from '../pages/SyncLog';
 import { refused, type Credentials } from '../session/session';
 import { ConnectionContext, LostConnection } from './ConnectionState';
 import { Header } from './Header';
-import { ViewerProvider } from './viewer';
+import { HealthBanner } from './HealthBanner';
+import { readsLog, useViewer, ViewerProvider } from './viewer';
 
 /** Everything behind the sign-in, with a cache and a socket of its own for whoever is signed in. */
 export function Console({ credentials }: { credentials: Credentials }) {
@@ -35,6 +41,7 @@ export function Console({ credentials }: { credentials: Credentials }) {
 
 function Page() {
   const text = useMessages();
+  const viewer = useViewer();
   const said = useAnnouncement(text.announce.fold);
   const main = useRef<HTMLElement>(null);
   const [path] = useLocation();
@@ -53,6 +60,7 @@ function Page() {
       <SkipLink href="#main">{text.skipToContent}</SkipLink>
       <Header />
       <LostConnection />
+      {readsLog(viewer) && <HealthBanner />}
       <main id="main" tabIndex={-1} ref={main}>
         <Switch>
           <Route path="/">
@@ -60,6 +68,17 @@ function Page() {
           </Route>
           <Route path="/medlemmer">
             <Members />
+          </Route>
+          <Route path="/medlemmer/:id">{({ id }) => <Member key={id} id={id} />}</Route>
+          <Route path="/logg">
+            <SyncLog />
+          </Route>
+          <Route path="/logg/:id">{({ id }) => <Entry key={id} id={id} />}</Route>
+          <Route path="/tilstand">
+            <Health />
+          </Route>
+          <Route path="/roller">
+            <Roles />
           </Route>
           <Route>
             <NotFound />

@@ -1,5 +1,6 @@
 import { Button, Popover } from '@digdir/designsystemet-react';
 import { ChevronDownIcon, PersonIcon } from '@navikt/aksel-icons';
+import { useEffect, useRef } from 'react';
 import { Link, useLocation } from 'wouter';
 
 import { useMessages } from '../messages';
@@ -7,7 +8,7 @@ import { signOut } from '../session/session';
 import { Brand } from '../ui/Brand';
 import { LanguageChoice, ThemeChoice } from './choices';
 import { ConnectionState } from './ConnectionState';
-import { isOperator, useViewer } from './viewer';
+import { isOperator, readsLog, useViewer } from './viewer';
 
 export function Header() {
   return (
@@ -26,14 +27,24 @@ export function Header() {
 
 function Navigation() {
   const text = useMessages();
+  const administers = readsLog(useViewer());
   const [path] = useLocation();
+  const list = useRef<HTMLUListElement>(null);
   const pages = [
     { address: '/medlemmer', name: text.nav.members, shown: true },
+    { address: '/logg', name: text.nav.log, shown: administers },
+    { address: '/tilstand', name: text.nav.health, shown: administers },
+    { address: '/roller', name: text.nav.roles, shown: true },
   ].filter(({ shown }) => shown);
+
+  // On a narrow screen the list is wider than the window.
+  useEffect(() => {
+    list.current?.querySelector('[aria-current]')?.scrollIntoView({ inline: 'nearest', block: 'nearest' });
+  }, [path]);
 
   return (
     <nav aria-label={text.nav.label}>
-      <ul>
+      <ul ref={list}>
         {pages.map(({ address, name }) => (
           <li key={address}>
             <Link href={address} aria-current={isHere(path, address) ? 'page' : undefined}>

@@ -11,11 +11,13 @@ interface Props {
   position: string;
   size: number;
   onSize: (size: number) => void;
+  previous?: string;
+  next?: string;
   onPrevious: (() => void) | null;
   onNext: (() => void) | null;
 }
 
-export function Pager({ position, size, onSize, onPrevious, onNext }: Props) {
+export function Pager({ position, size, onSize, previous, next, onPrevious, onNext }: Props) {
   const { pager } = useMessages();
   const id = useId();
   return (
@@ -24,10 +26,10 @@ export function Pager({ position, size, onSize, onPrevious, onNext }: Props) {
       <span className="steps">
         <Button variant="secondary" disabled={onPrevious === null} onClick={onPrevious ?? undefined}>
           <ChevronLeftIcon aria-hidden fontSize="1.25rem" />
-          {pager.previous}
+          {previous ?? pager.previous}
         </Button>
         <Button variant="secondary" disabled={onNext === null} onClick={onNext ?? undefined}>
-          {pager.next}
+          {next ?? pager.next}
           <ChevronRightIcon aria-hidden fontSize="1.25rem" />
         </Button>
       </span>

@@ -1,0 +1,22 @@
+/** The portal's codes in the viewer's words, and as they came where we have none. */
+import { useMessages } from '../messages';
+
+export function useWords() {
+  const { roles, events, fields, state, unreadable, details } = useMessages();
+
+  const rolesIn = (value: string): string =>
+    // As the service writes them: `code (chapter), code`.
+    value.replace(/(^|, )([a-z0-9-]+)(?= \(|, |$)/g, (_all, before: string, code: string) => before + (roles[code] ?? code));
+
+  return {
+    role: ({ code, name }: { code: string; name: string }): string => roles[code] ?? name,
+    event: (type: string | null): string => (type === null ? unreadable : (events[type] ?? type)),
+    detail: (remark: string): string => details.reduce((said, [known, ours]) => said.replace(known, ours), remark),
+    field: (name: string): string => fields[name] ?? name,
+    value: (field: string, value: string | null): string | null => {
+      if (value === null) return null;
+      if (field === 'state' && value in state) return state[value as keyof typeof state];
+      return field === 'roles' ? rolesIn(value) : value;
+    },
+  };
+}
