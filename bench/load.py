@@ -45,11 +45,16 @@ async def saturate(url: str, requests: Sequence[bytes], connections: int) -> Mea
     return measured
 
 
-async def at_rate(url: str, requests: Sequence[bytes], rate: float) -> Measured:
-    """Each at its time, whether or not earlier ones were answered; acks count from then."""
+async def at_rate(
+    url: str, requests: Sequence[bytes], rate: float, connections: int = 64
+) -> Measured:
+    """Each at its time, whether or not earlier ones were answered; acks count from then.
+
+    A connection that waits for its turn for seconds is closed by the server.
+    """
     measured = Measured(time.perf_counter())
     free: asyncio.Queue[_Connection] = asyncio.Queue()
-    for _ in range(64):
+    for _ in range(connections):
         free.put_nowait(await _Connection.opened(url))
 
     async def send(request: bytes, due: float) -> None:
