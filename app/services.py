@@ -15,6 +15,7 @@ from db.bell import BroadcastBell
 from db.engine import is_sqlite
 from db.feed import LiveFeed
 from db.migrate import migrate, require_current_schema
+from db.retention import Keep, Retention
 from db.unit_of_work import Database
 from resolvers.streams import LiveStreams
 from sync.intake import Intake
@@ -59,6 +60,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         identity_provider(settings) or nullcontext() as provider,
         BroadcastBell(settings.resolved_broadcast_url) as bell,
     ):
+        keep = Keep(timedelta(hours=settings.feed_hours), settings.feed_changes)
         database = Database(settings.database_url, bell, pool_size=settings.database_pool_size)
         try:
             async with (
@@ -66,6 +68,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                 LiveStreams(database, feed) as streams,
                 Sessions(feed) as sessions,
                 RetryWorker(database, feed, utc_now),
+                Retention(database, keep, utc_now),
                 Intake(partial(record_deliveries, database)) as intake,
             ):
                 _calm_garbage_collector()

@@ -115,6 +115,14 @@ class Settings(BaseSettings):
     max_delivery_bytes: int = Field(
         default=1024 * 1024, ge=1024, description="The largest body a delivery may have."
     )
+    feed_hours: float = Field(
+        default=168,
+        gt=0,
+        description="How long changes are kept for subscribers who were away.",
+    )
+    feed_changes: int = Field(
+        default=1_000_000, ge=1000, description="How many of the latest changes are kept at most."
+    )
     socket_init_seconds: float = Field(
         default=10,
         gt=0,

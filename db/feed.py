@@ -63,15 +63,22 @@ class QueueFollower:
             raise SlowConsumerError("The subscriber did not keep up with the feed.")
         changes = [change for change in self._queue if change.position > self._at]
         self._queue.clear()
+        self._go_on(changes)
+        return changes
+
+    def _go_on(self, changes: Sequence[CommittedChange]) -> None:
+        if changes and changes[0].position != self._at + 1:
+            raise SlowConsumerError("Changes in between are no longer kept.")
         if changes:
             self._at = changes[-1].position
-        return changes
 
     async def _catch_up(self) -> Sequence[CommittedChange]:
         async with self._database.read() as session:
             changes = await changes_after(session, self._at, limit=BATCH)
         changes = [change for change in changes if change.position <= self._live_from]
-        self._at = changes[-1].position if changes else self._live_from
+        if not changes:
+            raise SlowConsumerError("The changes after this position are no longer kept.")
+        self._go_on(changes)
         return changes
 
 

@@ -115,9 +115,10 @@ class LiveStreams:
         self._late: dict[Hashable, SharedStream[Any]] = {}
         self._beats: deque[tuple[float, SharedStream[Any]]] = deque()
         self._heartbeats: dict[Hashable, tuple[Cursor, float, Rendered]] = {}
-        self._swept = Position(0)
+        self._heard = self._swept = Position(0)
 
     async def __aenter__(self) -> Self:
+        self._heard = self._feed.position
         self._told = self._feed.told_to(self._on_changes)
         self._told.__enter__()
         self._task = asyncio.create_task(self._keep_beating(), name="heartbeats")
@@ -133,7 +134,8 @@ class LiveStreams:
 
     @property
     def position(self) -> Position:
-        return self._feed.position
+        """Up to here the streams that live in the present were told of every change."""
+        return self._heard
 
     def join(self, selection: Selection[V], subscriber: Subscriber, feed_id: str) -> None:
         """The subscriber gets every change after its place, once and in order."""
@@ -184,6 +186,10 @@ class LiveStreams:
             del self._late[late]
 
     def _on_changes(self, changes: Sequence[CommittedChange]) -> None:
+        if changes[0].position != self._heard + 1:
+            # The process was away for longer than changes are kept.
+            for stream in list(self._live.values()):
+                stream.fall_back()
         batch = Batch(self.database, changes)
         for stream in list(self._wide):
             stream.offer(batch, changes)
@@ -195,6 +201,7 @@ class LiveStreams:
             for member_id in members:
                 for stream in list(self._personal.get(member_id, ())):
                     stream.offer(batch, changes)
+        self._heard = changes[-1].position
         if self.position - self._swept >= HIDDEN_RUN:
             self._swept = self.position
             for stream in self._live.values():
@@ -283,7 +290,7 @@ class SharedStream(Generic[V]):
         if not due:
             return
         if self._waiting + len(due) > BACKLOG:
-            self._fall_back()
+            self.fall_back()
             return
         if self._task is None:
             self._at = Position(due[0].position - 1)
@@ -317,12 +324,14 @@ class SharedStream(Generic[V]):
             or self.selection.lens.operation(change) is not None
         )
 
-    def _fall_back(self) -> None:
-        """What it cannot keep up with it reads again, when it comes to it."""
+    def fall_back(self) -> None:
+        """What it was not told of, or cannot keep up with, it reads when it comes to it."""
+        self._at = self.position
         self._streams.unregister(self)
         self.is_live = False
         self._backlog.clear()
         self._waiting = 0
+        self.wake()
 
     def _close(self) -> None:
         self._streams.unregister(self)
