@@ -9,8 +9,9 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from app.auth.errors import AuthenticationError, KeysUnavailableError
+from app.auth.errors import AuthenticationError, InvalidTokenError, KeysUnavailableError
 from app.event_streams import EVENT_STREAM, EventStream
+from app.gate import Gate, TooOftenError
 from app.graphql_http import (
     HttpError,
     answer_http,
@@ -22,7 +23,7 @@ from app.metrics import Metrics
 from app.request_ids import request_id_of
 from app.services import Services
 from app.sessions import Connection
-from app.sockets import ForbiddenConnectionError, Socket
+from app.sockets import ConnectLaterError, ForbiddenConnectionError, Socket
 from app.wire import answers
 from schema.context import Context
 from schema.errors import UnauthenticatedError
@@ -37,12 +38,14 @@ class GraphQLRoute:
         executor: Executor,
         services: Callable[[], Services],
         metrics: Metrics,
+        gate: Gate,
         *,
         socket_init_seconds: float,
     ) -> None:
         self._executor = executor
         self._services = services
         self._metrics = metrics
+        self._gate = gate
         self._socket_init_seconds = socket_init_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,9 +56,11 @@ class GraphQLRoute:
         headers = Headers(scope=scope)
         try:
             authenticator = self._services().authenticator
-            context.credentials = await authenticator.credentials(headers.get("authorization"))
-        except AuthenticationError as error:
-            await _unauthenticated(error, context)(scope, receive, send)
+            asking = authenticator.credentials(headers.get("authorization"))
+            context.credentials = await self._gate.admitted(asking, scope)
+            self._gate.count(context.credentials, scope)
+        except (AuthenticationError, TooOftenError) as error:
+            await _refused(error, context)(scope, receive, send)
             return
         if preferred_media_type(headers) == EVENT_STREAM:
             await self._serve_events(scope, receive, send, context)
@@ -99,7 +104,9 @@ class GraphQLRoute:
             self._services().sessions.closed(stream)
 
     async def _serve_socket(self, websocket: WebSocket) -> None:
-        socket = Socket(websocket, self._executor, self._connect, self._socket_init_seconds)
+        socket = Socket(
+            websocket, self._executor, self._connect, self._count, self._socket_init_seconds
+        )
         self._metrics.open_sockets.inc()
         try:
             await socket.serve()
@@ -108,16 +115,27 @@ class GraphQLRoute:
             self._services().sessions.closed(socket)
 
     async def _connect(self, socket: Socket, payload: Mapping[str, Any]) -> Context:
-        """Who is there, by the payload of `connection_init`. Raises ForbiddenConnectionError."""
+        """Who is there, by the payload of `connection_init`.
+
+        Raises ForbiddenConnectionError or ConnectLaterError.
+        """
         context = self._context(socket.scope)
         try:
             authenticator = self._services().authenticator
-            context.credentials = await authenticator.connection_credentials(payload)
-        except AuthenticationError as error:
+            asking = authenticator.connection_credentials(payload)
+            context.credentials = await self._gate.admitted(asking, socket.scope)
+            self._gate.count(context.credentials, socket.scope)
+        except (KeysUnavailableError, TooOftenError) as error:
+            raise ConnectLaterError from error
+        except InvalidTokenError as error:
             raise ForbiddenConnectionError from error
         if not await self._register(socket, context):
             raise ForbiddenConnectionError
         return context
+
+    def _count(self, context: Context, scope: Scope) -> None:
+        """Raises TooOftenError."""
+        self._gate.count(context.credentials, scope)
 
     async def _register(self, connection: Connection, context: Context) -> bool:
         """Whether its viewer may be served; if they are a member, for as long as they are one."""
@@ -133,12 +151,16 @@ class GraphQLRoute:
                 return True
 
 
-def _unauthenticated(error: AuthenticationError, context: Context) -> Response:
+def _refused(error: AuthenticationError | TooOftenError, context: Context) -> Response:
+    if isinstance(error, TooOftenError):
+        response = refusal(HTTPStatus.TOO_MANY_REQUESTS, [error], context.request_id)
+        response.headers.update(error.exceeded.headers())
+        return response
     known = UnauthenticatedError(str(error))
     if isinstance(error, KeysUnavailableError):
         response = refusal(HTTPStatus.SERVICE_UNAVAILABLE, [known], context.request_id)
         response.headers["Retry-After"] = "5"
         return response
     response = refusal(HTTPStatus.UNAUTHORIZED, [known], context.request_id)
-    response.headers["WWW-Authenticate"] = "Bearer"
+    response.headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
     return response

@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
 from app.console import console_routes
+from app.gate import gate_of
 from app.graphql import GraphQLRoute
 from app.metrics import Metrics
 from app.pages import page
@@ -68,10 +69,14 @@ def create_app(settings: Settings) -> Starlette:
 def _routes(
     settings: Settings, services: Callable[[], Services], metrics: Metrics
 ) -> list[BaseRoute]:
-    schema = build_schema()
+    schema = build_schema(guarded=settings.is_guarded)
     metrics.watch_documents(schema.documents)
     graphql = GraphQLRoute(
-        schema.executor, services, metrics, socket_init_seconds=settings.socket_init_seconds
+        schema.executor,
+        services,
+        metrics,
+        gate_of(settings),
+        socket_init_seconds=settings.socket_init_seconds,
     )
 
     async def submit(delivery: Delivery) -> Receipt:

@@ -11,6 +11,7 @@ from enum import IntEnum
 from typing import Any
 
 import msgspec
+from starlette.types import Scope
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from app.direct import EXTENSION, DirectSocket
@@ -19,7 +20,7 @@ from app.wire import Refusal, answers, refusal
 from db.errors import DatabaseUnavailableError
 from resolvers.streams import Rendered
 from schema.context import Context
-from schema.errors import ApiError
+from schema.errors import ApiError, RateLimitedError
 from schema.execution import Executor
 from schema.requests import GraphQLRequest, read_request
 from schema.selection import failure
@@ -32,16 +33,21 @@ MAX_ID = 256
 CLOSING_SECONDS = 1.0
 
 Connect = Callable[["Socket", dict[str, Any]], Awaitable[Context]]
-"""Who is there, by the payload of `connection_init`. Raises ForbiddenConnectionError."""
+"""Who is there, by the payload of `connection_init`. Raises ForbiddenConnectionError or
+ConnectLaterError."""
+Count = Callable[[Context, Scope], None]
+"""Told of each operation. Raises ApiError when it is one too many."""
 
 
 class ForbiddenConnectionError(Exception):
     """Nobody whom this socket may serve."""
 
 
-class TooManyOperationsError(ApiError):
-    code = "RATE_LIMITED"
+class ConnectLaterError(Exception):
+    """Whoever it is may be served in a while."""
 
+
+class TooManyOperationsError(RateLimitedError):
     def __init__(self) -> None:
         super().__init__(f"At most {MAX_OPERATIONS} operations at once on one socket.")
 
@@ -77,12 +83,18 @@ class Socket:
     """One connection, from its handshake on, and the operations that run over it."""
 
     def __init__(
-        self, websocket: WebSocket, executor: Executor, connect: Connect, init_seconds: float
+        self,
+        websocket: WebSocket,
+        executor: Executor,
+        connect: Connect,
+        count: Count,
+        init_seconds: float,
     ) -> None:
         self.scope = websocket.scope
         self._websocket = websocket
         self._executor = executor
         self._connect = connect
+        self._count = count
         self._init_seconds = init_seconds
         self._initialised = False
         self._context: Context | None = None
@@ -190,7 +202,7 @@ class Socket:
         except ForbiddenConnectionError:
             self.close(Close.FORBIDDEN, "Forbidden")
             return
-        except DatabaseUnavailableError:
+        except (ConnectLaterError, DatabaseUnavailableError):
             self.close(Close.TRY_AGAIN_LATER, "Try again later")
             return
         self._outbox.put((b'{"type":"connection_ack"}',))
@@ -216,6 +228,7 @@ class Socket:
         try:
             if len(self._operations) >= MAX_OPERATIONS:
                 raise TooManyOperationsError
+            self._count(context, self.scope)
             request = read_request(payload)
         except ApiError as error:
             operation.fail(refusal((error,), context.request_id).errors)

@@ -16,7 +16,9 @@ from schema.scalars import SCALARS
 class Schema(strawberry.Schema):
     """Strawberry's types; documents are executed by `executor`, over whatever transport."""
 
-    def __init__(self, *, budgets: Budgets | None = None, seconds: float = 10.0) -> None:
+    def __init__(
+        self, *, budgets: Budgets | None = None, seconds: float = 10.0, guarded: bool = False
+    ) -> None:
         super().__init__(
             query=Query,
             mutation=Mutation,
@@ -25,9 +27,13 @@ class Schema(strawberry.Schema):
             schema_directives=[CostDirective, ListSizeDirective],
             config=StrawberryConfig(scalar_map=SCALARS),
         )
-        self.documents = Documents(self._schema)
-        self.executor = Executor(self._schema, self.documents, budgets=budgets, seconds=seconds)
+        # What an error suggests is a part of the schema.
+        self.documents = Documents(self._schema, hide_suggestions=guarded)
+        self.executor = Executor(
+            self._schema, self.documents, budgets=budgets, seconds=seconds, guarded=guarded
+        )
 
 
-def build_schema() -> Schema:
-    return Schema()
+def build_schema(*, guarded: bool = False) -> Schema:
+    """`guarded`: strangers cannot find out what there is to ask for."""
+    return Schema(guarded=guarded)

@@ -21,11 +21,12 @@ from graphql import (
 from schema.completion import RootField, root_fields
 from schema.cost import Cost, cost_of
 from schema.errors import BadRequestError, LimitError
+from schema.introspection import introspects
 from schema.limits import LIMITS, LIMITS_OF_KNOWN, Limits, check_shape, check_text, fragments_of
 from schema.merging import MergeableFieldsRule
 
 # Clients need the first few errors; a document of errors alone must not cost a search for each.
-MAX_ERRORS = 10
+MAX_ERRORS = 5
 # In characters: of documents held, and of one that may be among them.
 CACHE_CHARACTERS = 4_000_000
 
@@ -44,6 +45,7 @@ class Operation:
     type: OperationType
     cost: Cost
     roots: Sequence[RootField] | None
+    introspects: bool
 
     @property
     def name(self) -> str | None:
@@ -148,6 +150,7 @@ class Documents:
                 d.operation,
                 cost_of(self._schema, fragments, d),
                 root_fields(self._schema, fragments, d),
+                introspects(fragments, d),
             )
             for d in node.definitions
             if isinstance(d, OperationDefinitionNode)

@@ -7,6 +7,7 @@ ApiError
 ├── BadUserInputError      names the argument
 ├── BadRequestError        the document or request as a whole cannot be read
 ├── LimitError             more than one request may ask for
+├── RateLimitedError       more often than one may ask
 └── MemberInactiveError
 """
 
@@ -47,6 +48,10 @@ class BadUserInputError(ApiError):
 
 class BadRequestError(ApiError):
     code = "BAD_USER_INPUT"
+
+
+class RateLimitedError(ApiError):
+    code = "RATE_LIMITED"
 
 
 class LimitError(ApiError):

@@ -35,6 +35,7 @@ from schema.completion import RootField, UnexpectedValueError
 from schema.context import Context
 from schema.documents import Document, Documents, Operation
 from schema.errors import ApiError, LimitError
+from schema.introspection import check_may_introspect
 from schema.masking import told
 from schema.requests import GraphQLRequest
 
@@ -105,7 +106,8 @@ class Budgets:
 
 
 class Executor:
-    """`seconds`: what takes longer is cancelled, with its statement in the database."""
+    """`seconds`: what takes longer is cancelled, with its statement in the database. `guarded`:
+    the schema itself is not for everybody to ask for."""
 
     def __init__(
         self,
@@ -114,11 +116,13 @@ class Executor:
         *,
         budgets: Budgets | None = None,
         seconds: float = 10.0,
+        guarded: bool = False,
     ) -> None:
         self._schema = schema
         self._documents = documents
         self._budgets = budgets or Budgets()
         self._seconds = seconds
+        self._guarded = guarded
 
     async def prepare(self, request: GraphQLRequest, context: Context) -> Prepared:
         """Raises RequestRefusedError."""
@@ -128,6 +132,8 @@ class Executor:
         try:
             operation = document.operation(request.operation_name)
             variables = self._variables(operation, request.variables)
+            if self._guarded and operation.introspects:
+                await check_may_introspect(context)
             cost = operation.cost.of(variables.coerced)
             budget = await self._budget(cost, context)
         except ApiError as error:
