@@ -12,7 +12,7 @@ from starlette.types import Message, Receive, Send
 from app.outbox import Outbox
 from app.wire import Refusal, Results
 from resolvers.streams import Rendered
-from schema.errors import MemberInactiveError
+from schema.errors import ApiError
 from schema.selection import failure
 
 EVENT_STREAM = "text/event-stream"
@@ -58,9 +58,9 @@ class EventStream:
             await self._outbox.close()
         await self._send({"type": "http.response.body", "body": b""})
 
-    async def refuse(self) -> None:
+    def refuse(self, error: ApiError) -> None:
         """Whoever this belongs to may use it no longer."""
-        self.fail(failure(MemberInactiveError(), self._request_id))
+        self.fail(failure(error, self._request_id))
 
     def end(self) -> None:
         """The client will have to come back, since nothing was completed."""

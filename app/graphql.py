@@ -144,7 +144,7 @@ class GraphQLRoute:
             position = sessions.position
             viewer = await context.viewer_now()
             member = None if viewer is None else viewer.member
-            sessions.opened(connection, None if member is None else member.id)
+            sessions.opened(connection, context.credentials, member.id if member else None)
             if viewer is not None and not viewer.is_active:
                 return False
             if member is None or sessions.position == position:

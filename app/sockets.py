@@ -127,11 +127,9 @@ class Socket:
             self._cancel_operations()
             self._closing = asyncio.create_task(self._say_goodbye(code, reason))
 
-    async def refuse(self) -> None:
-        """Whoever this belongs to may use it no longer. Returns when it is closed."""
-        self.close(Close.FORBIDDEN, "Forbidden")
-        if self._closing is not None:
-            await asyncio.shield(self._closing)
+    def refuse(self, error: ApiError) -> None:
+        """Whoever this belongs to may use it no longer."""
+        self.close(Close.FORBIDDEN, error.code)
 
     def end(self) -> None:
         self.close(Close.SERVICE_RESTART, "Service restart")
