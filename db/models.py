@@ -14,6 +14,7 @@ from db.vocabulary import (
     AccessLevel,
     ActivationState,
     AttemptTrigger,
+    AuditAction,
     SyncOutcome,
     SyncStatus,
 )
@@ -70,9 +71,9 @@ class ChangeFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     catalogue_changed: bool = False
 
 
-def _names(of: type[StrEnum]) -> Enum:
+def _names(of: type[StrEnum], length: int = 16) -> Enum:
     # Plain text rather than a native enum: adding a value is then no migration of the type.
-    return Enum(of, native_enum=False, create_constraint=False, length=16)
+    return Enum(of, native_enum=False, create_constraint=False, length=length)
 
 
 class Base(DeclarativeBase):
@@ -217,6 +218,25 @@ class SyncAttempt(Base):
     reason: Mapped[str | None] = mapped_column(Text)
     status: Mapped[SyncStatus] = mapped_column(_names(SyncStatus))
     outcome: Mapped[SyncOutcome | None] = mapped_column(_names(SyncOutcome))
+    detail: Mapped[str | None] = mapped_column(Text)
+
+
+class AuditRecord(Base):
+    """What somebody did with what they may see or change. Triggers refuse to change or delete one.
+
+    `entry_ids`: the first of the log entries it was about; `entry_count` counts all of them.
+    """
+
+    __tablename__ = "audit_trail"
+    __table_args__ = (Index("ix_audit_trail_recorded_at_id", "recorded_at", "id"),)
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    recorded_at: Mapped[datetime] = mapped_column(Instant)
+    actor: Mapped[str] = mapped_column(Text)
+    action: Mapped[AuditAction] = mapped_column(_names(AuditAction, 32))
+    entry_count: Mapped[int]
+    entry_ids: Mapped[list[int]] = mapped_column(Json(list[int]))
+    role_code: Mapped[str | None] = mapped_column(Text)
     detail: Mapped[str | None] = mapped_column(Text)
 
 

@@ -72,6 +72,14 @@ class AttemptTrigger(StrEnum):
     REPLAY = "REPLAY"
 
 
+class AuditAction(StrEnum):
+    """What somebody did that they must answer for."""
+
+    PAYLOADS_READ = "PAYLOADS_READ"
+    EVENTS_REPLAYED = "EVENTS_REPLAYED"
+    ROLE_ACCESS_SET = "ROLE_ACCESS_SET"
+
+
 class ChangeOperation(Enum):
     """What a change is from one viewer's side."""
 

@@ -10,6 +10,7 @@ from typing import Any
 import strawberry
 from strawberry.dataloader import DataLoader
 
+from db.audit import Act, record_act
 from db.changes import Cursor
 from db.organizations import (
     OrganizationRow,
@@ -21,7 +22,7 @@ from db.roles import role_holder_counts
 from db.sync_log import payloads
 from db.unit_of_work import Database, ReadSession
 from db.viewers import OPERATOR, Viewer, viewer_of_member
-from db.vocabulary import EntryId, OrganizationId, PortalId, RoleId
+from db.vocabulary import AuditAction, EntryId, OrganizationId, PortalId, RoleId
 from resolvers.live import Opening, opened
 from resolvers.streams import LiveStreams, Outlet
 from schema.errors import MemberInactiveError, UnauthenticatedError
@@ -128,6 +129,11 @@ class Context:
         self._viewer.set_result(viewer)
         return opening
 
+    @property
+    def actor(self) -> str:
+        """Who acts, for the records."""
+        return "nobody" if self.credentials is None else self.credentials.actor
+
     async def is_national(self, viewer: Viewer) -> bool:
         """Operators, and administrators of the national body."""
         if viewer.is_operator:
@@ -156,6 +162,10 @@ class Context:
     async def _load_payloads(self, ids: Sequence[EntryId]) -> list[bytes | None]:
         if not await self.is_national(await self.require_viewer()):
             return [None] * len(ids)
+        # First, and in a transaction of its own: what cannot be recorded is not shown.
+        act = Act(self.actor, AuditAction.PAYLOADS_READ, ids)
+        async with self.database.write() as session:
+            await record_act(session, act, self.clock())
         async with self.database.read() as session:
             found = await payloads(session, ids)
         return [found.get(id) for id in ids]

@@ -4,8 +4,9 @@ from typing import Annotated
 
 import strawberry
 
-from db.roles import role_holder_counts, set_role_access
-from db.vocabulary import AccessLevel
+from db.audit import Act, record_act
+from db.roles import role_catalogue, role_holder_counts, set_role_access
+from db.vocabulary import AccessLevel, AuditAction
 from schema.context import Info
 from schema.cost import WRITING, weighs
 from schema.nodes import Role
@@ -60,6 +61,7 @@ class Mutation:
         await require_catalogue_keeper(info)
         async with info.context.database.write() as session:
             code = storable(input.code, "input.code")
+            before = {role.code: role.access_level for role in await role_catalogue(session)}
             role = await set_role_access(session, code, input.access_level)
             if role is None:
                 return RoleNotFoundError(
@@ -67,5 +69,8 @@ class Mutation:
                     message=f"There is no role {input.code!r}. Ask for `roles` to see them all.",
                     path=["input", "code"],
                 )
+            detail = f"{before[code].name} -> {input.access_level.name}"
+            act = Act(info.context.actor, AuditAction.ROLE_ACCESS_SET, (), code, detail)
+            await record_act(session, act, info.context.clock())
             holders = (await role_holder_counts(session, [role.id]))[role.id]
         return SetRoleAccessSuccess(role=Role.from_row(role), holder_count=holders)

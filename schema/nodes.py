@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Annotated
 
 import strawberry
+from graphql import OperationType
 
 from db.attempts import Attempt
 from db.member_pages import MemberFilter as MemberCondition
@@ -28,6 +29,7 @@ from resolvers.members import MemberView, MemberWants, page_of_members
 from resolvers.sync_log import EntryView, EntryWants, page_of_entries
 from schema.context import Info
 from schema.cost import COUNTING, about, page_of, weighs
+from schema.errors import ForbiddenError
 from schema.inputs import MemberFilter, MemberOrder, SyncLogFilter, organization_subtree
 from schema.lookahead import selected
 from schema.opaque import change_cursor, global_id
@@ -311,9 +313,13 @@ class SyncLogEntry(Node):
 
     @strawberry.field(
         description="The body as it came, which may tell more than is kept otherwise. For "
-        "administrators of the national body; null for others."
+        "administrators of the national body; null for others. Who reads it is recorded, so it "
+        "is not for subscriptions."
     )
     async def payload(self, info: Info) -> str | None:
+        if info.operation.operation is OperationType.SUBSCRIPTION:
+            # What is sent to many at once cannot be recorded as read by each of them.
+            raise ForbiddenError("Ask for `payload` by a query.")
         payload = await info.context.payloads.load(self.row_id)
         return None if payload is None else payload.decode("utf-8", "replace")
 

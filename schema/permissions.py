@@ -13,6 +13,14 @@ async def require_log_reader(info: Info) -> Viewer:
     return viewer
 
 
+async def require_operator(info: Info) -> Viewer:
+    """Administrators are among those whom the audit trail is about. Raises ForbiddenError."""
+    viewer = await info.context.require_viewer()
+    if not viewer.is_operator:
+        raise ForbiddenError("The audit trail is for operators.")
+    return viewer
+
+
 async def require_catalogue_keeper(info: Info) -> Viewer:
     """The role catalogue holds for the whole association, so it takes an administrator of the
     national body, or an operator: an administrator of one chapter could otherwise give a role

@@ -17,6 +17,7 @@ from db.vocabulary import EntryId, MemberId, RoleId, canonical_portal_id
 from db.vocabulary import OrganizationId as OrganizationKey
 from resolvers.members import member_view_by_portal_id, member_views
 from resolvers.sync_log import entry_views
+from schema.audit import AuditTrailConnection, audit_trail_connection
 from schema.context import Info
 from schema.cost import COUNTING, about, as_many_as, page_of, weighs
 from schema.errors import BadUserInputError
@@ -44,7 +45,7 @@ from schema.nodes import (
 )
 from schema.opaque import parse_global_id, row_id, storable
 from schema.pagination import PageArguments, PageInfo, edges_of
-from schema.permissions import require_log_reader
+from schema.permissions import require_log_reader, require_operator
 from schema.viewer import Viewer, viewer_type, viewer_wants
 
 MAX_NODES = 100
@@ -201,6 +202,22 @@ class Query:
         async with info.context.database.read() as session:
             row = await sync_health(session, now)
         return SyncHealth.from_row(row, now, info.context.longest_silence)
+
+    @strawberry.field(
+        description="Who read bodies of events, replayed events or changed the role catalogue, "
+        "newest first. For operators.",
+        directives=[page_of("first", "last")],
+    )
+    async def audit_trail(
+        self,
+        info: Info,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> AuditTrailConnection:
+        await require_operator(info)
+        return await audit_trail_connection(info, PageArguments(first, after, last, before))
 
 
 async def _organization_connection(info: Info, request: PageRequest) -> OrganizationConnection:

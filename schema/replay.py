@@ -100,8 +100,7 @@ async def replay_events(
     if len(ids) > MAX_EVENTS:
         text = f"More than {MAX_EVENTS} events match; narrow the filter, or use the command line."
         return _unclear(text, "filter")
-    actor = context.credentials.actor if context.credentials else "unknown"
-    request = Request(actor, input.reason, input.dry_run)
+    request = Request(context.actor, input.reason, input.dry_run)
     replayed = await replay_entries(context.database, ids, request, context.clock)
     return _success(replayed, dry_run=input.dry_run)
 

@@ -9,6 +9,7 @@ from db.vocabulary import (
     AccessLevel,
     ActivationState,
     AttemptTrigger,
+    AuditAction,
     ChangeOperation,
     SyncOutcome,
     SyncStatus,
@@ -84,6 +85,15 @@ _described(
         "DELIVERY": "The delivery of the event.",
         "RETRY": "The schedule, after an attempt that failed.",
         "REPLAY": "Somebody who asked for it.",
+    },
+)
+_described(
+    AuditAction,
+    "What is recorded of those who may see or change much.",
+    {
+        "PAYLOADS_READ": "They read the bodies of events.",
+        "EVENTS_REPLAYED": "They had events applied again.",
+        "ROLE_ACCESS_SET": "They set what a role gives.",
     },
 )
 _described(

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from db.attempts import Attempt, attempts_of, entries_to_replay, insert_attempts, update_entries
+from db.audit import Act, record_act
 from db.errors import ConcurrentWriteError, DatabaseUnavailableError
 from db.sync_log import EntryRecord, entry_facts
 from db.unit_of_work import Database, WriteSession
-from db.vocabulary import AttemptTrigger, EntryId, SyncOutcome, SyncStatus
+from db.vocabulary import AttemptTrigger, AuditAction, EntryId, SyncOutcome, SyncStatus
 from sync.apply import ReceivedEvent, Result
 from sync.attempt import as_received, attempt, attempt_of, change_of
 from sync.errors import RejectedError
@@ -54,6 +55,10 @@ async def replay_entries(
     Raises DatabaseUnavailableError; the batches before that are done.
     """
     total = Replayed()
+    if ids and not request.dry_run:
+        act = Act(request.actor, AuditAction.EVENTS_REPLAYED, ids, detail=request.reason)
+        async with database.write() as session:
+            await record_act(session, act, clock())
     for start in range(0, len(ids), BATCH):
         tried = await _replay_batch(database, ids[start : start + BATCH], request, clock)
         total.matched += len(tried)

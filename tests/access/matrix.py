@@ -48,6 +48,7 @@ RIGHTS = {
     "body of an event": "U!UI  FFF  FFF  0-0+  +",
     "anything of the log": "U!UI  FFF  FFF  ++++  +",
     "anything of the last hours": "U!UI  FFF  FFF  ====  =",
+    "audit trail": "U!UI  FFF  FFF  FFFF  +",
     "role catalogue": "U!UI  FFF  FFF  FFF+  +",
     "live: own access": "U!U!  ===  ===  ====  =",
     "live: a person": "U!U!  +--  +-+  +-++  +",
@@ -62,6 +63,7 @@ _FIELDS = {
         "a person": "node nodes member members",
         "log": "syncLog",
         "anything of the log": "syncHealth",
+        "audit trail": "auditTrail",
     },
     "Mutation": {"log": "replayEvents", "role catalogue": "setRoleAccess"},
     "Subscription": {
@@ -105,6 +107,11 @@ _FIELDS = {
     "Rejections": {"anything of the log": "reason lastHour lastDay"},
     "DeliveryCounts": {
         "anything of the log": "received succeeded skipped waiting dead rejected",
+    },
+    "AuditTrailConnection": {"audit trail": "edges pageInfo"},
+    "AuditTrailEdge": {"audit trail": "cursor node"},
+    "AuditRecord": {
+        "audit trail": "recordedAt actor action entryCount entryIds roleCode detail",
     },
     "ReplayEventsSuccess": {"log": "dryRun matched changed outcomes statuses"},
     "OutcomeCount": {"log": "outcome count"},
@@ -167,6 +174,9 @@ WAYS = {
     "DeliveryCounts": "{ syncHealth { lastHour { %s } lastDay { %s } } }",
     "HourlyDeliveries": "{ syncHealth { hours { %s } } }",
     "Rejections": "{ syncHealth { rejections { %s } } }",
+    "AuditTrailConnection": "{ auditTrail { %s } }",
+    "AuditTrailEdge": "{ auditTrail { edges { %s } } }",
+    "AuditRecord": "{ auditTrail { edges { node { %s } } } }",
     "ReplayEventsSuccess": _REPLAY,
     "OutcomeCount": _REPLAY % "outcomes { %s }",
     "StatusCount": _REPLAY % "statuses { %s }",

@@ -1,0 +1,134 @@
+"""The audit trail: what is recorded, of whom, and that nobody can change it."""
+
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from tests.access.sockets import opened
+from tests.builders import created, guid
+from tests.schema.answers import codes
+from tests.schema.association import found_association
+from tests.service import Service
+
+TRAIL = """query ($first: Int, $after: String) { auditTrail(first: $first, after: $after) {
+    pageInfo { endCursor hasNextPage }
+    edges { node { recordedAt actor action entryCount entryIds roleCode detail } } } }"""
+LOG = "{ syncLog(first: 2) { edges { node { id payload } } } }"
+SET = """mutation ($code: String!) { setRoleAccess(input: {code: $code, accessLevel: COORDINATOR}) {
+    __typename } }"""
+REPLAY = """mutation ($ids: [ID!]!, $dry: Boolean!) {
+    replayEvents(input: {ids: $ids, reason: "seen twice", dryRun: $dry}) { __typename } }"""
+
+
+async def trail(service: Service) -> list[dict[str, Any]]:
+    """The oldest record first, without its time."""
+    connection = (await service.data(TRAIL))["auditTrail"]
+    records = [edge["node"] for edge in connection["edges"]]
+    assert all(record.pop("recordedAt") for record in records)
+    return records[::-1]
+
+
+def record(actor: str, action: str, **more: Any) -> dict[str, Any]:
+    empty = {"entryCount": 0, "entryIds": [], "roleCode": None, "detail": None}
+    return {"actor": actor, "action": action, **empty, **more}
+
+
+async def test_who_may_do_much_is_recorded_with_what_they_did(service: Service) -> None:
+    await found_association(service)
+    admin = f"member {guid('admin of HLF')}"
+
+    entries = (await service.data(LOG, member="admin of HLF"))["syncLog"]["edges"]
+    ids = [entry["node"]["id"] for entry in entries]
+    assert all(entry["node"]["payload"] for entry in entries)
+    await service.data(REPLAY, member="admin of HLF", ids=ids, dry=False)
+    await service.data(SET, code="peer-mentor")
+
+    read, replayed, access_set = await trail(service)
+    assert read == record(admin, "PAYLOADS_READ", entryCount=2, entryIds=ids)
+    assert replayed == record(
+        admin, "EVENTS_REPLAYED", entryCount=2, entryIds=ids[::-1], detail="seen twice"
+    )
+    assert access_set == record(
+        "operator test",
+        "ROLE_ACCESS_SET",
+        roleCode="peer-mentor",
+        detail="PEER_MENTOR -> COORDINATOR",
+    )
+
+
+async def test_what_was_not_done_is_not_recorded(service: Service) -> None:
+    await found_association(service)
+    ids = [
+        edge["node"]["id"]
+        for edge in (await service.data("{ syncLog { edges { node { id } } } }"))["syncLog"][
+            "edges"
+        ]
+    ]
+
+    await service.data(REPLAY, ids=ids, dry=True)
+    await service.data(SET, code="no such role")
+    await service.ask(SET, member="admin of Oslo", code="member")
+    shown = (await service.data(LOG, member="admin of Oslo"))["syncLog"]["edges"]
+
+    assert [edge["node"]["payload"] for edge in shown] == [None, None]
+    assert await trail(service) == []
+
+
+async def test_trail_is_read_page_by_page_by_operators_alone(service: Service) -> None:
+    await found_association(service)
+    for _ in range(3):
+        await service.data(LOG)
+
+    first = (await service.data(TRAIL, first=2))["auditTrail"]
+    rest = (await service.data(TRAIL, after=first["pageInfo"]["endCursor"]))["auditTrail"]
+    refused = await service.ask(TRAIL, member="admin of HLF")
+
+    assert (len(first["edges"]), len(rest["edges"])) == (2, 1)
+    assert (first["pageInfo"]["hasNextPage"], rest["pageInfo"]["hasNextPage"]) == (True, False)
+    assert codes(refused) == ["FORBIDDEN"]
+
+
+async def test_bodies_are_not_for_subscriptions_where_many_would_read_them_at_once(
+    service: Service,
+) -> None:
+    query = """subscription { syncLogChanges { __typename
+        ... on SyncLogChange { entry { eventType payload } } } }"""
+    async with opened(service.url, service.token()) as socket:
+        assert (await socket.next())["type"] == "connection_ack"
+        await socket.subscribe("1", query)
+        assert (await socket.next())["type"] == "next"
+        await service.tell(created("Kari"))
+
+        answer = (await socket.next())["payload"]
+
+    change = answer["data"]["syncLogChanges"]
+    assert change["entry"] == {"eventType": "membership-created", "payload": None}
+    assert codes(answer) == ["FORBIDDEN"]
+    assert await trail(service) == []
+
+
+@pytest.mark.parametrize(
+    "change", ["UPDATE audit_trail SET actor = 'nobody'", "DELETE FROM audit_trail"]
+)
+async def test_database_refuses_to_change_the_trail(
+    change: str, service: Service, database_url: str
+) -> None:
+    await service.tell(created("Kari"))
+    await service.data(LOG)
+    before = await trail(service)
+    statements = [change]
+    if database_url.startswith("postgresql"):
+        statements.append("TRUNCATE audit_trail")
+
+    engine = create_async_engine(database_url)
+    for statement in statements:
+        with pytest.raises(DBAPIError, match="append-only"):
+            async with engine.begin() as connection:
+                await connection.execute(text(statement))
+    await engine.dispose()
+
+    assert len(before) == 1
+    assert await trail(service) == before
