@@ -86,7 +86,7 @@ def _routes(
         sources_of(settings), submit, utc_now, metrics, max_bytes=settings.max_delivery_bytes
     )
     return [
-        Route("/webhooks/{source}", webhook.receive, methods=["POST"]),
+        Route("/webhooks/{source}", webhook, methods=["POST"]),
         Route("/graphql", graphql, methods=["GET", "POST"]),
         WebSocketRoute("/graphql", graphql),
         Route("/healthz", _alive),

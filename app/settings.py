@@ -60,7 +60,10 @@ class Settings(BaseSettings):
         description="`sqlite+aiosqlite:///FILE` or `postgresql+asyncpg://USER:PASSWORD@HOST/NAME`.",
     )
     database_pool_size: int = Field(
-        default=10, ge=1, le=200, description="Connections to PostgreSQL that one process may hold."
+        default=10,
+        ge=1,
+        le=200,
+        description="Connections of a process to PostgreSQL for reading; four are for writing.",
     )
     broadcast_url: str | None = Field(
         default=None,

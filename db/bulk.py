@@ -3,12 +3,12 @@
 PostgreSQL then plans and runs once what it would otherwise do for every row.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
 from sqlalchemy import (
-    Column,
+    BindParameter,
     Dialect,
     Executable,
     LargeBinary,
@@ -20,7 +20,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.types import TypeEngine, UserDefinedType
 
 from db.among import among_parameter
 from db.hot import HotStatement
@@ -73,29 +73,56 @@ def _update_each(model: type[Base], names: tuple[str, ...]) -> Executable:
 
 @cache
 def _unnested_insert(model: type[Base], names: tuple[str, ...]) -> HotStatement:
-    table = _table(model)
-    columns = [table.c[name] for name in names]
-    return _typed(
-        f"INSERT INTO {table.name} ({', '.join(names)}) "  # noqa: S608  (names of our own tables)
-        f"SELECT * FROM unnest({_casts(columns, names)})",
-        columns,
-        names,
+    arrays = ColumnArrays(model, names)
+    return arrays.statement(
+        f"INSERT INTO {model.__tablename__} ({', '.join(names)}) "  # noqa: S608  (names of ours)
+        f"SELECT * FROM unnest({arrays.casts})"
     )
 
 
 @cache
 def _unnested_update(model: type[Base], names: tuple[str, ...]) -> HotStatement:
-    table = _table(model)
-    columns = [table.c.id, *(table.c[name] for name in names)]
-    parameters = (ROW_ID, *names)
+    arrays = ColumnArrays(model, (ROW_ID, *names))
+    table = model.__tablename__
     settings = ", ".join(f"{name} = given.{name}" for name in names)
-    return _typed(
-        f"UPDATE {table.name} SET {settings} "  # noqa: S608  (names of our own tables)
-        f"FROM unnest({_casts(columns, parameters)}) AS given({', '.join(parameters)}) "
-        f"WHERE {table.name}.id = given.{ROW_ID}",
-        columns,
-        parameters,
+    return arrays.statement(
+        f"UPDATE {table} SET {settings} "  # noqa: S608  (names of our own tables)
+        f"FROM unnest({arrays.casts}) AS given({ROW_ID}, {', '.join(names)}) "
+        f"WHERE {table}.id = given.{ROW_ID}"
     )
+
+
+class ColumnArrays:
+    """Columns of a table as parameters that hold a value for every row."""
+
+    def __init__(self, model: type[Base], names: Sequence[str]) -> None:
+        columns = _table(model).c
+        self._types = {name: columns["id" if name == ROW_ID else name].type for name in names}
+
+    @property
+    def casts(self) -> str:
+        """As arguments of unnest."""
+        return ", ".join(
+            f"CAST(:{name} AS {_stored_as(type)}[])" for name, type in self._types.items()
+        )
+
+    def statement(self, sql: str, *others: BindParameter[Any]) -> HotStatement:
+        """One in which the arrays, and others, are parameters."""
+        arrays = [bindparam(name, type_=_Array(type)) for name, type in self._types.items()]
+        return HotStatement(text(sql).bindparams(*arrays, *others))
+
+
+class _Array(UserDefinedType[Sequence[Any]]):
+    """Of one dimension: a value that is a list itself is one element."""
+
+    cache_ok = True
+
+    def __init__(self, item: TypeEngine[Any]) -> None:
+        self.item = item
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], list[Any]] | None:
+        convert = self.item.dialect_impl(dialect).bind_processor(dialect)
+        return None if convert is None else lambda values: [convert(value) for value in values]
 
 
 def _table(model: type[Base]) -> Table:
@@ -105,29 +132,10 @@ def _table(model: type[Base]) -> Table:
     return table
 
 
-def _casts(columns: Sequence[Column[Any]], names: Sequence[str]) -> str:
-    return ", ".join(
-        f"CAST(:{name} AS {_element_type(column)}[])"
-        for column, name in zip(columns, names, strict=True)
-    )
-
-
-def _element_type(column: Column[Any]) -> str:
-    stored = column.type.dialect_impl(_POSTGRESQL)
+def _stored_as(type: TypeEngine[Any]) -> str:
+    stored = type.dialect_impl(_POSTGRESQL)
     kind = getattr(stored, "impl_instance", stored)
     if isinstance(kind, String) and not isinstance(kind, LargeBinary):
         # Without a length or collation: those belong to the column.
         return "TEXT"
     return kind.compile(_POSTGRESQL)
-
-
-def _typed(sql: str, columns: Sequence[Column[Any]], names: Sequence[str]) -> HotStatement:
-    """One dimension: a value that is a list itself is one element."""
-    return HotStatement(
-        text(sql).bindparams(
-            *(
-                bindparam(name, type_=ARRAY(column.type, dimensions=1))
-                for column, name in zip(columns, names, strict=True)
-            )
-        )
-    )

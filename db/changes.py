@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from sqlalchemy import func, select
+from sqlalchemy import Integer, bindparam, func, select
 
 from db.errors import CursorExpiredError, ForeignCursorError
+from db.hot import HotStatement
 from db.models import Change, ChangeFacts, FeedHead
 from db.unit_of_work import ReadSession
 from db.vocabulary import EntryId, MemberId, Position
@@ -42,6 +43,21 @@ class Follower(Protocol):
         ...
 
 
+_AFTER = HotStatement(
+    select(
+        Change.position,
+        Change.committed_at,
+        Change.member_id,
+        Change.entry_id,
+        Change.access_changed,
+        Change.facts,
+    )
+    .where(Change.position > bindparam("position"))
+    .order_by(Change.position)
+    .limit(bindparam("limit", type_=Integer))
+)
+
+
 async def feed_head(session: ReadSession) -> Cursor:
     row = await session.first(select(FeedHead.feed_id, FeedHead.position))
     if row is None:
@@ -52,20 +68,8 @@ async def feed_head(session: ReadSession) -> Cursor:
 async def changes_after(
     session: ReadSession, position: Position, *, limit: int
 ) -> list[CommittedChange]:
-    rows = await session.all(
-        select(
-            Change.position,
-            Change.committed_at,
-            Change.member_id,
-            Change.entry_id,
-            Change.access_changed,
-            Change.facts,
-        )
-        .where(Change.position > position)
-        .order_by(Change.position)
-        .limit(limit)
-    )
-    return [CommittedChange(*row) for row in rows]  # type: ignore[arg-type]  # ids of this table
+    rows = await session.hot(_AFTER, {"position": position, "limit": limit})
+    return [CommittedChange(*row) for row in rows]
 
 
 async def check_cursor(session: ReadSession, cursor: Cursor) -> None:

@@ -9,10 +9,22 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 SQLITE_READERS = 4
+POSTGRES_WRITERS = 4
 _POSTGRES_SETTINGS = {
     "application_name": "likeperson-sync",
     # Whoever holds a row for longer must not hold up everybody else: the event is tried again.
     "lock_timeout": "3s",
+}
+# What is written is found by its key, always. A plan made once serves for that, if it is not one
+# for tables that were small when it was made; planning each time would cost more than running.
+_WRITER_SETTINGS = {
+    **_POSTGRES_SETTINGS,
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    # The settings above make plans look dear; compiling them would be.
+    "jit": "off",
 }
 
 
@@ -21,21 +33,25 @@ def is_sqlite(url: str) -> bool:
 
 
 def create_engines(url: str, *, pool_size: int) -> tuple[AsyncEngine, AsyncEngine]:
-    """Returns (reader, writer); on PostgreSQL they are one engine. Opens no connection yet."""
+    """Returns (reader, writer). Opens no connection yet."""
     if is_sqlite(url):
         if (file := sqlite_file(url)) is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
         return _sqlite(url, SQLITE_READERS, "BEGIN"), _sqlite(url, 1, "BEGIN IMMEDIATE")
-    engine = create_async_engine(
+    reader = _postgres(url, pool_size, _POSTGRES_SETTINGS)
+    return reader, _postgres(url, POSTGRES_WRITERS, _WRITER_SETTINGS)
+
+
+def _postgres(url: str, pool_size: int, settings: dict[str, str]) -> AsyncEngine:
+    return create_async_engine(
         url,
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=5,
         # What a statement is given may be personal; it must not reach a log with an error.
         hide_parameters=True,
-        connect_args={"timeout": 5, "server_settings": _POSTGRES_SETTINGS},
+        connect_args={"timeout": 5, "server_settings": settings},
     )
-    return engine, engine
 
 
 def _sqlite(url: str, pool_size: int, begin: str) -> AsyncEngine:

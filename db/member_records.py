@@ -83,12 +83,7 @@ _COLUMNS = (
 )
 
 
-_FOR_UPDATE = HotStatement(
-    select(*_COLUMNS)
-    .where(among_parameter(Member.portal_id, "portal_ids"))
-    .order_by(Member.portal_id)
-    .with_for_update(key_share=True)
-)
+_RECORDS = HotStatement(select(*_COLUMNS).where(among_parameter(Member.portal_id, "portal_ids")))
 _ROLES = HotStatement(
     select(
         RoleAssignment.id,
@@ -96,26 +91,26 @@ _ROLES = HotStatement(
         RoleAssignment.role_id,
         RoleAssignment.organization_id,
         RoleAssignment.since,
-    ).where(among_parameter(RoleAssignment.member_id, "member_ids"))
+    )
+    .join(Member, Member.id == RoleAssignment.member_id)
+    .where(among_parameter(Member.portal_id, "portal_ids"))
 )
 
 
-def members_for_update(portal_ids: Collection[PortalId]) -> Query[list[MemberRecord]]:
-    """The known ones among these members, locked until commit in one order for all processes;
-    without their roles, which are those of after the lock only if they are read after it."""
+def member_records(portal_ids: Collection[PortalId]) -> Query[list[MemberRecord]]:
+    """The known ones among these members, without their roles."""
     return Query(
-        _FOR_UPDATE,
-        {"portal_ids": sorted(set(portal_ids))},
-        lambda rows: [_record(row) for row in rows],
+        _RECORDS, {"portal_ids": list(portal_ids)}, lambda rows: [_record(row) for row in rows]
     )
+
+
+def saved_roles(portal_ids: Collection[PortalId]) -> Query[dict[MemberId, SavedRoles]]:
+    """The roles of those of these members who have some."""
+    return Query(_ROLES, {"portal_ids": list(portal_ids)}, _saved_roles)
 
 
 def new_member_ids(count: int) -> Query[list[int]]:
     return new_ids(Member, count)
-
-
-def saved_roles(member_ids: Collection[MemberId]) -> Query[dict[MemberId, SavedRoles]]:
-    return Query(_ROLES, {"member_ids": list(member_ids)}, _saved_roles)
 
 
 def _saved_roles(rows: Sequence[SqlRow]) -> dict[MemberId, SavedRoles]:

@@ -14,7 +14,7 @@ from db.keyset import KeysetColumn, PageRequest, Slice, read_page
 from db.models import Member, Organization, RoleAssignment
 from db.stamp import Stamp
 from db.unit_of_work import ReadSession, WriteSession, new_ids
-from db.vocabulary import MemberId, OrganizationId, PortalId
+from db.vocabulary import OrganizationId, PortalId
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +51,19 @@ _OF_MEMBERS = HotStatement(
     _ROW.where(
         Organization.id.in_(
             select(Member.organization_id)
-            .where(among_parameter(Member.id, "member_ids"))
+            .where(among_parameter(Member.portal_id, "portal_ids"))
             .union(
-                select(RoleAssignment.organization_id).where(
-                    among_parameter(RoleAssignment.member_id, "member_ids")
-                )
+                select(RoleAssignment.organization_id)
+                .join(Member, Member.id == RoleAssignment.member_id)
+                .where(among_parameter(Member.portal_id, "portal_ids"))
             )
         )
     )
 )
-_FOR_UPDATE = HotStatement(
-    _ROW.add_columns(Organization.as_of)
-    .where(among_parameter(Organization.portal_id, "portal_ids"))
-    .order_by(Organization.portal_id)
-    .with_for_update(key_share=True)
+_RECORDS = HotStatement(
+    _ROW.add_columns(Organization.as_of).where(
+        among_parameter(Organization.portal_id, "portal_ids")
+    )
 )
 
 
@@ -86,10 +85,10 @@ async def organizations_by_id(
 
 
 def organizations_of_members(
-    member_ids: Collection[MemberId],
+    portal_ids: Collection[PortalId],
 ) -> Query[dict[OrganizationId, OrganizationRow]]:
-    """Where they belong, and where they hold roles."""
-    return Query(_OF_MEMBERS, {"member_ids": list(member_ids)}, _organization_rows)
+    """Where these members belong, and where they hold roles."""
+    return Query(_OF_MEMBERS, {"portal_ids": list(portal_ids)}, _organization_rows)
 
 
 def _organization_rows(rows: Sequence[SqlRow]) -> dict[OrganizationId, OrganizationRow]:
@@ -145,11 +144,11 @@ async def national_bodies(session: ReadSession) -> frozenset[OrganizationId]:
     return frozenset(OrganizationId(row.id) for row in rows if "parent" in row.as_of)
 
 
-def organizations_for_update(
+def organization_records(
     portal_ids: Collection[PortalId],
 ) -> Query[dict[PortalId, OrganizationRecord]]:
-    """The known ones among these chapters, locked until commit."""
-    return Query(_FOR_UPDATE, {"portal_ids": sorted(set(portal_ids))}, _records)
+    """The known ones among these chapters."""
+    return Query(_RECORDS, {"portal_ids": list(portal_ids)}, _records)
 
 
 def _records(rows: Sequence[SqlRow]) -> dict[PortalId, OrganizationRecord]:
@@ -169,7 +168,7 @@ async def insert_stubs(
     """
     if not portal_ids:
         return []
-    (ids,) = await session.fetch(new_ids(Organization, len(portal_ids)))
+    ids = await session.find(new_ids(Organization, len(portal_ids)))
     stubs = [
         OrganizationRecord(OrganizationId(id), portal_id)
         for id, portal_id in zip(ids, portal_ids, strict=True)

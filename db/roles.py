@@ -57,8 +57,7 @@ _HELD = HotStatement(
 
 async def role_catalogue(session: ReadSession) -> list[RoleRow]:
     """Every role, the highest access level first."""
-    (roles,) = await session.fetch(whole_catalogue())
-    return roles
+    return await session.find(whole_catalogue())
 
 
 def whole_catalogue() -> Query[list[RoleRow]]:
@@ -77,7 +76,7 @@ async def insert_roles(session: WriteSession, codes: Collection[str]) -> list[Ro
     """
     if not codes:
         return []
-    (ids,) = await session.fetch(new_ids(Role, len(codes)))
+    ids = await session.find(new_ids(Role, len(codes)))
     roles = [
         RoleRow(RoleId(id), code, code, AccessLevel.MEMBER, decided=False)
         for id, code in zip(ids, sorted(codes), strict=True)

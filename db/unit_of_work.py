@@ -5,40 +5,37 @@ Committing is the unit of work's: it appends the session's changes to the feed, 
 then rings the bell.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, Protocol, TypeVar, TypeVarTuple, overload
+from typing import Any, Protocol, TypeVar, TypeVarTuple
 
-from sqlalchemy import Executable, Integer, bindparam, insert, select, text, update
+from sqlalchemy import Executable, insert, select, text, update
 from sqlalchemy.engine import CursorResult, Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.selectable import TypedReturnsRows
 
 from db.bulk import Parameters, Rows, bulk_delete, bulk_insert, bulk_update, update_each
-from db.combined import Query, SqlRow, Write, fetch_together, write_together
+from db.combined import (
+    Query,
+    SqlRow,
+    Write,
+    fetch_together,
+    write_and_publish,
+    write_together,
+)
 from db.driver_errors import driver_errors_translated, taken_keys_translated
 from db.engine import create_engines, is_sqlite
 from db.hot import HotStatement
+from db.locks import LockName, locking
 from db.models import Base, Change, ChangeFacts, FeedHead
+from db.transactions import PostgresTransaction, SqliteTransaction, Transaction, nested
 from db.vocabulary import EntryId, MemberId, Position
 
 T = TypeVar("T")
-T2 = TypeVar("T2")
-T3 = TypeVar("T3")
-T4 = TypeVar("T4")
-T5 = TypeVar("T5")
 Ts = TypeVarTuple("Ts")
-
-
-# Statements of the hot path are built once: building one costs more than running it.
-_ADVANCE_HEAD = HotStatement(
-    update(FeedHead)
-    .values(position=FeedHead.position + bindparam("count", type_=Integer))
-    .returning(FeedHead.position)
-)
 
 
 @cache
@@ -58,14 +55,6 @@ def new_ids(table: type[Base], count: int) -> Query[list[int]]:
 
 def _first_column(rows: Sequence[SqlRow]) -> list[int]:
     return [row[0] for row in rows]
-
-
-class Transaction(Protocol):
-    """Either SQLAlchemy's or the driver's."""
-
-    async def commit(self) -> None: ...
-
-    async def rollback(self) -> None: ...
 
 
 class Doorbell(Protocol):
@@ -111,39 +100,23 @@ class ReadSession:
         """The rows of a statement of the hot path, by position."""
         await self._catch_up()
         if self._driver is None:
-            result = await self._connection.execute(statement.on_sqlite, parameters)
+            here = statement.on_sqlite if self.on_sqlite else statement.statement
+            result = await self._connection.execute(here, parameters)
             return result.all() if result.returns_rows else ()
         return await statement.run(self._driver, parameters)
 
-    @overload
-    async def fetch(self, one: Query[T], /) -> tuple[T]: ...
-
-    @overload
-    async def fetch(self, one: Query[T], two: Query[T2], /) -> tuple[T, T2]: ...
-
-    @overload
-    async def fetch(
-        self, one: Query[T], two: Query[T2], three: Query[T3], /
-    ) -> tuple[T, T2, T3]: ...
-
-    @overload
-    async def fetch(
-        self, one: Query[T], two: Query[T2], three: Query[T3], four: Query[T4], /
-    ) -> tuple[T, T2, T3, T4]: ...
-
-    @overload
-    async def fetch(
-        self, one: Query[T], two: Query[T2], three: Query[T3], four: Query[T4], five: Query[T5], /
-    ) -> tuple[T, T2, T3, T4, T5]: ...
-
-    async def fetch(self, *queries: Query[Any]) -> tuple[Any, ...]:
-        """What several queries find, in one round trip where there are round trips."""
+    async def fetch(self, *queries: Query[Any]) -> None:
+        """Answers the queries, in one round trip where there are round trips."""
         await self._catch_up()
-        if self._driver is None:
-            found = [await self.hot(query.statement, query.parameters) for query in queries]
-        else:
-            found = await fetch_together(self._driver, queries)
-        return tuple(query.read(rows) for query, rows in zip(queries, found, strict=True))
+        if self._driver is not None:
+            await fetch_together(self._driver, queries)
+            return
+        for query in queries:
+            query.answer(await self.hot(query.statement, query.parameters))
+
+    async def find(self, query: Query[T]) -> T:
+        await self.fetch(query)
+        return query.found
 
     async def _catch_up(self) -> None:
         """Before anything is read."""
@@ -157,8 +130,14 @@ class WriteSession(ReadSession):
     """On PostgreSQL, what is to be written waits for the next statement that reads, or for the
     commit, so that it travels together. A broken constraint is noticed only then."""
 
-    def __init__(self, connection: AsyncConnection, driver: Any = None) -> None:
+    def __init__(
+        self,
+        connection: AsyncConnection,
+        driver: Any = None,
+        holding: Collection[LockName] = (),
+    ) -> None:
         super().__init__(connection, driver)
+        self._held = set(holding)
         self._waiting: dict[tuple[str, type[Base]], Write] = {}
         self._changes: list[NewChange] = []
         self.discarded = False
@@ -166,6 +145,14 @@ class WriteSession(ReadSession):
     def discard(self) -> None:
         """Nothing of what was written stays: the unit of work ends without a commit."""
         self.discarded = True
+
+    async def hold(self, names: Collection[LockName]) -> None:
+        """Waits until nobody else holds these locks, and then holds them until the end. What they
+        protect is to be read only after that."""
+        missing = set(names) - self._held
+        if missing and self._driver is not None:
+            await self._driver.execute(locking(missing))
+        self._held |= missing
 
     async def run(
         self, statement: Executable, parameters: Parameters | None = None
@@ -190,6 +177,7 @@ class WriteSession(ReadSession):
             await self._write("update", model, bulk_update(model, rows))
 
     async def delete(self, model: type[Base], ids: Sequence[int]) -> None:
+        """Their keys are free for others once something was read."""
         if ids and self.on_sqlite:
             await self.hot(*bulk_delete(model, ids))
         elif ids:
@@ -198,8 +186,9 @@ class WriteSession(ReadSession):
     async def _write(
         self, kind: str, model: type[Base], write: tuple[HotStatement, Mapping[str, Any]]
     ) -> None:
-        if (kind, model) in self._waiting:
-            # It might concern the same rows, which one statement can change only once.
+        # Together, each is run on the rows of before: one row can be changed only once, and what is
+        # inserted can not be changed at all.
+        if (kind, model) in self._waiting or ("insert", model) in self._waiting:
             await self._catch_up()
         self._waiting[kind, model] = Write(*write)
 
@@ -228,38 +217,43 @@ class WriteSession(ReadSession):
             raise
 
     def _nested(self) -> AbstractAsyncContextManager[Any]:
-        if self._driver is None:
-            return self._connection.begin_nested()
-        nested: AbstractAsyncContextManager[Any] = self._driver.transaction()
-        return nested
+        return self._connection.begin_nested() if self._driver is None else nested(self._driver)
 
     async def publish_changes(self, now: datetime) -> Position | None:
         """Gives the appended changes their positions. Last before commit: from here to the commit
         no other transaction can take one, so positions are in commit order."""
-        await self._catch_up()
         if not self._changes:
+            await self._catch_up()
             return None
-        rows = await self.hot(_ADVANCE_HEAD, {"count": len(self._changes)})
-        if not rows:
+        changes, self._changes = self._changes, []
+        columns: dict[str, Sequence[Any]] = {
+            "committed_at": [now] * len(changes),
+            "member_id": [change.member_id for change in changes],
+            "entry_id": [change.entry_id for change in changes],
+            "access_changed": [change.access_changed for change in changes],
+            "facts": [change.facts for change in changes],
+        }
+        if self._driver is None:
+            head = await self._publish_on_sqlite(columns, len(changes))
+        else:
+            writes, self._waiting = list(self._waiting.values()), {}
+            with taken_keys_translated():
+                head = await write_and_publish(self._driver, writes, columns, len(changes))
+        if head is None:
             raise RuntimeError("The change feed has no head row; the migrations make it.")
-        head: int = rows[0][0]
-        first = head - len(self._changes) + 1
-        await self.insert(
-            Change,
-            [
-                {
-                    "position": position,
-                    "committed_at": now,
-                    "member_id": change.member_id,
-                    "entry_id": change.entry_id,
-                    "access_changed": change.access_changed,
-                    "facts": change.facts,
-                }
-                for position, change in enumerate(self._changes, start=first)
-            ],
-        )
-        await self._catch_up()
         return Position(head)
+
+    async def _publish_on_sqlite(
+        self, columns: Mapping[str, Sequence[Any]], count: int
+    ) -> int | None:
+        advanced = update(FeedHead).values(position=FeedHead.position + count)
+        head = (await self.run(advanced.returning(FeedHead.position))).scalar()
+        if head is not None:
+            positions = range(head - count + 1, head + 1)
+            rows = zip(positions, *columns.values(), strict=True)
+            names = ("position", *columns)
+            await self.run(insert(Change), [dict(zip(names, row, strict=True)) for row in rows])
+        return head
 
 
 class Database:
@@ -288,11 +282,17 @@ class Database:
                 yield ReadSession(connection, await _driver_of(connection) if direct else None)
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[WriteSession]:
-        """Leaving it commits everything as one, then rings the bell; an exception undoes it all."""
+    async def write(self, holding: Collection[LockName] = ()) -> AsyncIterator[WriteSession]:
+        """Leaving it commits everything as one, then rings the bell; an exception undoes it all.
+
+        `holding`: the locks to begin with.
+        """
         with driver_errors_translated():
-            async with self._writer.connect() as connection, self._begun(connection) as work:
-                session, transaction = work
+            async with (
+                self._writer.connect() as connection,
+                self._begun(connection, holding) as begun,
+            ):
+                session, transaction = begun
                 yield session
                 if session.discarded:
                     await transaction.rollback()
@@ -304,20 +304,19 @@ class Database:
 
     @asynccontextmanager
     async def _begun(
-        self, connection: AsyncConnection
-    ) -> AsyncIterator[tuple[WriteSession, "Transaction"]]:
-        if self._on_sqlite:
-            transaction: Transaction = await connection.begin()
-            driver = None
-        else:
+        self, connection: AsyncConnection, locks: Collection[LockName]
+    ) -> AsyncIterator[tuple[WriteSession, Transaction]]:
+        transaction: Transaction = SqliteTransaction(connection)
+        driver = None
+        if not self._on_sqlite:
             await self._revive(connection)
-            # The driver's own transaction, so that hot statements and others share it.
+            # The transaction is the driver's, so that hot statements and others share it.
             await connection.execution_options(isolation_level="AUTOCOMMIT")
             driver = await _driver_of(connection)
-            transaction = driver.transaction()
-            await transaction.start()  # type: ignore[attr-defined]  # of the driver
+            transaction = PostgresTransaction(driver)
         try:
-            yield WriteSession(connection, driver), transaction
+            await transaction.begin(locks)
+            yield WriteSession(connection, driver, locks), transaction
         except BaseException:
             await transaction.rollback()
             raise

@@ -1,17 +1,18 @@
 """Applies a set of events within a transaction: everything is loaded once, changed in memory, and
-saved once, however many events there are. Locks are taken in one order by all processes:
-organizations, roles, members."""
+saved once, however many events there are."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
+from typing import Any
 
 from db.combined import Query
+from db.locks import LockName, member_lock, organization_lock
 from db.member_records import (
     MemberRecord,
-    members_for_update,
+    member_records,
     new_member_ids,
     save_members,
     saved_roles,
@@ -21,11 +22,11 @@ from db.organizations import (
     OrganizationRecord,
     insert_stubs,
     organization_ids,
-    organizations_for_update,
+    organization_records,
     organizations_of_members,
     save_organizations,
 )
-from db.roles import RoleRow, insert_roles, whole_catalogue
+from db.roles import insert_roles, whole_catalogue
 from db.stamp import Stamp, make_stamp
 from db.sync_log import RecordedBody, applied_bodies
 from db.unit_of_work import NewChange, WriteSession
@@ -87,20 +88,37 @@ class Result:
     after: MemberFacts | None = None
 
 
-Locked = tuple[dict[PortalId, OrganizationRecord], list[RoleRow], list[MemberRecord]]
+class Reading:
+    """The queries for what some events touch, to be made together with others."""
+
+    def __init__(self, events: Collection[Event]) -> None:
+        members = {event.member_id for event in events}
+        self.organizations = organization_records(_mentioned(events))
+        self.roles = whole_catalogue()
+        self.members = member_records(members)
+        self.saved_roles = saved_roles(members)
+        self.places = organizations_of_members(members)
+        self.new_ids = new_member_ids(len(members))
+
+    def queries(self) -> tuple[Query[Any], ...]:
+        return (
+            self.organizations,
+            self.roles,
+            self.members,
+            self.saved_roles,
+            self.places,
+            self.new_ids,
+        )
 
 
-def locking(
-    events: Sequence[Event],
-) -> tuple[
-    Query[dict[PortalId, OrganizationRecord]], Query[list[RoleRow]], Query[list[MemberRecord]]
-]:
-    """The queries for what `apply_events` needs first, to be made together with others."""
-    return (
-        organizations_for_update({id for event in events for id in event.organization_ids()}),
-        whole_catalogue(),
-        members_for_update({event.member_id for event in events}),
-    )
+def locks_for(events: Collection[Event]) -> set[LockName]:
+    """What nobody else may write while the events are applied."""
+    members = {member_lock(event.member_id) for event in events}
+    return members | {organization_lock(id) for id in _mentioned(events)}
+
+
+def _mentioned(events: Collection[Event]) -> set[PortalId]:
+    return {id for event in events for id in event.organization_ids()}
 
 
 async def apply_events(
@@ -108,19 +126,23 @@ async def apply_events(
     events: Sequence[ReceivedEvent],
     now: datetime,
     *,
-    locked: Locked | None = None,
+    reading: Reading | None = None,
     unrecorded: Sequence[ReceivedEvent] = (),
 ) -> list[Result]:
     """One result per event. A handler that fails spoils only its own event.
 
-    `locked`: what was found by `locking` of these events or more, if that was done already.
+    `reading`: of these events or more, fetched under their locks, if that was done already.
     `unrecorded`: what was applied earlier in this transaction and is not in the log yet.
 
     ConcurrentWriteError, raised when everything is sent, means that another process created the
     same rows first.
     """
-    found = locked or await session.fetch(*locking([received.event for received in events]))
-    members, new_ids, catalogue = await _load(session, events, found)
+    if reading is None:
+        told = [received.event for received in events]
+        reading = Reading(told)
+        await session.hold(locks_for(told))
+        await session.fetch(*reading.queries())
+    members, new_ids, catalogue = await _load(session, events, reading)
     batch = _Batch(members, catalogue, now)
     results: dict[int, Result] = {}
     # Oldest first, so that as little as possible is found to be stale.
@@ -216,28 +238,26 @@ def _remarks(received: ReceivedEvent, draft: Draft) -> Iterable[str]:
 
 
 async def _load(
-    session: WriteSession, events: Sequence[ReceivedEvent], locked: Locked
+    session: WriteSession, events: Sequence[ReceivedEvent], reading: Reading
 ) -> tuple[dict[PortalId, MemberRecord], list[int], Catalogue]:
     """The members, ids for those that are new, and what the events refer to."""
-    organizations, known_roles, records = locked
-    mentioned = {id for received in events for id in received.event.organization_ids()}
-    for stub in await insert_stubs(session, sorted(mentioned - organizations.keys())):
+    told = [received.event for received in events]
+    organizations = reading.organizations.found
+    for stub in await insert_stubs(session, sorted(_mentioned(told) - organizations.keys())):
         organizations[stub.portal_id] = stub
-    roles = {role.code: role for role in known_roles}
-    codes = {role.code for received in events for role in received.event.roles or ()}
-    new_codes = frozenset(codes - roles.keys())
-    roles |= {role.code: role for role in await insert_roles(session, new_codes)}
-    members = {record.portal_id: record for record in records}
-    unknown = {received.event.member_id for received in events} - members.keys()
-    by_id = {record.id: record for record in records if record.id is not None}
-    saved, places, new_ids = await session.fetch(
-        saved_roles(by_id), organizations_of_members(by_id), new_member_ids(len(unknown))
+    roles = {role.code: role for role in reading.roles.found}
+    new_codes = frozenset(
+        {role.code for event in told for role in event.roles or ()} - roles.keys()
     )
-    for id, record in by_id.items():
-        record.load_roles(saved.get(id, {}))
-    labels = {place.id: place.name or place.portal_id for place in places.values()}
+    roles |= {role.code: role for role in await insert_roles(session, new_codes)}
+    labels = {place.id: place.name or place.portal_id for place in reading.places.found.values()}
     labels |= {organization.id: organization.label() for organization in organizations.values()}
-    return members, new_ids, Catalogue(organizations, roles, new_codes, labels)
+    members = {record.portal_id: record for record in reading.members.found}
+    held = reading.saved_roles.found
+    for record in members.values():
+        if record.id in held:
+            record.load_roles(held[record.id])
+    return members, reading.new_ids.found, Catalogue(organizations, roles, new_codes, labels)
 
 
 async def _statements(

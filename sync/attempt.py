@@ -3,17 +3,19 @@ who asked. Every event is isolated from its neighbours."""
 
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from db.attempts import Attempt
 from db.errors import ConcurrentWriteError, DatabaseUnavailableError
+from db.locks import LockName
 from db.models import ChangeFacts, EntryFacts
-from db.sync_log import EntryRecord, entry_facts
-from db.unit_of_work import NewChange, WriteSession
-from db.vocabulary import AttemptTrigger, SyncStatus
-from sync.apply import Locked, ReceivedEvent, Result, apply_events
-from sync.events import Event
+from db.sync_log import EntryRecord, entry_facts, payloads
+from db.unit_of_work import Database, NewChange, WriteSession
+from db.vocabulary import AttemptTrigger, EntryId, SyncStatus
+from sync.apply import Reading, ReceivedEvent, Result, apply_events, locks_for
+from sync.errors import RejectedError
+from sync.events import Event, parse_event
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +28,22 @@ GIVE_UP_AFTER = timedelta(hours=24)
 
 def as_received(entry: EntryRecord, event: Event) -> ReceivedEvent:
     return ReceivedEvent(entry.source, entry.event_id, entry.received_at, event)
+
+
+async def locks_to_apply(database: Database, ids: Collection[EntryId]) -> set[LockName]:
+    """The locks for recorded events. They come before the locks of the entries themselves, as with
+    events that are delivered again at the same moment."""
+    async with database.read() as session:
+        bodies = await payloads(session, ids)
+    return locks_for([event for body in bodies.values() if (event := _event_of(body))])
+
+
+def _event_of(body: bytes) -> Event | None:
+    try:
+        event = parse_event(body)
+    except RejectedError:
+        return None
+    return event if isinstance(event, Event) else None
 
 
 def retry_delay(attempts: int) -> timedelta:
@@ -44,20 +62,20 @@ async def attempt(
     events: Sequence[tuple[EntryRecord, ReceivedEvent]],
     now: datetime,
     *,
-    locked: Locked | None = None,
+    reading: Reading | None = None,
 ) -> list[Result]:
     """Applies the events and writes what became of them into their entries (not yet saved).
 
-    With `locked`, what `locking` of the events found, it does without savepoints: if the database
-    refuses something, the transaction is lost, and the caller has to begin again without.
+    With a `reading` of the events it does without savepoints: if the database refuses something,
+    the transaction is lost, and the caller has to begin again without.
 
     Raises ConcurrentWriteError or DatabaseUnavailableError: then nothing was done.
     """
     received = [event for _, event in events]
     if not received:
         results = []
-    elif locked is not None:
-        results = await apply_events(session, received, now, locked=locked)
+    elif reading is not None:
+        results = await apply_events(session, received, now, reading=reading)
     else:
         results = await _isolated(session, received, now)
     for (entry, event), result in zip(events, results, strict=True):

@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 Recorder = Callable[[Sequence[Delivery]], Awaitable[list[Receipt]]]
 
-BATCH = 200
+BATCH = 100
 MAX_WAITING = 1000
 LONGEST_WAIT = 20.0
 """Seconds, less than the senders' own patience: a minute with Dataverse."""

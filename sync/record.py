@@ -24,7 +24,7 @@ from db.sync_log import (
 )
 from db.unit_of_work import Database, NewChange, WriteSession
 from db.vocabulary import AttemptTrigger, EntryId, SyncOutcome, SyncStatus
-from sync.apply import Locked, locking
+from sync.apply import Reading, locks_for
 from sync.attempt import as_received, attempt, attempt_of, change_of
 from sync.deliveries import Delivery, Receipt, conflicting, receipt_of
 from sync.errors import RejectedError
@@ -42,9 +42,10 @@ async def record_deliveries(database: Database, deliveries: Sequence[Delivery]) 
     Raises DatabaseUnavailableError: then nothing was recorded.
     """
     hopeful = True
+    locks = locks_for([d.content for d in deliveries if isinstance(d.content, Event)])
     for _ in range(MAX_ROUNDS):
         try:
-            async with database.write() as session:
+            async with database.write(holding=locks) as session:
                 return await _record(session, deliveries, hopeful=hopeful)
         except ConcurrentWriteError:
             continue
@@ -61,11 +62,11 @@ async def record_deliveries(database: Database, deliveries: Sequence[Delivery]) 
 async def _record(
     session: WriteSession, deliveries: Sequence[Delivery], *, hopeful: bool
 ) -> list[Receipt]:
-    recorded, ids, locked = await _look_up(session, deliveries, hopeful=hopeful)
+    recorded, ids, reading = await _look_up(session, deliveries, hopeful=hopeful)
     deliveries = _set_conflicts_apart(deliveries, recorded)
     if apart := [delivery.key for delivery in deliveries if delivery.conflict]:
-        (recorded_apart,) = await session.fetch(recorded_entries(apart))
-        recorded |= recorded_apart
+        recorded_apart = await session.find(recorded_entries(apart))
+        recorded = recorded | recorded_apart
     await _count_repeats(session, deliveries, recorded)
     fresh: Fresh = {}
     for delivery, id in zip(deliveries, ids, strict=True):
@@ -73,22 +74,23 @@ async def _record(
             fresh[delivery.key][0].deliveries += 1
         elif delivery.key not in recorded:
             fresh[delivery.key] = _new_entry(EntryId(id), delivery), delivery
-    await _apply_and_insert(session, list(fresh.values()), locked)
+    await _apply_and_insert(session, list(fresh.values()), reading)
     return [_receipt(delivery, recorded, fresh) for delivery in deliveries]
 
 
 async def _look_up(
     session: WriteSession, deliveries: Sequence[Delivery], *, hopeful: bool
-) -> tuple[Recorded, list[int], Locked | None]:
+) -> tuple[Recorded, list[int], Reading | None]:
     """What is recorded already, ids for what is not, and what the events touch."""
     recorded = recorded_entries([delivery.key for delivery in deliveries])
     ids = new_entry_ids(len(deliveries))
     if not hopeful:
-        return (*await session.fetch(recorded, ids), None)
+        await session.fetch(recorded, ids)
+        return recorded.found, ids.found, None
     # Also of events that turn out to be recorded: that is rare, and this saves a round trip.
-    events = [d.content for d in deliveries if isinstance(d.content, Event)]
-    found = await session.fetch(recorded, ids, *locking(events))
-    return found[0], found[1], found[2:]
+    reading = Reading([d.content for d in deliveries if isinstance(d.content, Event)])
+    await session.fetch(recorded, ids, *reading.queries())
+    return recorded.found, ids.found, reading
 
 
 def _set_conflicts_apart(deliveries: Sequence[Delivery], recorded: Recorded) -> list[Delivery]:
@@ -145,7 +147,7 @@ def _new_entry(id: EntryId, delivery: Delivery) -> EntryRecord:
 async def _apply_and_insert(
     session: WriteSession,
     fresh: Sequence[tuple[EntryRecord, Delivery]],
-    locked: Locked | None,
+    reading: Reading | None,
 ) -> None:
     now = datetime.now(UTC)
     events = [
@@ -153,7 +155,7 @@ async def _apply_and_insert(
         for entry, delivery in fresh
         if isinstance(delivery.content, Event)
     ]
-    results = await attempt(session, events, now, locked=locked)
+    results = await attempt(session, events, now, reading=reading)
     await insert_entries(session, [entry for entry, _ in fresh])
     by_id = {entry.id: result for (entry, _), result in zip(events, results, strict=True)}
     for entry, _ in fresh:

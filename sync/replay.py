@@ -13,7 +13,7 @@ from db.sync_log import EntryRecord, entry_facts
 from db.unit_of_work import Database, WriteSession
 from db.vocabulary import AttemptTrigger, AuditAction, EntryId, SyncOutcome, SyncStatus
 from sync.apply import ReceivedEvent, Result
-from sync.attempt import as_received, attempt, attempt_of, change_of
+from sync.attempt import as_received, attempt, attempt_of, change_of, locks_to_apply
 from sync.errors import RejectedError
 from sync.events import Event, parse_event
 
@@ -76,7 +76,7 @@ async def _replay_batch(
 ) -> list[Result]:
     for _ in range(MAX_ROUNDS):
         try:
-            async with database.write() as session:
+            async with database.write(holding=await locks_to_apply(database, ids)) as session:
                 results = await _replay(session, ids, request, clock())
                 if request.dry_run:
                     session.discard()

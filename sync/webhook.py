@@ -12,6 +12,7 @@ from typing import Protocol
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from db.errors import DatabaseUnavailableError
 from db.vocabulary import SyncStatus
@@ -55,7 +56,13 @@ class WebhookRoute:
         self._observer = observer
         self._max_bytes = max_bytes
 
-    async def receive(self, request: Request) -> Response:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The route is an application itself: what Starlette wraps around functions costs as much
+        as reading the event."""
+        response = await self._respond(Request(scope, receive))
+        await response(scope, receive, send)
+
+    async def _respond(self, request: Request) -> Response:
         name = request.path_params["source"]
         source = self._sources.get(name)
         if source is None:

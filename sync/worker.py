@@ -25,7 +25,7 @@ from db.sync_log import EntryRecord, entry_facts
 from db.unit_of_work import Database
 from db.vocabulary import AttemptTrigger, EntryId, SyncStatus
 from sync.apply import ReceivedEvent, Result
-from sync.attempt import as_received, attempt, attempt_of, change_of
+from sync.attempt import as_received, attempt, attempt_of, change_of, locks_to_apply
 from sync.errors import RejectedError
 from sync.events import Event, parse_event
 
@@ -119,7 +119,7 @@ async def retry_due(database: Database, clock: Callable[[], datetime]) -> int:
 async def _retry_leased(
     database: Database, ids: list[EntryId], until: datetime, clock: Callable[[], datetime]
 ) -> None:
-    async with database.write() as session:
+    async with database.write(holding=await locks_to_apply(database, ids)) as session:
         entries = await leased_entries(session, ids, until)
         before = {entry.id: entry_facts(entry) for entry in entries}
         readable = [(entry, event) for entry in entries if (event := _event(entry)) is not None]

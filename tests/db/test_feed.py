@@ -133,8 +133,6 @@ async def test_later_position_is_not_committed_before_an_earlier_one(postgres_ur
         async with database.write() as first:
             first.append(NewChange(member_id=MemberId(1)))
             await first.publish_changes(datetime.now(UTC))
-            # The unit of work would publish them once more.
-            first._changes.clear()
             second = asyncio.create_task(write(database, 2))
             while not second.done() and not await somebody_waits_for_a_lock(database):
                 pass

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from db.changes import changes_after
 from db.keyset import PageRequest
 from db.member_pages import MemberFilter, MemberOrder, member_count, member_page
-from db.member_records import members_for_update, saved_roles
+from db.member_records import member_records, saved_roles
 from db.models import EntryFacts, MemberFacts
 from db.organizations import organization_ids
 from db.roles import whole_catalogue
@@ -84,9 +84,9 @@ class Stage:
             )
         async with self.database.write() as session:
             ids = [PortalId(guid(name)) for name in PEOPLE]
-            records, roles = await session.fetch(members_for_update(ids), whole_catalogue())
-            known = [record.id for record in records if record.id is not None]
-            (held,) = await session.fetch(saved_roles(known))
+            records = await session.find(member_records(ids))
+            held = await session.find(saved_roles(ids))
+            roles = await session.find(whole_catalogue())
             chapters = await organization_ids(session, [PortalId(guid(c)) for c in CHAPTERS])
         for record in records:
             if record.id is not None:

@@ -1,0 +1,182 @@
+"""What a write session puts off, and what it holds."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, suppress
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import column, func, select, table
+
+from db.errors import ConcurrentWriteError
+from db.locks import LockName, member_lock, organization_lock
+from db.models import Organization
+from db.unit_of_work import Database, NewChange, WriteSession
+from db.vocabulary import ActivationState, MemberId, PortalId
+from sync.events import EventType
+from sync.record import record_deliveries
+from sync.worker import retry_due
+from tests.builders import created, deactivated, guid, organization, updated
+from tests.db.opened import opened
+from tests.faults.handlers import failing_handler
+from tests.service import DEADLINE
+from tests.sync.recording import delivery, entries, world_of
+
+OSLO = {"id": 1, "portal_id": "oslo", "name": None, "parent_id": None, "as_of": {}}
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    async with opened(database_url) as database:
+        yield database
+
+
+@pytest.fixture
+async def on_postgres(postgres_url: str) -> AsyncIterator[Database]:
+    async with opened(postgres_url) as database:
+        yield database
+
+
+async def names(session: WriteSession) -> list[str | None]:
+    return [row.name for row in await session.all(select(Organization.name))]
+
+
+async def test_a_session_reads_what_it_wrote(database: Database) -> None:
+    async with database.write() as session:
+        await session.insert(Organization, [{**OSLO, "name": "HLF Oslo"}])
+
+        assert await names(session) == ["HLF Oslo"]
+
+
+async def test_a_row_can_be_written_again_and_again(database: Database) -> None:
+    async with database.write() as session:
+        await session.insert(Organization, [OSLO])
+        await session.update(Organization, [{"row_id": 1, "name": "HLF"}])
+        await session.update(Organization, [{"row_id": 1, "name": "HLF Oslo"}])
+
+    async with database.write() as session:
+        assert await names(session) == ["HLF Oslo"]
+        await session.delete(Organization, [1])
+        assert await names(session) == []
+
+
+async def test_a_taken_key_is_noticed_at_the_commit_at_the_latest(database: Database) -> None:
+    async with database.write() as session:
+        await session.insert(Organization, [OSLO])
+
+    async def take_it_again() -> None:
+        async with database.write() as session:
+            session.append(NewChange(member_id=MemberId(1)))
+            await session.insert(Organization, [{**OSLO, "id": 2}])
+
+    with pytest.raises(ConcurrentWriteError):
+        await take_it_again()
+    async with database.write() as session:
+        assert await names(session) == [None]
+
+
+async def test_what_was_put_off_in_a_savepoint_is_undone_with_it(database: Database) -> None:
+    async def in_vain(session: WriteSession) -> None:
+        async with session.savepoint():
+            await session.insert(Organization, [OSLO])
+            raise ZeroDivisionError
+
+    async with database.write() as session:
+        with suppress(ZeroDivisionError):
+            await in_vain(session)
+
+        assert await names(session) == []
+
+
+async def waiting(database: Database) -> int:
+    """How many sessions wait for a lock."""
+    async with database.read() as session:
+        activity = select(func.count()).select_from(table("pg_stat_activity"))
+        return (
+            await session.scalar(
+                activity.where(
+                    column("datname") == func.current_database(),
+                    column("wait_event_type") == "Lock",
+                )
+            )
+            or 0
+        )
+
+
+async def test_what_is_read_under_a_lock_is_what_the_one_before_committed(
+    on_postgres: Database,
+) -> None:
+    lock = [organization_lock(PortalId("oslo"))]
+    seen: list[str | None] = []
+
+    async def second() -> None:
+        async with on_postgres.write(holding=lock) as session:
+            seen.extend(await names(session))
+
+    async with asyncio.timeout(DEADLINE):
+        async with on_postgres.write(holding=lock) as session:
+            task = asyncio.create_task(second())
+            while not await waiting(on_postgres):
+                pass
+            await session.insert(Organization, [{**OSLO, "name": "HLF Oslo"}])
+        await task
+
+    assert seen == ["HLF Oslo"]
+
+
+async def test_locks_taken_in_any_order_of_their_names_never_wait_in_a_circle(
+    on_postgres: Database,
+) -> None:
+    locks = [member_lock(PortalId(f"member {n}")) for n in range(20)]
+
+    async def hold(order: list[LockName]) -> None:
+        async with on_postgres.write(holding=order):
+            pass
+
+    async with asyncio.timeout(DEADLINE):
+        await asyncio.gather(*(hold(locks[n:] + locks[:n]) for n in range(20)))
+
+
+async def test_a_retry_and_another_delivery_of_the_same_events_do_not_stop_each_other(
+    on_postgres: Database,
+) -> None:
+    now = datetime.now(UTC)
+    events = [
+        delivery(make(name, minute), f"evt_{name}_{minute}", received_at=now)
+        for name in ("Kari", "Ola", "Åse")
+        for minute, make in enumerate([created, updated, deactivated])
+    ]
+    with ExitStack() as broken:
+        for type in EventType:
+            broken.enter_context(failing_handler(type))
+        await record_deliveries(on_postgres, events)
+
+    def soon() -> datetime:
+        return now + timedelta(minutes=1)
+
+    async with asyncio.timeout(DEADLINE):
+        await asyncio.gather(
+            retry_due(on_postgres, soon),
+            *(record_deliveries(on_postgres, events) for _ in range(3)),
+        )
+
+    assert {entry.deliveries for entry in await entries(on_postgres)} == {4}
+    people = (await world_of(on_postgres)).people.values()
+    assert [person.state for person in people] == [ActivationState.INACTIVE] * 3
+
+
+async def test_two_processes_creating_the_same_chapters_both_succeed(database_url: str) -> None:
+    sides = [[f"{side}{n}" for n in range(9)] for side in ("left", "right")]
+    async with opened(database_url) as one, opened(database_url) as other:
+        home = organization("HLF Oslo")
+        batches = [
+            [delivery(created(name, organization=home), f"evt_{name}") for name in side]
+            for side in sides
+        ]
+        async with asyncio.timeout(DEADLINE):
+            await asyncio.gather(
+                record_deliveries(one, batches[0]), record_deliveries(other, batches[1])
+            )
+        world = await world_of(one)
+
+    assert set(world.people) == {guid(name) for side in sides for name in side}
