@@ -28,7 +28,7 @@ from tests.access.matrix import (
 )
 from tests.access.sockets import Socket, opened
 from tests.builders import updated
-from tests.schema.statements import recorded
+from tests.schema.statements import of_requests, recorded
 from tests.service import Service
 
 _LIVE = "live: "
@@ -72,12 +72,6 @@ async def asked(
             f"{service.url}/graphql", json={"query": text, "variables": about}, headers=headers
         )
     return response.status_code, response.json(), len(of_requests(statements))
-
-
-def of_requests(statements: list[str]) -> list[str]:
-    """Without those of the tasks that run all the time: the feed, and the retry worker."""
-    tasks = ("BEGIN", "SELECT changes.", "SELECT feed_head.", "SELECT min(sync_log.next")
-    return [statement for statement in statements if not statement.startswith(tasks)]
 
 
 def documents() -> dict[tuple[str, str], str]:

@@ -33,3 +33,15 @@ def recorded() -> Iterator[list[str]]:
             yield statements
         finally:
             event.remove(Engine, "before_cursor_execute", note)
+
+
+_OF_TASKS = ("BEGIN", "SELECT changes.", "SELECT feed_head.", "SELECT min(", "DELETE FROM changes")
+
+
+def of_requests(statements: list[str]) -> list[str]:
+    """Without those of the tasks that run all the time: the feed, and the retry worker."""
+    return [
+        statement
+        for statement in statements
+        if not statement.startswith(_OF_TASKS) and "next_attempt_at <= " not in statement
+    ]
