@@ -95,6 +95,7 @@ class Senders:
     count: int
     chance: random.Random
     members: int = 40
+    secret: str = DEVELOPMENT_WEBHOOK_SECRET
     sent: list[Sent] = field(default_factory=list)
     answers: Counter[int] = field(default_factory=Counter)
     broken: int = 0
@@ -179,7 +180,7 @@ class Senders:
 
     async def _post(self, one: Sent) -> int | None:
         body = body_of(one.event)
-        headers = signed_headers(body, one.event_id, DEVELOPMENT_WEBHOOK_SECRET)
+        headers = signed_headers(body, one.event_id, self.secret)
         one.tries += 1
         try:
             answer = await self._http.post(
