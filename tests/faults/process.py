@@ -24,12 +24,13 @@ PATIENCE = 60.0
 class Program:
     """`python -m app ARGS` on one database. What it says is appended to a file."""
 
-    def __init__(self, database_url: str, folder: Path, *args: str) -> None:
+    def __init__(self, database_url: str, folder: Path, *args: str, **settings: str) -> None:
         self._args = args
         self._folder = folder
         self._environment = {
             **{name: text for name, text in os.environ.items() if not name.startswith(PREFIX)},
             f"{PREFIX}DATABASE_URL": database_url,
+            **{f"{PREFIX}{name.upper()}": text for name, text in settings.items()},
             # Not started in the root, where somebody may have an .env of their own.
             "PYTHONPATH": str(ROOT),
         }
@@ -87,9 +88,9 @@ class Program:
 class ServiceProcess(Program):
     """`likeperson-sync serve`, at the same URL whenever it is started."""
 
-    def __init__(self, database_url: str, folder: Path) -> None:
+    def __init__(self, database_url: str, folder: Path, **settings: str) -> None:
         self.port = _quiet_port()
-        super().__init__(database_url, folder, "serve", "--port", str(self.port))
+        super().__init__(database_url, folder, "serve", "--port", str(self.port), **settings)
         self.url = f"http://127.0.0.1:{self.port}"
 
     async def ready(self) -> None:

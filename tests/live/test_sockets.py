@@ -1,0 +1,180 @@
+"""What the protocol says of a socket, and what the operations on it have to do with each other."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from app.sockets import MAX_OPERATIONS
+from tests.builders import created, deactivated, role, updated
+from tests.live.sockets import CHANGES, names, socket
+from tests.service import DEADLINE, Service
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """Nothing here is a matter of the database."""
+    return sqlite_url
+
+
+async def test_operation_that_cannot_be_read_leaves_its_neighbours_alone(
+    service: Service,
+) -> None:
+    async with socket(service) as one:
+        await one.subscribe("neighbour")
+        await one.values(1)
+        await one.subscribe("broken", "subscription {")
+        error = await one.received()
+        await service.tell(created("Kari"))
+
+        assert (error["type"], error["id"]) == ("error", "broken")
+        assert names(await one.values(1)) == [("neighbour", "Kari")]
+
+
+async def test_socket_that_breaks_the_protocol_takes_no_other_along(service: Service) -> None:
+    async with socket(service) as good, socket(service) as bad:
+        await good.subscribe()
+        await good.values(1)
+        await bad.subscribe()
+        await bad.values(1)
+        await bad.connection.send("[1]")
+        async with asyncio.timeout(DEADLINE):
+            await bad.connection.wait_closed()
+        await service.tell(created("Kari"))
+
+        assert bad.connection.close_code == 4400
+        assert names(await good.values(1)) == [("1", "Kari")]
+
+
+async def test_subscriptions_of_one_socket_have_their_own_ids_and_places(
+    service: Service,
+) -> None:
+    async with socket(service) as one:
+        await one.subscribe("a")
+        ((_, first),) = await one.values(1)
+        await service.tell(created("Kari"))
+        await one.values(1)
+        await one.subscribe('"b"\n', after=first["cursor"])
+        caught_up = await one.values(2)
+        await service.tell(created("Per"))
+        live = await one.values(2)
+
+    assert [id for id, _ in caught_up] == ['"b"\n'] * 2
+    assert names(caught_up[1:]) == [('"b"\n', "Kari")]
+    assert sorted(names(live)) == [('"b"\n', "Per"), ("a", "Per")]
+
+
+async def test_completed_subscription_is_told_nothing_more_and_its_id_can_be_used_again(
+    service: Service,
+) -> None:
+    async with socket(service) as one:
+        await one.subscribe("a")
+        await one.subscribe("b")
+        await one.values(2)
+        await one.send(type="complete", id="a")
+        await one.send(type="ping")
+        assert (await one.received())["type"] == "pong"
+        await service.tell(created("Kari"))
+        assert names(await one.values(1)) == [("b", "Kari")]
+        await one.subscribe("a")
+        await one.values(1)
+        await service.tell(created("Per"))
+
+        assert sorted(names(await one.values(2))) == [("a", "Per"), ("b", "Per")]
+
+
+async def test_one_operation_too_many_is_refused_and_the_others_go_on(service: Service) -> None:
+    async with socket(service) as one:
+        for number in range(MAX_OPERATIONS):
+            await one.subscribe(str(number))
+        await one.values(MAX_OPERATIONS)
+        await one.subscribe("too many")
+        error = await one.received()
+        await one.send(type="complete", id="0")
+        await one.subscribe("now there is room")
+        await one.values(1)
+        await service.tell(created("Kari"))
+        told = {id for id, _ in names(await one.values(MAX_OPERATIONS))}
+
+    assert (error["type"], error["id"]) == ("error", "too many")
+    assert error["payload"][0]["extensions"]["code"] == "RATE_LIMITED"
+    assert "now there is room" in told
+
+
+async def test_query_and_mutation_are_answered_beside_subscriptions(service: Service) -> None:
+    async with socket(service) as one:
+        await one.subscribe("live")
+        await one.values(1)
+        await one.subscribe("query", "{ viewer { accessLevel } }")
+        answer, end = await one.received(), await one.received()
+        await service.tell(created("Kari"))
+
+        assert answer["payload"]["data"] == {"viewer": {"accessLevel": "ADMIN"}}
+        assert end == {"type": "complete", "id": "query"}
+        assert names(await one.values(1)) == [("live", "Kari")]
+
+
+HELD = " ".join(
+    f"{alias}: roles {{ role {{ code name }} organization {{ name }} since }}"
+    for alias in "abcdefgh"
+)
+LONG = CHANGES.replace("givenName phone", f"phone {HELD}")
+
+
+async def long_to_tell(service: Service, name: str) -> None:
+    """A member of whom each message is long: a few dozen are more than the network holds."""
+    codes = [f"{number} {'x' * 90}" for number in range(100)]
+    await service.tell(created(name, roles=[role(code) for code in codes]))
+
+
+async def test_client_that_does_not_read_is_told_to_query_again_and_holds_nobody_up(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When it reads again: every change up to some place, in order, and then the end."""
+    monkeypatch.setattr("app.sockets.MAX_WAITING", 5)
+    total = 60
+    await long_to_tell(service, "Kari")
+
+    async with socket(service, max_queue=1, max_size=None) as slow, socket(service) as quick:
+        await slow.subscribe(query=LONG)
+        await quick.subscribe()
+        await quick.values(1)
+        for number in range(1, total + 1):
+            await service.tell(updated("Kari", number, profile={"phone": str(number)}))
+            await quick.values(1)
+        told: list[dict[str, Any]] = []
+        while not told or told[-1]["__typename"] != "ResyncRequired":
+            told += [value for _, value in await slow.values(1)]
+        end = await slow.received()
+
+    phones = [int(value["member"]["phone"]) for value in told[1:-1]]
+    assert 0 < len(phones) < total
+    assert phones == list(range(1, len(phones) + 1))
+    assert told[-1]["reason"] == "SLOW_CONSUMER"
+    assert told[-1]["cursor"] == told[-2]["cursor"]
+    assert end["type"] == "complete"
+
+
+async def test_member_who_does_not_read_is_cut_off_all_the_same(service: Service) -> None:
+    await long_to_tell(service, "Kari")
+    await service.tell(created("Per"))
+
+    async with (
+        socket(service, "Kari", max_queue=1, max_size=None, close_timeout=0.1) as slow,
+        socket(service, "Per") as other,
+    ):
+        await slow.subscribe(query=LONG)
+        await other.subscribe()
+        await other.values(1)
+        for number in range(1, 60):
+            await service.tell(updated("Kari", number, profile={"phone": str(number)}))
+        # Nothing is read, so nothing can be said: what counts is that nobody waits for it.
+        await service.tell(deactivated("Kari", 100), updated("Per", 1, profile={"phone": "1"}))
+        assert names(await other.values(1)) == [("1", "Per")]
+        async with asyncio.timeout(DEADLINE):
+            while "likeperson_open_sockets 1.0" not in await metrics(service):
+                pass
+
+
+async def metrics(service: Service) -> str:
+    return (await service.http.get(f"{service.url}/metrics")).text

@@ -1,0 +1,224 @@
+"""Streams that subscribers share: what is the same for many is done once, and nobody notices."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import pytest
+
+from resolvers import streams
+from tests.builders import created, deactivated, organization, role, role_updated, updated
+from tests.live.sockets import CHANGES, Socket, names, socket
+from tests.schema.statements import recorded
+from tests.service import Service
+
+COORDINATORS = 5
+
+
+@asynccontextmanager
+async def subscribed(
+    service: Service, members: Sequence[str | None], query: str = CHANGES, **variables: Any
+) -> AsyncIterator[list[Socket]]:
+    """A socket for each of them, past its first heartbeat."""
+    async with AsyncExitStack() as stack:
+        sockets = [await stack.enter_async_context(socket(service, m)) for m in members]
+        for one in sockets:
+            await one.subscribe(query=query, **variables)
+            await one.values(1)
+        yield sockets
+
+
+async def chapter_of_coordinators(service: Service) -> list[str]:
+    coordinators = [f"Coordinator {number}" for number in range(COORDINATORS)]
+    for name in coordinators:
+        await service.tell(created(name, roles=[role("coordinator", "HLF Oslo")]))
+    return coordinators
+
+
+_moments = itertools.count(10)
+
+
+async def statements_of_a_change(service: Service, sockets: Sequence[Socket]) -> int:
+    """Of the delivery and of what it sets off; the feed polls meanwhile, so the fewest of some."""
+    counts = []
+    for when in itertools.islice(_moments, 4):
+        with recorded() as statements:
+            await service.tell(updated("Kari", when, profile={"phone": str(when)}))
+            for one in sockets:
+                await one.values(1)
+        counts.append(len(statements))
+    return min(counts)
+
+
+async def test_subscribers_who_see_the_same_cost_the_database_no_more_than_one(
+    service: Service,
+) -> None:
+    coordinators = await chapter_of_coordinators(service)
+    await service.tell(created("Kari"))
+
+    async with subscribed(service, coordinators[:1]) as one:
+        alone = await statements_of_a_change(service, one)
+    async with subscribed(service, coordinators) as all_of_them:
+        together = await statements_of_a_change(service, all_of_them)
+
+    assert together == alone
+
+
+async def test_subscribers_who_see_different_things_share_what_is_read(service: Service) -> None:
+    coordinators = await chapter_of_coordinators(service)
+    await service.tell(created("Kari"))
+
+    async with subscribed(service, coordinators[:1]) as one:
+        alone = await statements_of_a_change(service, one)
+    async with subscribed(service, [coordinators[0], None, "Kari"]) as different:
+        together = await statements_of_a_change(service, different)
+
+    # Kari's own stream looks whether she still sees the same.
+    assert together <= alone + 4
+
+
+async def test_change_of_one_viewers_rights_ends_their_subscription_and_no_other(
+    service: Service,
+) -> None:
+    first, *others = await chapter_of_coordinators(service)
+
+    async with subscribed(service, [first, *others]) as (hers, *theirs):
+        await service.tell(role_updated(first, 1, roles=[role("member")]))
+        ((_, last),) = await hers.values(1)
+        assert (await hers.received())["type"] == "complete"
+        await service.tell(created("Kari"))
+        told = [names(await one.values(2)) for one in theirs]
+
+    assert last["reason"] == "ACCESS_CHANGED"
+    assert told == [[("1", first), ("1", "Kari")]] * len(theirs)
+
+
+async def test_one_viewer_who_becomes_inactive_takes_nobody_along(service: Service) -> None:
+    first, *others = await chapter_of_coordinators(service)
+
+    async with subscribed(service, [first, *others]) as (_, *theirs):
+        await service.tell(deactivated(first, 1), created("Kari"))
+        told = [names(await one.values(2)) for one in theirs]
+
+    assert told == [[("1", first), ("1", "Kari")]] * len(theirs)
+
+
+async def test_subscriber_from_the_past_and_one_of_the_present_are_told_the_same(
+    service: Service,
+) -> None:
+    async with subscribed(service, [None]) as (present,):
+        await present.subscribe("place")
+        ((_, place),) = await present.values(1)
+        await present.send(type="complete", id="place")
+        total = 30
+
+        async def deliver() -> None:
+            for number in range(total):
+                await service.tell(created(f"M{number}"))
+
+        delivering = asyncio.create_task(deliver())
+        late = []
+        async with AsyncExitStack() as stack:
+            for _ in range(4):
+                one = await stack.enter_async_context(socket(service))
+                await one.subscribe(after=place["cursor"])
+                late.append(asyncio.create_task(one.values(1 + total)))
+                # As long as one takes, so that they begin in different places of the delivery.
+                await service.data("{ members { changeCursor } }")
+            live = await present.values(total)
+            await delivering
+            for told in await asyncio.gather(*late):
+                assert told[1:] == live
+
+
+async def test_subscriptions_with_other_variables_or_another_text_do_not_share(
+    service: Service,
+) -> None:
+    await service.tell(created("Kari", organization=organization("Oslo")))
+    await service.tell(created("Per", organization=organization("Bergen")))
+    data = await service.data("{ organizations { edges { node { id name } } } }")
+    ids = {e["node"]["name"]: e["node"]["id"] for e in data["organizations"]["edges"]}
+    other_text = CHANGES.replace("givenName phone", "givenName")
+
+    async with socket(service) as one:
+        await one.subscribe("Oslo", organizationId=ids["Oslo"])
+        await one.subscribe("Bergen", organizationId=ids["Bergen"])
+        await one.subscribe("both", other_text)
+        await one.values(3)
+        await service.tell(updated("Kari", 1, profile={"phone": "1"}))
+        first = dict(await one.values(2))
+        await service.tell(updated("Per", 1, profile={"phone": "2"}))
+        second = dict(await one.values(2))
+
+    assert first["Oslo"]["member"] == {"givenName": "Kari", "phone": "1"}
+    assert second["Bergen"]["member"] == {"givenName": "Per", "phone": "2"}
+    assert first["both"]["member"] == {"givenName": "Kari"}
+
+
+async def test_chapter_that_comes_below_the_one_asked_for_asks_to_resync(
+    service: Service,
+) -> None:
+    """Its members have come into the filter without changing."""
+    await service.tell(
+        created("Kari", organization=organization("Oslo")),
+        created("Per", organization=organization("Frogner")),
+    )
+    data = await service.data("{ organizations { edges { node { id name } } } }")
+    ids = {e["node"]["name"]: e["node"]["id"] for e in data["organizations"]["edges"]}
+
+    async with socket(service) as one:
+        await one.subscribe("Oslo", organizationId=ids["Oslo"])
+        await one.subscribe("all")
+        await one.values(2)
+        moved = organization("Frogner", "Oslo")
+        await service.tell(updated("Per", 1, organization=moved, profile={"phone": "1"}))
+        told = dict(await one.values(1))
+        while len(told) < 2:
+            message = await one.received()
+            if message["type"] == "next":
+                (told[message["id"]],) = message["payload"]["data"].values()
+
+    assert told["Oslo"]["reason"] == "ACCESS_CHANGED"
+    assert told["all"]["member"]["givenName"] == "Per"
+
+
+@pytest.fixture
+def _hasty_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the start of the service on."""
+    monkeypatch.setattr(streams, "HEARTBEAT_SECONDS", 0.2)
+
+
+@pytest.mark.usefixtures("_hasty_heartbeats")
+async def test_heartbeats_come_again_and_again_and_carry_the_latest_place(
+    service: Service,
+) -> None:
+    async with subscribed(service, [None, None]) as sockets:
+        await service.tell(created("Kari"))
+        place = (await service.data("{ members { changeCursor } }"))["members"]["changeCursor"]
+        for one in sockets:
+            told: list[dict[str, Any]] = []
+            while [value["__typename"] for value in told[-2:]] != ["StreamHeartbeat"] * 2:
+                told += [value for _, value in await one.values(1)]
+
+            assert told[-1]["cursor"] == place
+            assert [v["operation"] for v in told if v["__typename"] == "MemberChange"] == ["ADDED"]
+
+
+async def test_heartbeat_follows_many_changes_that_the_viewer_may_not_see(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "HIDDEN_RUN", 10)
+    await service.tell(created("Kari"))
+
+    async with subscribed(service, ["Kari"]) as (hers,):
+        for number in range(20):
+            await service.tell(created(f"M{number}"))
+        ((_, heartbeat),) = await hers.values(1)
+        assert heartbeat["__typename"] == "StreamHeartbeat"
+        await service.tell(updated("Kari", 1, profile={"phone": "1"}))
+        await hers.subscribe("2", after=heartbeat["cursor"])
+        told = names([value for value in await hers.values(3) if "member" in value[1]])
+
+    assert sorted(told) == [("1", "Kari"), ("2", "Kari")]
