@@ -86,8 +86,9 @@ async def test_token_that_is_not_good_is_refused_without_a_word_to_the_database(
 
 
 def _of_requests(statements: list[str]) -> list[str]:
-    """Without those of the tasks that run all the time: the feed, and the retry worker."""
-    of_tasks = ("BEGIN", "SELECT changes.", "SELECT feed_head.")
+    """Without those of the tasks that run all the time: the feed, its retention, and the retry
+    worker."""
+    of_tasks = ("BEGIN", "SELECT changes.", "SELECT min(changes.", "SELECT feed_head.")
     return [
         statement
         for statement in statements
