@@ -13,6 +13,8 @@ EXTENSION = "likeperson.direct"
 """The key of a `DirectSocket` among the extensions of an ASGI scope."""
 
 _FIN_AND_TEXT = bytes([0x80 | Opcode.TEXT])
+_MIDDLING = _FIN_AND_TEXT + b"\x7e"
+_LARGE = _FIN_AND_TEXT + b"\x7f"
 
 
 class DirectSocket(Protocol):
@@ -34,22 +36,22 @@ class DirectProtocol(WebSocketsSansIOProtocol):
                 extensions[EXTENSION] = self  # type: ignore[assignment]  # no dictionary, as others
 
     def write_text(self, parts: tuple[bytes, ...]) -> bool:
-        if not self.writable.is_set() or not self.handshake_complete:
+        if not self.writable.is_set():
             return False
         # Whoever is leaving gets nothing more, which is as good as having got it.
         if not (self.close_sent or self.disconnected or self.transport.is_closing()):
             payload = b"".join(parts)
-            self.transport.write(b"".join((_FIN_AND_TEXT, _length(len(payload)), payload)))
+            self.transport.write(_head(len(payload)) + payload)
         return True
 
     def abort(self) -> None:
         self.transport.abort()
 
 
-def _length(size: int) -> bytes:
-    """As RFC 6455, 5.2 has it for messages that are not masked."""
+def _head(size: int) -> bytes:
+    """Of a frame with the whole of a text, not masked (RFC 6455, 5.2)."""
     if size < 126:
-        return bytes([size])
+        return _FIN_AND_TEXT + bytes([size])
     if size < 2**16:
-        return b"\x7e" + size.to_bytes(2, "big")
-    return b"\x7f" + size.to_bytes(8, "big")
+        return _MIDDLING + size.to_bytes(2, "big")
+    return _LARGE + size.to_bytes(8, "big")

@@ -23,9 +23,13 @@ class Outbox:
         self._pump: asyncio.Task[None] | None = None
         self._closed = False
 
+    def put_now(self, parts: Parts) -> bool:
+        """Whether it went at once; if not, it is not taken."""
+        return not self._waiting and self._write is not None and self._write(parts)
+
     def put(self, parts: Parts, gone: Callable[[], Any] | None = None) -> bool:
         """Whether it went at once; if not, `gone` is called when it has."""
-        if not self._waiting and self._write is not None and self._write(parts):
+        if self.put_now(parts):
             return True
         if not self._closed:
             self._waiting.append((parts, gone))
