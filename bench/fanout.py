@@ -11,7 +11,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -23,7 +23,7 @@ import uvloop
 from app.auth.tokens import mint
 from app.settings import load_settings
 from bench.ingest import durable_postgres, own_requests, own_service
-from bench.load import Measured, at_rate, http_request
+from bench.load import at_rate, http_request
 from bench.subscribers import Deliveries, Subscriber, Usage, connected
 
 SUBSCRIPTION = """subscription { memberChanges { __typename
@@ -44,6 +44,7 @@ class Target:
     socket_url: str
     change_url: str
     requests: Sequence[bytes]
+    first: int
     operation: dict[str, object]
     token: str = ""
 
@@ -54,27 +55,30 @@ class Run:
 
     expected: int
     deliveries: Deliveries
-    posted: Measured
+    sent: dict[int, float]
     busy: Usage
     connecting: Usage
     idle_share: float
-    connect_seconds: float
     seconds: float
 
     def report(self, name: str, subscribers: int) -> str:
         found = self.deliveries
         whole = [n for n, count in found.count.items() if count == subscribers]
         late = sorted(1000 * (found.last[n] - found.committed[n]) for n in whole)
-        spread = f"{_at(late, 0.5):.0f} / {_at(late, 0.99):.0f} ms" if late else "never"
+        whole_way = sorted(1000 * (found.last[n] - self.sent[n]) for n in whole)
         return (
-            f"{name:<16} delivered {found.total / self.expected:4.0%}   "
-            f"out of order {found.out_of_order}   "
+            f"{name:<12} delivered {found.total / self.expected:4.0%}   "
             f"{1e6 * self.busy.cpu / max(found.total, 1):6.1f} us CPU a message   "
             f"core {self.busy.cpu / self.seconds:4.0%}   idle {self.idle_share:5.1%}   "
-            f"commit to last subscriber p50 / p99 {spread}   "
+            f"to the last subscriber, p50 / p99 ms: from the commit {_spread(late)}, "
+            f"from the POST {_spread(whole_way)}   "
             f"{self.connecting.memory_kib / subscribers:5.1f} KiB a subscriber   "
             f"{1000 * self.connecting.cpu / subscribers:4.1f} ms CPU to connect"
         )
+
+
+def _spread(ordered: Sequence[float]) -> str:
+    return f"{_at(ordered, 0.5):.0f} / {_at(ordered, 0.99):.0f}" if ordered else "never"
 
 
 def _at(ordered: Sequence[float], share: float) -> float:
@@ -88,11 +92,10 @@ async def run(target: Target, options: argparse.Namespace) -> Run:
     def make() -> Subscriber:
         return Subscriber(target.socket_url, target.operation, target.token, deliveries)
 
-    before, began = Usage.of(target.pid), time.perf_counter()
+    before = Usage.of(target.pid)
     subscribers = await connected(
         options.subscribers, make, where.hostname or "127.0.0.1", where.port or 80
     )
-    connect_seconds = time.perf_counter() - began
     # Whoever was acknowledged is not subscribed yet.
     await asyncio.sleep(2)
     settled = Usage.of(target.pid)
@@ -106,29 +109,34 @@ async def run(target: Target, options: argparse.Namespace) -> Run:
     while deliveries.total < expected and time.perf_counter() < latest:  # noqa: ASYNC110
         await asyncio.sleep(0.02)
     done, seconds = Usage.of(target.pid), time.perf_counter() - began
+    # When each was due, by the clock of the commits.
+    zero = time.time() - time.perf_counter() + posted.started
+    sent = {target.first + n: zero + n / options.rate for n in range(len(target.requests))}
     for subscriber in subscribers:
         subscriber.close()
     await asyncio.sleep(1)
     return Run(
         expected,
         deliveries,
-        posted,
+        sent,
         Usage(done.cpu - idle.cpu, done.memory_kib),
         Usage(settled.cpu - before.cpu, settled.memory_kib - before.memory_kib),
         (idle.cpu - settled.cpu) / options.idle if options.idle else float("nan"),
-        connect_seconds,
         seconds,
     )
 
 
-def own_target(pid: int, port: int, first: int, count: int, token: str) -> Target:
-    url = f"http://127.0.0.1:{port}/webhooks/portal"
+def own_target(
+    pid: int, port: int, delivery_port: int, first: int, count: int, token: str
+) -> Target:
+    url = f"http://127.0.0.1:{delivery_port}/webhooks/portal"
     return Target(
         "likeperson",
         pid,
         f"ws://127.0.0.1:{port}/graphql",
         url,
         own_requests(url, count, first, members=5000),
+        first,
         {"query": SUBSCRIPTION},
         token,
     )
@@ -144,7 +152,7 @@ def peer_target(text: str, first: int, count: int, operation: dict[str, object])
         )
         for number in range(first, first + count)
     ]
-    return Target(name, int(pid), socket_url, change_url, requests, operation)
+    return Target(name, int(pid), socket_url, change_url, requests, first, operation)
 
 
 def main() -> None:
@@ -157,14 +165,21 @@ def main() -> None:
         text = Path(options.peer_query).read_text(encoding="utf-8")
         peer_operation = {"query": text, "variables": msgspec.json.decode(options.peer_variables)}
     token = mint(load_settings(), "bench", operator=True, lifetime=timedelta(hours=1))
-    with _database(options.database) as url, own_service(url, options.port) as pid:
+    with (
+        _database(options.database) as url,
+        own_service(url, options.port) as pid,
+        own_service(url, options.port + 1) if options.across else nullcontext(),
+    ):
+        deliveries = options.port + 1 if options.across else options.port
         for number in range(options.rounds):
             first = 1 + number * options.changes
             targets = [
                 peer_target(peer, first, options.changes, peer_operation) for peer in options.peer
             ]
             if not options.peers_only:
-                targets.append(own_target(pid, options.port, first, options.changes, token))
+                targets.append(
+                    own_target(pid, options.port, deliveries, first, options.changes, token)
+                )
             for target in targets:
                 found = uvloop.run(run(target, options))
                 print(found.report(target.name, options.subscribers), flush=True)
@@ -189,6 +204,7 @@ def _options() -> argparse.Namespace:
     add("--changes", type=int, default=100, help="per round")
     add("--rounds", type=int, default=1)
     add("--idle", type=float, default=0, help="seconds to look at subscribers who get nothing")
+    add("--across", action="store_true", help="deliver to another process than that of subscribers")
     add("--port", type=int, default=8098)
     add(
         "--peer",

@@ -28,25 +28,20 @@ class Deliveries:
     committed: dict[int, float] = field(default_factory=dict)
     last: dict[int, float] = field(default_factory=dict)
     count: dict[int, int] = field(default_factory=dict)
-    out_of_order: int = 0
-    strays: list[bytes] = field(default_factory=list)
 
     @property
     def total(self) -> int:
         return sum(self.count.values())
 
-    def note(self, text: bytes, before: int) -> int:
-        """The number of the change; `before` is what this subscriber had last."""
+    def note(self, text: bytes) -> None:
         found = NAMED.search(text)
         if found is None:
-            return before
+            return
         now, number = time.time(), int(found[1])
         if number not in self.committed:
             self.committed[number] = _committed(text) or now
         self.last[number] = now
         self.count[number] = self.count.get(number, 0) + 1
-        self.out_of_order += number <= before
-        return number
 
 
 def _committed(text: bytes) -> float | None:
@@ -69,11 +64,9 @@ class Subscriber(asyncio.Protocol):
         if token:
             self._init["payload"] = {"authorization": f"Bearer {token}"}
         self._deliveries = deliveries
-        self._at = 0
         self._buffer = b""
         self._upgraded = False
         self.acknowledged = asyncio.get_running_loop().create_future()
-        self.lost = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's is none of asyncio's by name.
@@ -86,7 +79,6 @@ class Subscriber(asyncio.Protocol):
         )
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.lost = True
         if not self.acknowledged.done():
             self.acknowledged.set_exception(exc or ConnectionError("closed"))
 
@@ -114,7 +106,7 @@ class Subscriber(asyncio.Protocol):
     def _take(self, opcode: int, payload: bytes) -> None:
         if opcode == 1:
             if self.acknowledged.done():
-                self._at = self._deliveries.note(payload, self._at)
+                self._deliveries.note(payload)
             elif b"connection_ack" in payload:
                 self._send(self._subscribe)
                 self.acknowledged.set_result(None)

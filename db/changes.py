@@ -58,11 +58,16 @@ _AFTER = HotStatement(
 )
 
 
+# Asked whenever somebody subscribes.
+_HEAD = HotStatement(select(FeedHead.feed_id, FeedHead.position))
+
+
 async def feed_head(session: ReadSession) -> Cursor:
-    row = await session.first(select(FeedHead.feed_id, FeedHead.position))
-    if row is None:
+    rows = await session.hot(_HEAD, {})
+    if not rows:
         raise RuntimeError("The change feed has no head row; the migrations make it.")
-    return Cursor(row.feed_id, Position(row.position))
+    feed_id, position = rows[0]
+    return Cursor(feed_id, Position(position))
 
 
 async def changes_after(

@@ -122,7 +122,9 @@ class Context:
         Raises UnauthenticatedError or MemberInactiveError before anything is told of the cursor,
         then ForeignCursorError.
         """
-        async with self.database.read(snapshot=True) as session:
+        # An operator is not looked up, so there is only the one statement.
+        looked_up = self.credentials is not None and not self.credentials.operator
+        async with self.database.read(snapshot=looked_up or after is not None) as session:
             viewer = _required(await self._viewer_in(session))
             opening = await opened(session, viewer, after)
         self._viewer = asyncio.get_running_loop().create_future()
