@@ -25,6 +25,7 @@ export interface Sink {
   complete(): void;
 }
 
+/** `onForbidden`: the service closed the line. Whether this viewer is still served, HTTP tells with the token of now. */
 export function openConnection(token: () => string, onForbidden: () => void): Connection {
   const link = store<Link>({ state: 'connecting' });
   let wake = (): void => {};
@@ -36,7 +37,7 @@ export function openConnection(token: () => string, onForbidden: () => void): Co
     lazyCloseTimeout: 3_000,
     keepAlive: PING_MS,
     retryAttempts: Infinity,
-    shouldRetry: (event) => !(event instanceof CloseEvent && event.code === FORBIDDEN),
+    shouldRetry: () => true,
     retryWait: async (attempt) => {
       // Together with others who lost the same service, so not all at the same moment.
       const wait = Math.min(500 * 2 ** attempt, LONGEST_WAIT_MS) * (0.75 + Math.random() / 2);
@@ -54,8 +55,8 @@ export function openConnection(token: () => string, onForbidden: () => void): Co
       connected: () => link.set({ state: 'live' }),
       closed: (event) => {
         clearTimeout(pong);
+        link.set({ state: 'lost', retryAt: Date.now() });
         if (event instanceof CloseEvent && event.code === FORBIDDEN) onForbidden();
-        else link.set({ state: 'lost', retryAt: Date.now() });
       },
       // A line that was cut without a word is noticed by the answer that does not come.
       ping: (received) => {

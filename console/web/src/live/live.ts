@@ -9,12 +9,13 @@ interface Handlers<Message> {
   onEnd: () => void;
 }
 
-/** Subscribes while there are variables. `field` finds the message in the data. */
+/** Subscribes while there are variables, and anew in every round. `field` finds the message in the data. */
 export function useLive<Data, Message extends { __typename: string }, Variables extends Record<string, unknown>>(
   document: TypedDocumentNode<Data, Variables>,
   variables: Variables | null,
   field: (data: Data) => Message,
   { onMessage, onEnd }: Handlers<Exclude<Message, { __typename: 'ResyncRequired' }>>,
+  round = 0,
 ): void {
   const client = useClient();
   const told = useEffectEvent(onMessage);
@@ -31,5 +32,5 @@ export function useLive<Data, Message extends { __typename: string }, Variables 
       else told(message as Exclude<Message, { __typename: 'ResyncRequired' }>);
     });
     return unsubscribe;
-  }, [client, document, key]);
+  }, [client, document, key, round]);
 }

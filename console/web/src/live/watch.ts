@@ -1,5 +1,5 @@
 import type { TypedDocumentNode } from '@graphql-typed-document-node/core';
-import { useRef } from 'react';
+import { useRef, useState } from 'react';
 
 import { useLive } from './live';
 
@@ -14,14 +14,15 @@ export function useWatch<Data, Message extends { __typename: string }>(
   isAbout: (message: Exclude<Message, { __typename: 'ResyncRequired' }>) => boolean,
   look: () => void,
 ): void {
-  const begun = useRef(false);
+  const [round, setRound] = useState(0);
+  const begun = useRef(-1);
   const stream = document as TypedDocumentNode<Data, After>;
-  useLive(stream, { after: null }, field, {
-    onMessage(message) {
-      if (!begun.current || isAbout(message)) look();
-      begun.current = true;
+  const handlers = {
+    onMessage(message: Exclude<Message, { __typename: 'ResyncRequired' }>): void {
+      if (begun.current !== round || isAbout(message)) look();
+      begun.current = round;
     },
-    // A stream that was cut off for good: what it would have told is seen at the next look.
-    onEnd: look,
-  });
+    onEnd: (): void => setRound(round + 1),
+  };
+  useLive(stream, { after: null }, field, handlers, round);
 }

@@ -183,7 +183,7 @@ function Attempts({ entry }: { entry: Found }) {
 function Payload({ payload }: { payload: string }) {
   const text = useMessages();
   return (
-    <section aria-labelledby="payload">
+    <section>
       <Heading level={2} data-size="sm" id="payload">
         {text.entry.payload}
       </Heading>

@@ -78,7 +78,7 @@ export function HourChart({ hours }: { hours: Hours }) {
       <Details>
         <Details.Summary>{text.health.chartTable}</Details.Summary>
         <Details.Content>
-          <div className="scrolled" tabIndex={0} role="region" aria-labelledby="chart">
+          <div className="scrolled" tabIndex={0} role="region" aria-label={text.health.chartTable}>
             <Table data-size="sm" data-color="neutral" aria-labelledby="chart">
               <Table.Head>
                 <Table.Row>

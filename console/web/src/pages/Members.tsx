@@ -70,7 +70,10 @@ export function Members() {
   });
   const current = JSON.stringify(result.operation?.variables) === JSON.stringify(variables);
   const fresh = data && current && !result.stale && !result.fetching ? data.members.changeCursor : undefined;
-  const [anchor, setAnchor] = useAnchor(JSON.stringify(which), fresh);
+  const [anchor, lose] = useAnchor(JSON.stringify(which), fresh, async () => {
+    const again = await client.query(MembersDocument, variables, { requestPolicy: 'network-only' });
+    return again.data?.members.changeCursor;
+  });
 
   const rows = data?.members.edges.map(({ node }) => node) ?? [];
   const shown = useRef(new Map<string, Row>());
@@ -107,11 +110,7 @@ export function Members() {
       recount();
     },
     onEnd() {
-      setAnchor(null);
-      const again = { requestPolicy: 'network-only' } as const;
-      void client.query(MembersDocument, variables, again).then(({ data }) => {
-        if (data) setAnchor(data.members.changeCursor);
-      });
+      lose();
       recount();
     },
   });
@@ -309,7 +308,7 @@ function SearchField() {
           maxLength={100}
           onChange={({ target }) => change(target.value)}
         />
-        <Search.Clear aria-label={text.members.reset} />
+        <Search.Clear />
       </Search>
     </Field>
   );

@@ -43,7 +43,7 @@ export function Roles() {
           <strong>{text.catalogue.undecidedTitle(undecided)}</strong> {text.catalogue.undecidedText}
         </Alert>
       )}
-      <Table data-size="sm" data-color="neutral" border className="catalogue" aria-label={text.catalogue.table}>
+      <Table data-size="sm" data-color="neutral" border className="catalogue" data-testid="catalogue" aria-label={text.catalogue.table}>
         <Table.Head>
           <Table.Row>
             <Table.HeaderCell>{text.catalogue.role}</Table.HeaderCell>

@@ -55,7 +55,10 @@ export function SyncLog() {
   });
   const current = JSON.stringify(result.operation?.variables) === JSON.stringify(variables);
   const fresh = data && current && !result.stale && !result.fetching ? data.syncLog.changeCursor : undefined;
-  const [anchor, setAnchor] = useAnchor(JSON.stringify(which), fresh);
+  const [anchor, lose] = useAnchor(JSON.stringify(which), fresh, async () => {
+    const again = await client.query(SyncLogDocument, variables, { requestPolicy: 'network-only' });
+    return again.data?.syncLog.changeCursor;
+  });
   const [marks, mark] = useMarks<'row'>();
   const refresh = useThrottled(() => ask({ requestPolicy: 'network-only' }), REFRESH_MS);
   const recount = useThrottled(() => count({ requestPolicy: 'network-only' }), COUNT_MS);
@@ -73,11 +76,7 @@ export function SyncLog() {
       recount();
     },
     onEnd() {
-      setAnchor(null);
-      const again = { requestPolicy: 'network-only' } as const;
-      void client.query(SyncLogDocument, variables, again).then(({ data }) => {
-        if (data) setAnchor(data.syncLog.changeCursor);
-      });
+      lose();
       recount();
     },
   });

@@ -8,6 +8,10 @@ type Provider = NonNullable<Ways['oidc']>;
 // That somebody was signed in, so that a reload asks the provider at once. Never what they had.
 const BEFORE = 'likeperson:signed-in';
 
+const NEEDS_THE_USER = new Set([
+  ...['login_required', 'interaction_required', 'consent_required', 'account_selection_required'],
+]);
+
 let manager: UserManager | undefined;
 
 function managerOf(provider: Provider): UserManager {
@@ -42,8 +46,8 @@ export async function continueOidc(provider: Provider): Promise<Credentials | 'f
     return 'new';
   } catch {
     history.replaceState(null, '', '/');
-    // Asked without a word to the user, a provider may well say that they must sign in themselves.
-    return query.get('error') === 'login_required' ? 'new' : 'failed';
+    // Asked without a word to the user, a provider may well say that it needs one.
+    return NEEDS_THE_USER.has(query.get('error') ?? '') ? 'new' : 'failed';
   }
 }
 

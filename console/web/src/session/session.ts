@@ -36,7 +36,11 @@ const PERSON = 'likeperson:person';
 const NO_WAYS: Ways = { oidc: null, people: null };
 
 export async function begin(): Promise<void> {
-  const linked = tokenInAddress();
+  const linked = takeTokenFromAddress();
+  // A second link opened in the same tab changes nothing but the fragment, which alone loads no page.
+  addEventListener('hashchange', () => {
+    if (tokenInAddress() !== null) location.reload();
+  });
   const ways = await waysToSignIn();
   if (ways === null) {
     session.set({ state: 'out', ways: NO_WAYS, trouble: 'unreachable' });
@@ -109,8 +113,12 @@ async function waysToSignIn(): Promise<Ways | null> {
  *
  * It travels in the fragment only: browsers keep that out of requests, so it reaches no access log.
  */
-function tokenInAddress(): string | null {
-  const token = new URLSearchParams(location.hash.slice(1)).get('token');
+function takeTokenFromAddress(): string | null {
+  const token = tokenInAddress();
   if (token !== null) history.replaceState(history.state, '', location.pathname + location.search);
-  return token || null;
+  return token;
+}
+
+function tokenInAddress(): string | null {
+  return new URLSearchParams(location.hash.slice(1)).get('token') || null;
 }

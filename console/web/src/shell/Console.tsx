@@ -4,6 +4,7 @@ import { Provider } from 'urql';
 import { Route, Switch, useLocation } from 'wouter';
 
 import { openClient } from '../api/client';
+import { ViewerDocument } from '../api/operations';
 import { openConnection } from '../live/connection';
 import { useAnnouncement } from '../live/announcements';
 import { useMessages } from '../messages';
@@ -23,8 +24,12 @@ import { readsLog, useViewer, ViewerProvider } from './viewer';
 /** Everything behind the sign-in, with a cache and a socket of its own for whoever is signed in. */
 export function Console({ credentials }: { credentials: Credentials }) {
   const [api] = useState(() => {
-    const connection = openConnection(credentials.token, () => refused('UNAUTHENTICATED'));
-    return { connection, client: openClient(credentials.token, connection, refused) };
+    const connection = openConnection(
+      credentials.token,
+      () => void client.query(ViewerDocument, {}, { requestPolicy: 'network-only' }).toPromise(),
+    );
+    const client = openClient(credentials.token, connection, refused);
+    return { connection, client };
   });
   useEffect(() => () => api.connection.close(), [api]);
 

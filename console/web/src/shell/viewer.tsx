@@ -1,5 +1,5 @@
 /** Who is signed in, as the service has them at this moment. */
-import { createContext, useContext, type ReactNode } from 'react';
+import { createContext, useContext, useState, type ReactNode } from 'react';
 import { useQuery } from 'urql';
 
 import { ViewerChangesDocument, ViewerDocument, type ViewerFieldsFragment } from '../api/operations';
@@ -37,10 +37,18 @@ export function ViewerProvider({ children }: { children: ReactNode }) {
   const [{ data, error }, ask] = useQuery({ query: ViewerDocument });
   const askAgain = (): void => ask({ requestPolicy: 'network-only' });
 
-  useLive(ViewerChangesDocument, data?.viewer ? {} : null, ({ viewerChanges }) => viewerChanges, {
-    onMessage: (message) => message.__typename === 'ViewerChange' && askAgain(),
-    onEnd: askAgain,
-  });
+  const [round, setRound] = useState(0);
+  const variables = data?.viewer ? {} : null;
+
+  const handlers = {
+    // A heartbeat too: it comes first after an interruption, in which there may have been a change.
+    onMessage: askAgain,
+    onEnd: (): void => {
+      askAgain();
+      setRound(round + 1);
+    },
+  };
+  useLive(ViewerChangesDocument, variables, ({ viewerChanges }) => viewerChanges, handlers, round);
 
   if (data?.viewer) return <ViewerContext value={data.viewer}>{children}</ViewerContext>;
   if (error) return <Failure error={error} onRetry={askAgain} />;
