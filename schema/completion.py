@@ -69,9 +69,12 @@ def root_fields(
     fragments: Mapping[str, FragmentDefinitionNode],
     operation: OperationDefinitionNode,
 ) -> Sequence[RootField] | None:
-    """Of a valid query; None when it is to be left to graphql-core."""
-    root = schema.query_type
-    if operation.operation is not OperationType.QUERY or root is None or operation.directives:
+    """Of a valid query, or of what a subscription does with each event; None when it is to be left
+    to graphql-core."""
+    if operation.operation is OperationType.MUTATION or operation.directives:
+        return None
+    root = schema.get_root_type(operation.operation)
+    if root is None:
         return None
     compiler = _Compiler(schema, fragments)
     try:

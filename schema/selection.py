@@ -11,6 +11,7 @@ from graphql.execution import Executor, execute_subscription_event
 from db.errors import DatabaseUnavailableError
 from resolvers.live import Heartbeat, Notice, Resync
 from resolvers.streams import Rendered
+from schema.completion import UnexpectedValueError, root_fields
 from schema.context import Context, Info
 from schema.masking import told
 from schema.opaque import change_cursor
@@ -39,6 +40,7 @@ class SelectionRenderer(Generic[V]):
         if not isinstance(executor, Executor):
             raise executor[0]
         self._executor = executor
+        self._plain = root_fields(raw.schema, raw.fragments, raw.operation)
         self._request_id = context.request_id
         self._typed = typed
 
@@ -46,10 +48,20 @@ class SelectionRenderer(Generic[V]):
         event = self._typed(message)
         if isawaitable(event):
             event = await event
+        return Rendered(change_cursor(message.cursor), await self._answer(event))
+
+    async def _answer(self, event: object) -> bytes:
+        if self._plain is not None:
+            try:
+                data = {root.key: root.complete(event) for root in self._plain}
+                return msgspec.json.encode({"data": data})
+            except UnexpectedValueError:
+                # graphql-core says what is wrong with it.
+                pass
         result = execute_subscription_event(self._executor.build_per_event_executor(event))
         if isawaitable(result):
             result = await result
-        return Rendered(change_cursor(message.cursor), _payload(result, self._request_id))
+        return _payload(result, self._request_id)
 
     def failure(self, error: Exception) -> bytes:
         return failure(error, self._request_id)

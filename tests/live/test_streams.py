@@ -222,3 +222,25 @@ async def test_heartbeat_follows_many_changes_that_the_viewer_may_not_see(
         told = names([value for value in await hers.values(3) if "member" in value[1]])
 
     assert sorted(told) == [("1", "Kari"), ("2", "Kari")]
+
+
+async def test_messages_look_the_same_whether_or_not_they_hold_what_must_be_looked_up(
+    service: Service,
+) -> None:
+    """What can be read off the member is written in a shorter way than what has a resolver."""
+    fields = "__typename id displayName state updatedAt roles { role { accessLevel } since }"
+    plain = CHANGES.replace("givenName phone", f"givenName {fields}")
+    looked_up = plain.replace(fields, f"{fields} organization {{ name parent {{ name }} }}")
+
+    async with socket(service) as one:
+        await one.subscribe("plain", plain)
+        await one.subscribe("looked up", looked_up)
+        await one.values(2)
+        await service.tell(created("Kari", organization=organization("Oslo", "County")))
+        told = dict(await one.values(2))
+
+    assert told["looked up"]["member"].pop("organization")["name"] == "Oslo"
+    assert told["looked up"] == told["plain"]
+    assert list(told["plain"]["member"]) == [
+        "givenName", "__typename", "id", "displayName", "state", "updatedAt", "roles"
+    ]  # fmt: skip
