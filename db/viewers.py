@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Select, bindparam, func, select
 
-from db.among import among_parameter
+from db.combined import Query, SqlRow
 from db.hot import HotStatement
 from db.member_pages import MemberRow
 from db.models import Member, Organization, Role, RoleAssignment
@@ -55,8 +55,7 @@ class Viewer:
 OPERATOR = Viewer(_EVERYTHING, AccessLevel.ADMIN)
 
 
-# One row for each role held, or a single one for somebody without roles: most requests need no
-# other statement to know who is asking.
+# One row for each role held, or a single one for somebody without roles.
 _MEMBER_AND_ROLES = HotStatement(
     select(
         *_MEMBER,
@@ -73,16 +72,21 @@ _MEMBER_AND_ROLES = HotStatement(
 
 
 def _sight() -> Select[int, bool]:
-    """The chapters coordinated with all below them, and whether they are administered as well.
-    UNION, so that a cycle in the portal's tree ends."""
-    tree = (
-        select(
-            Organization.id,
-            among_parameter(Organization.id, "administered").label("administered"),
+    """The chapters somebody coordinates with all below them, and whether they administer them as
+    well. UNION, so that a cycle in the portal's tree ends."""
+    place = func.coalesce(RoleAssignment.organization_id, Member.organization_id)
+    held = (
+        select(place.label("id"), (Role.access_level >= AccessLevel.ADMIN).label("administered"))
+        .select_from(RoleAssignment)
+        .join(Role, Role.id == RoleAssignment.role_id)
+        .join(Member, Member.id == RoleAssignment.member_id)
+        .where(
+            Member.portal_id == bindparam("portal_id"),
+            Role.access_level >= AccessLevel.COORDINATOR,
+            place.is_not(None),
         )
-        .where(among_parameter(Organization.id, "coordinated"))
-        .cte("tree", recursive=True)
     )
+    tree = held.cte("tree", recursive=True)
     below = select(Organization.id, tree.c.administered).join(
         tree, Organization.parent_id == tree.c.id
     )
@@ -94,8 +98,13 @@ _SIGHT = HotStatement(_sight())
 
 
 async def viewer_of_member(session: ReadSession, portal_id: PortalId) -> Viewer | None:
-    """None for an unknown person. An inactive one sees nothing."""
-    rows = await session.hot(_MEMBER_AND_ROLES, {"portal_id": portal_id})
+    """None for an unknown person. An inactive one sees nothing. One round trip: every request
+    begins with it."""
+    asked = {"portal_id": portal_id}
+    person: Query[Sequence[SqlRow]] = Query(_MEMBER_AND_ROLES, asked, lambda rows: rows)
+    sight: Query[Sequence[SqlRow]] = Query(_SIGHT, asked, lambda rows: rows)
+    await session.fetch(person, sight)
+    rows, seen = person.found, sight.found
     if not rows:
         return None
     width = len(_MEMBER)
@@ -103,20 +112,13 @@ async def viewer_of_member(session: ReadSession, portal_id: PortalId) -> Viewer 
     if member.state is not ActivationState.ACTIVE:
         return Viewer(Scope(), AccessLevel.NONE, member)
     roles = tuple(_assignment(row[width:]) for row in rows if row[width])
-    accesses = _accesses(roles)
-    coordinated = _at_least(AccessLevel.COORDINATOR, accesses)
-    scope = Scope(member_id=member.id)
-    if coordinated:
-        administered = _at_least(AccessLevel.ADMIN, accesses)
-        roots = {"coordinated": coordinated, "administered": administered}
-        seen = await session.hot(_SIGHT, roots)
-        scope = Scope(
-            member_id=member.id,
-            coordinated=frozenset(OrganizationId(id) for id, _ in seen),
-            administered=frozenset(OrganizationId(id) for id, administers in seen if administers),
-        )
+    scope = Scope(
+        member_id=member.id,
+        coordinated=frozenset(OrganizationId(id) for id, _ in seen),
+        administered=frozenset(OrganizationId(id) for id, administers in seen if administers),
+    )
     level = access_level(roles, active=True)
-    return Viewer(scope, level, member, roles, tuple(sorted(accesses.items())))
+    return Viewer(scope, level, member, roles, tuple(sorted(_accesses(roles).items())))
 
 
 def _assignment(row: Sequence[Any]) -> AssignmentRow:
@@ -131,9 +133,3 @@ def _accesses(roles: Sequence[AssignmentRow]) -> dict[OrganizationId, AccessLeve
             known = accesses.get(held.organization_id, AccessLevel.NONE)
             accesses[held.organization_id] = max(known, held.role.access_level)
     return accesses
-
-
-def _at_least(
-    level: AccessLevel, accesses: dict[OrganizationId, AccessLevel]
-) -> list[OrganizationId]:
-    return [organization for organization, held in accesses.items() if held >= level]
