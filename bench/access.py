@@ -64,7 +64,7 @@ async def deactivations(urls: Sequence[str], sockets: int, trials: int) -> list[
     async with AsyncExitStack() as stack:
         http = await stack.enter_async_context(httpx.AsyncClient(timeout=30))
         for name in names:
-            await deliver(http, urls[0], created(name), f"created {name}")
+            await deliver(http, urls[0], created(name), f"created-{guid(name)}")
         opened = [
             await subscribed(stack, urls[number % len(urls)], name)
             for number, name in enumerate(names)
@@ -72,7 +72,7 @@ async def deactivations(urls: Sequence[str], sockets: int, trials: int) -> list[
         for name, socket in list(zip(names, opened, strict=True))[:trials]:
             began = time.perf_counter()
             sending = asyncio.create_task(
-                deliver(http, urls[0], deactivated(name), f"ended {name}")
+                deliver(http, urls[0], deactivated(name), f"ended-{guid(name)}")
             )
             await socket.wait_closed()
             took.append(time.perf_counter() - began)
