@@ -76,6 +76,7 @@ class GraphQLRoute:
             services.streams,
             services.clock,
             services.longest_silence,
+            services.viewers,
             request_id=request_id_of(scope),
         )
 

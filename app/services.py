@@ -17,6 +17,7 @@ from db.feed import LiveFeed
 from db.migrate import migrate, require_current_schema
 from db.retention import Keep, Retention
 from db.unit_of_work import Database
+from db.viewers import ViewerLookups
 from resolvers.streams import LiveStreams
 from sync.intake import Intake
 from sync.record import record_deliveries
@@ -38,6 +39,7 @@ class Services:
     sessions: Sessions
     authenticator: Authenticator
     longest_silence: timedelta
+    viewers: ViewerLookups
     clock: Callable[[], datetime] = utc_now
 
 
@@ -73,8 +75,16 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             ):
                 _calm_garbage_collector()
                 authenticator = authenticator_of(settings, provider)
-                silence = timedelta(hours=settings.longest_silence_hours)
-                yield Services(database, feed, streams, intake, sessions, authenticator, silence)
+                yield Services(
+                    database,
+                    feed,
+                    streams,
+                    intake,
+                    sessions,
+                    authenticator,
+                    timedelta(hours=settings.longest_silence_hours),
+                    ViewerLookups(database),
+                )
         finally:
             await database.close()
 

@@ -1,19 +1,25 @@
 """Who is asking, as the database knows them at this moment: their roles, and what they may see."""
 
-from collections.abc import Sequence
+import asyncio
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, bindparam, func, select
+from sqlalchemy import Select, func, select
 
+from db.among import among_parameter
 from db.combined import Query, SqlRow
+from db.errors import DatabaseUnavailableError
 from db.hot import HotStatement
 from db.member_pages import MemberRow
 from db.models import Member, Organization, Role, RoleAssignment
 from db.roles import AssignmentRow, RoleRow, access_level
-from db.unit_of_work import ReadSession
+from db.unit_of_work import Database, ReadSession
 from db.visibility import Scope
 from db.vocabulary import AccessLevel, ActivationState, OrganizationId, PortalId
+
+PATIENCE_SECONDS = 5.0
 
 _EVERYTHING = Scope(everything=True)
 # In the order of MemberRow and RoleRow.
@@ -66,47 +72,108 @@ _MEMBER_AND_ROLES = HotStatement(
     .select_from(Member)
     .outerjoin(RoleAssignment, RoleAssignment.member_id == Member.id)
     .outerjoin(Role, Role.id == RoleAssignment.role_id)
-    .where(Member.portal_id == bindparam("portal_id"))
+    .where(among_parameter(Member.portal_id, "portal_ids"))
     .order_by(Role.access_level.desc(), Role.code, RoleAssignment.id)
 )
 
 
-def _sight() -> Select[int, bool]:
+def _sight() -> Select[str, int, bool]:
     """The chapters somebody coordinates with all below them, and whether they administer them as
     well. UNION, so that a cycle in the portal's tree ends."""
     place = func.coalesce(RoleAssignment.organization_id, Member.organization_id)
     held = (
-        select(place.label("id"), (Role.access_level >= AccessLevel.ADMIN).label("administered"))
+        select(
+            Member.portal_id,
+            place.label("id"),
+            (Role.access_level >= AccessLevel.ADMIN).label("administered"),
+        )
         .select_from(RoleAssignment)
         .join(Role, Role.id == RoleAssignment.role_id)
         .join(Member, Member.id == RoleAssignment.member_id)
         .where(
-            Member.portal_id == bindparam("portal_id"),
+            among_parameter(Member.portal_id, "portal_ids"),
             Role.access_level >= AccessLevel.COORDINATOR,
             place.is_not(None),
         )
     )
     tree = held.cte("tree", recursive=True)
-    below = select(Organization.id, tree.c.administered).join(
+    below = select(tree.c.portal_id, Organization.id, tree.c.administered).join(
         tree, Organization.parent_id == tree.c.id
     )
     tree = tree.union(below)
-    return select(tree.c.id, tree.c.administered)
+    return select(tree.c.portal_id, tree.c.id, tree.c.administered)
 
 
 _SIGHT = HotStatement(_sight())
 
 
+async def viewers_of_members(
+    session: ReadSession, portal_ids: Collection[PortalId]
+) -> dict[PortalId, Viewer]:
+    """Without those whom nobody knows. Inactive ones see nothing. One round trip."""
+    asked = {"portal_ids": list(portal_ids)}
+    people: Query[Sequence[SqlRow]] = Query(_MEMBER_AND_ROLES, asked, lambda rows: rows)
+    sights: Query[Sequence[SqlRow]] = Query(_SIGHT, asked, lambda rows: rows)
+    await session.fetch(people, sights)
+    rows: defaultdict[PortalId, list[SqlRow]] = defaultdict(list)
+    for row in people.found:
+        rows[row[1]].append(row)
+    seen: defaultdict[PortalId, list[tuple[OrganizationId, bool]]] = defaultdict(list)
+    for portal_id, id, administers in sights.found:
+        seen[portal_id].append((OrganizationId(id), administers))
+    return {portal_id: _viewer(found, seen[portal_id]) for portal_id, found in rows.items()}
+
+
 async def viewer_of_member(session: ReadSession, portal_id: PortalId) -> Viewer | None:
-    """None for an unknown person. An inactive one sees nothing. One round trip: every request
-    begins with it."""
-    asked = {"portal_id": portal_id}
-    person: Query[Sequence[SqlRow]] = Query(_MEMBER_AND_ROLES, asked, lambda rows: rows)
-    sight: Query[Sequence[SqlRow]] = Query(_SIGHT, asked, lambda rows: rows)
-    await session.fetch(person, sight)
-    rows, seen = person.found, sight.found
-    if not rows:
-        return None
+    """None for an unknown person."""
+    return (await viewers_of_members(session, [portal_id])).get(portal_id)
+
+
+class ViewerLookups:
+    """Requests that come at the same time share one round trip, which is most of what it costs to
+    know who is asking. It begins after the last of them came: nobody is told of a moment before
+    they asked."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._waiting: defaultdict[PortalId, list[asyncio.Future[Viewer | None]]] = defaultdict(
+            list
+        )
+        self._task: asyncio.Task[None] | None = None
+
+    def find(self, portal_id: PortalId) -> "asyncio.Future[Viewer | None]":
+        """None for an unknown person. Awaiting it raises what the database raises. It belongs to
+        whoever asked, who may cancel it."""
+        future = asyncio.get_running_loop().create_future()
+        self._waiting[portal_id].append(future)
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name="looking viewers up")
+        return future
+
+    async def _run(self) -> None:
+        while self._waiting:
+            waiting, self._waiting = self._waiting, defaultdict(list)
+            found: dict[PortalId, Viewer] = {}
+            failure: Exception | None = None
+            try:
+                async with asyncio.timeout(PATIENCE_SECONDS), self._database.read() as session:
+                    found = await viewers_of_members(session, list(waiting))
+            except TimeoutError:
+                failure = DatabaseUnavailableError("Nobody could be looked up in time.")
+            except Exception as error:  # those who asked are told, whatever it is
+                failure = error
+            for portal_id, futures in waiting.items():
+                for future in futures:
+                    if future.done():
+                        continue
+                    if failure is None:
+                        future.set_result(found.get(portal_id))
+                    else:
+                        future.set_exception(failure)
+        self._task = None
+
+
+def _viewer(rows: Sequence[SqlRow], seen: Sequence[tuple[OrganizationId, bool]]) -> Viewer:
     width = len(_MEMBER)
     member = MemberRow(*rows[0][:width])
     if member.state is not ActivationState.ACTIVE:
@@ -114,8 +181,8 @@ async def viewer_of_member(session: ReadSession, portal_id: PortalId) -> Viewer 
     roles = tuple(_assignment(row[width:]) for row in rows if row[width])
     scope = Scope(
         member_id=member.id,
-        coordinated=frozenset(OrganizationId(id) for id, _ in seen),
-        administered=frozenset(OrganizationId(id) for id, administers in seen if administers),
+        coordinated=frozenset(id for id, _ in seen),
+        administered=frozenset(id for id, administers in seen if administers),
     )
     level = access_level(roles, active=True)
     return Viewer(scope, level, member, roles, tuple(sorted(_accesses(roles).items())))

@@ -21,7 +21,7 @@ from db.organizations import (
 from db.roles import role_holder_counts
 from db.sync_log import payloads
 from db.unit_of_work import Database, ReadSession
-from db.viewers import OPERATOR, Viewer, viewer_of_member
+from db.viewers import OPERATOR, Viewer, ViewerLookups, viewer_of_member
 from db.vocabulary import AuditAction, EntryId, OrganizationId, PortalId, RoleId
 from resolvers.live import Opening, opened
 from resolvers.streams import LiveStreams, Outlet
@@ -59,6 +59,7 @@ class Context:
     streams: LiveStreams
     clock: Callable[[], datetime]
     longest_silence: timedelta
+    viewers: ViewerLookups
     credentials: Credentials | None = None
     request_id: str = field(default_factory=new_request_id)
     outlet: Outlet | None = None
@@ -90,7 +91,10 @@ class Context:
     async def viewer(self) -> Viewer | None:
         """None when nobody known is asking. Raises MemberInactiveError."""
         if self._viewer is None:
-            self._viewer = asyncio.create_task(self.viewer_now())
+            credentials = self.credentials
+            if credentials is None or credentials.operator or credentials.subject is None:
+                return await self.viewer_now()
+            self._viewer = self.viewers.find(credentials.subject)
         return _active(await self._viewer)
 
     async def require_viewer(self) -> Viewer:
@@ -101,8 +105,9 @@ class Context:
         """The viewer as the database has them at this moment, inactive or not."""
         if self.credentials is None or self.credentials.operator:
             return None if self.credentials is None else OPERATOR
-        async with self.database.read() as session:
-            return await self._viewer_in(session)
+        if self.credentials.subject is None:
+            return None
+        return await self.viewers.find(self.credentials.subject)
 
     async def _viewer_in(self, session: ReadSession) -> Viewer | None:
         if self.credentials is None or self.credentials.operator:

@@ -53,11 +53,12 @@ def viewer_wants(info: Info, *path: str) -> ViewerWants:
 async def viewer_type(context: Context, viewer: ViewerNow, wants: ViewerWants) -> Viewer:
     member = None
     organizations = {}
-    async with context.database.read() as session:
-        if viewer.member is not None and wants.member is not None:
+    if viewer.member is not None and wants.member is not None:
+        async with context.database.read() as session:
             (view,) = await view_members(session, [viewer.member], wants.member)
-            member = Member.from_view(view)
-        if wants.accesses:
+        member = Member.from_view(view)
+    if wants.accesses and viewer.accesses:
+        async with context.database.read() as session:
             ids = [id for id, _ in viewer.accesses]
             organizations = await organizations_by_id(session, ids)
     credentials = context.credentials

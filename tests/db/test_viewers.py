@@ -1,0 +1,78 @@
+"""Looking viewers up together: nobody gets another's answer, an old one, or none."""
+
+import asyncio
+
+import pytest
+
+from db.errors import DatabaseUnavailableError
+from db.unit_of_work import Database
+from db.viewers import ViewerLookups
+from db.vocabulary import PortalId
+from tests.builders import guid
+from tests.db.opened import opened
+from tests.schema.association import PEOPLE, found_association
+from tests.schema.statements import recorded
+from tests.service import Service
+
+
+async def test_those_who_ask_together_share_statements_and_each_gets_their_own_answer(
+    service: Service, database_url: str
+) -> None:
+    await found_association(service)
+    names = [*PEOPLE, "nobody"]
+    async with opened(database_url) as database:
+        lookups = ViewerLookups(database)
+        with recorded() as statements:
+            alone = await lookups.find(PortalId(guid("Kari")))
+            for_one = len(statements)
+            found = await asyncio.gather(*(lookups.find(PortalId(guid(n))) for n in names * 3))
+            for_all = len(statements) - for_one
+
+        assert for_all <= 2 * for_one
+        assert found[0] == alone
+        for name, viewer in zip(names * 3, found, strict=True):
+            known = None if viewer is None or viewer.member is None else viewer.member.given_name
+            assert known == (None if name == "nobody" else name)
+        by_name = dict(zip(names, found, strict=False))
+        admin, coordinator, inactive = (
+            by_name[name] for name in ("admin of HLF", "coordinator of Oslo county", "inactive")
+        )
+        assert admin is not None
+        assert coordinator is not None
+        assert inactive is not None
+        assert len(admin.scope.administered) == len(admin.scope.coordinated) == 5
+        assert (len(coordinator.scope.administered), len(coordinator.scope.coordinated)) == (0, 2)
+        assert not inactive.is_active
+        assert inactive.scope.coordinated == frozenset()
+
+
+async def test_one_who_goes_away_takes_the_answer_from_nobody(
+    service: Service, database_url: str
+) -> None:
+    await found_association(service)
+    async with opened(database_url) as database:
+        lookups = ViewerLookups(database)
+        going, staying = (lookups.find(PortalId(guid("Kari"))) for _ in range(2))
+        await asyncio.sleep(0)
+
+        going.cancel()
+
+        assert await staying is not None
+
+
+async def test_failure_is_told_to_all_who_asked_and_the_next_one_asks_anew(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(sqlite_url) as database:
+        lookups = ViewerLookups(database)
+        with monkeypatch.context() as broken:
+
+            def away(_database: Database) -> None:
+                raise DatabaseUnavailableError("It is away.")
+
+            broken.setattr(Database, "read", away)
+            asked = [lookups.find(PortalId(guid(name))) for name in ("Kari", "Per", "Kari")]
+            answers = await asyncio.gather(*asked, return_exceptions=True)
+        assert [type(answer) for answer in answers] == [DatabaseUnavailableError] * 3
+
+        assert await lookups.find(PortalId(guid("Kari"))) is None
