@@ -1,0 +1,62 @@
+"""The health of the sync and the role catalogue, for those who answer for the data."""
+
+from playwright.sync_api import expect
+
+from tests.builders import organization
+from tests.console.conftest import Visit, person
+from tests.console.service import ConsoleService
+
+OSLO = organization("HLF Oslo", "HLF")
+
+
+def test_new_roles_stand_out_and_a_change_says_first_how_many_it_touches(
+    visit: Visit, service: ConsoleService
+) -> None:
+    service.tell(person("Vera", "Verv", OSLO, "auditor"), person("Vidar", "Verv", OSLO, "auditor"))
+    page = visit("/roller", "Astrid")
+    auditor = page.locator("tr[data-role=auditor]")
+    expect(auditor).to_contain_text("Ny")
+    expect(page.get_by_text("venter på at noen tar stilling")).to_be_visible()
+
+    auditor.get_by_role("button").click()
+    page.get_by_role("radio", name="Likeperson").check()
+    expect(page.get_by_test_id("affected")).to_contain_text("2 medlemmer har rollen")
+    before = service.data("{ roles { code accessLevel } }")["roles"]
+    page.get_by_role("button", name="Endre tilgangen").click()
+
+    expect(auditor).to_contain_text("Likeperson")
+    expect(auditor).not_to_contain_text("Ny")
+    after = service.data("{ roles { code accessLevel } }")["roles"]
+    assert {"code": "auditor", "accessLevel": "MEMBER"} in before
+    assert {"code": "auditor", "accessLevel": "PEER_MENTOR"} in after
+
+
+def test_roles_are_only_shown_to_those_who_may_not_change_them(visit: Visit) -> None:
+    page = visit("/roller", "Bjørn")
+
+    expect(page.locator("tr[data-role=coordinator]")).to_be_visible()
+    expect(page.get_by_text("Bare administratorer i HLF sentralt")).to_be_visible()
+    expect(page.get_by_test_id("catalogue").get_by_role("button")).to_have_count(0)
+
+
+def test_the_health_says_in_a_sentence_whether_all_is_well(
+    visit: Visit, own_service: ConsoleService
+) -> None:
+    own_service.tell(*(person(f"P{number}", "Frisk", OSLO) for number in range(10)))
+    page = visit("/tilstand", at=own_service)
+    expect(page.get_by_test_id("verdict")).to_contain_text("Alt er i orden.")
+    expect(page.get_by_test_id("health-banner")).to_have_count(0)
+
+    own_service.deliver(b"not JSON")
+    own_service.deliver(b"{}")
+
+    verdict = page.get_by_test_id("verdict")
+    expect(verdict).to_contain_text("2 av 12 hendelser den siste timen", timeout=15_000)
+    reasons = page.get_by_role("table", name="Avvist siste døgn")
+    expect(reasons).to_contain_text("Innholdet er ikke gyldig JSON.")
+    expect(reasons).to_contain_text("Feltet «type» mangler")
+    page.get_by_role("link", name="Medlemmer").click()
+    expect(page.get_by_test_id("health-banner")).to_contain_text("2 av 12 hendelser")
+    page.get_by_role("link", name="Se tilstanden").click()
+    page.get_by_role("link", name="Se hendelsene").click()
+    expect(page.get_by_test_id("log").locator("tbody tr")).to_have_count(2)

@@ -1,0 +1,37 @@
+"""GraphiQL: one token for queries and the socket, written down nowhere."""
+
+from playwright.sync_api import Page, expect
+
+from tests.builders import updated
+from tests.console.service import ConsoleService
+
+
+def test_an_administrator_finds_what_they_need_in_the_tabs(
+    page: Page, service: ConsoleService
+) -> None:
+    page.goto(f"{service.url}/graphiql#token={service.token('Astrid')}")
+    run = page.get_by_role("button", name="Execute query (Ctrl-Enter)")
+    result = page.locator(".graphiql-response")
+    expect(run).to_be_visible()
+
+    editor = page.locator(".graphiql-query-editor")
+
+    page.get_by_role("tab", name="FailedEvents").click()
+    expect(editor).to_contain_text("FailedEvents")
+    run.click()
+    expect(result).to_contain_text('"syncLog"')
+    page.get_by_role("tab", name="HistoryOfMember").click()
+    expect(editor).to_contain_text("HistoryOfMember")
+    run.click()
+    expect(result).to_contain_text('"members"')
+    page.get_by_role("tab", name="LiveLog").click()
+    expect(editor).to_contain_text("LiveLog")
+    run.click()
+    expect(result).to_contain_text("StreamHeartbeat")
+    service.tell(updated("Ola", 30, profile={"phone": "+4790000030"}))
+    expect(result).to_contain_text("SyncLogChange")
+
+    stored = page.evaluate("JSON.stringify(Object.entries(localStorage))")
+    assert "FailedEvents" in stored
+    assert "eyJ" not in stored
+    assert "token" not in page.url
