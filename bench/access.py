@@ -4,8 +4,8 @@
 after the other ends at the first process: how long until that member's socket is closed.
 
 `viewer`: the CPU that one process spends on the same small query with a token and without one. The
-difference is what verifying the token, finding the viewer and their sight cost, and showing them. An
-operator is not looked up, so theirs is the part without the database.
+difference is what verifying the token, finding the viewer and their sight cost, and showing them.
+An operator is not looked up, so theirs is the part without the database.
 """
 
 import argparse
