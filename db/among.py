@@ -58,9 +58,12 @@ def _json_each(element: _IsAmong, compiler: SQLCompiler, **options: Any) -> str:
 
 
 def among(
-    column: InstrumentedAttribute[Any], values: Collection[int] | Collection[str]
+    column: InstrumentedAttribute[Any],
+    values: Collection[int] | Collection[str],
+    name: str | None = None,
 ) -> ColumnElement[bool]:
-    return _IsAmong(column, bindparam(None, list(values), type_=_Values(column.type)))
+    """With a name, the same statement can be executed again with other values."""
+    return _IsAmong(column, bindparam(name, list(values), type_=_Values(column.type)))
 
 
 def among_parameter(

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import insert, select
 
-from db.keyset import KeysetColumn, PageRequest, Slice, read_page
+from db.keyset import KeysetColumn, PageRequest, PageStatements, Slice, read_page
 from db.models import AuditRecord
 from db.unit_of_work import ReadSession, WriteSession
 from db.vocabulary import AuditAction, EntryId
@@ -63,7 +63,11 @@ async def record_act(session: WriteSession, act: Act, now: datetime) -> None:
     )
 
 
+_pages = PageStatements(AuditRecord.id)
+
+
 async def audit_page(session: ReadSession, page: PageRequest) -> Slice[AuditRow]:
     """Newest first."""
-    found = await read_page(session, _ROW, _NEWEST_FIRST, AuditRecord.id, page)
+    statement = _pages.statement((), page, _NEWEST_FIRST, lambda: _ROW)
+    found = await read_page(session, statement, page, {}, keys=len(_NEWEST_FIRST) + 1)
     return found.map(lambda row: AuditRow(*row))

@@ -43,6 +43,7 @@ class Follower(Protocol):
         ...
 
 
+_HEAD = HotStatement(select(FeedHead.feed_id, FeedHead.position))
 _AFTER = HotStatement(
     select(
         Change.position,

@@ -9,10 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]  # it ships no types
-from sqlalchemy import Dialect, Executable
+from sqlalchemy import Dialect, Enum, Executable
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
+from sqlalchemy.types import TypeEngine
+
+from db.column_types import Instant, Level
+from db.vocabulary import AccessLevel
 
 Convert = Callable[[Any], Any]
 
@@ -57,9 +61,11 @@ class CompiledStatement:
         for name in compiled.positiontup or ():
             kind = compiled.binds[name].type.dialect_impl(_DIALECT)
             self._inputs.append((name, kind.bind_processor(_DIALECT)))
-        self._outputs: list[Convert | None] = [
-            column.type.dialect_impl(_DIALECT).result_processor(_DIALECT, None)
-            for column in compiled._result_columns  # noqa: SLF001  (it is told nowhere else)
+        columns = compiled._result_columns  # noqa: SLF001  (it is told nowhere else)
+        self._outputs = [
+            (place, convert)
+            for place, column in enumerate(columns)
+            if (convert := _reader(column.type)) is not None
         ]
         self._defaults = {name: bind.value for name, bind in compiled.binds.items()}
 
@@ -77,12 +83,25 @@ class CompiledStatement:
 
     def rows(self, records: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
         """As SQLAlchemy would give them."""
-        if not any(self._outputs):
+        if not self._outputs:
             return records
-        return [
-            [
-                value if convert is None else convert(value)
-                for value, convert in zip(record, self._outputs, strict=True)
-            ]
-            for record in records
-        ]
+        rows = [list(record) for record in records]
+        for place, convert in self._outputs:
+            for row in rows:
+                row[place] = convert(row[place])
+        return rows
+
+
+def _reader(type: TypeEngine[Any]) -> Convert | None:
+    """From what the driver gives to what the type means. None where it is the same: moments, for
+    one, come from this driver in UTC. For the others the way through SQLAlchemy is long."""
+    if isinstance(type, Instant):
+        return None
+    known: dict[Any, Any] = {None: None}
+    if isinstance(type, Level):
+        known.update({int(level): level for level in AccessLevel})
+        return known.__getitem__
+    if isinstance(type, Enum) and type.enum_class is not None:
+        known.update(type.enum_class.__members__)
+        return known.__getitem__
+    return type.dialect_impl(_DIALECT).result_processor(_DIALECT, None)

@@ -1,24 +1,27 @@
 """Members as they are read: by page, by id, by what they are filtered and ordered by."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Hashable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, exists, func, select, true
+import msgspec
+from sqlalchemy import ColumnElement, and_, bindparam, case, exists, func, select, true
 
-from db.among import among
-from db.keyset import KeysetColumn, PageRequest, Slice, read_page
+from db.among import among, among_parameter
+from db.keyset import KeysetColumn, PageRequest, PageStatements, Slice, read_page
 from db.models import Member, MemberFacts, Role, RoleAssignment
+from db.statements import StatementCache, one_of
 from db.text_keys import folded_words
 from db.unit_of_work import ReadSession
-from db.visibility import Scope, members_in, visible_members
+from db.visibility import Scope, members_in, scope_shape, scope_values, visible_members
 from db.vocabulary import AccessLevel, ActivationState, MemberId, OrganizationId, PortalId
 
+ESCAPE = "/"
 
-@dataclass(frozen=True, slots=True)
-class MemberRow:
+
+class MemberRow(msgspec.Struct, frozen=True):
     id: MemberId
     portal_id: PortalId
     member_number: str | None
@@ -78,21 +81,41 @@ class MemberFilter:
 
     def condition(self) -> ColumnElement[bool]:
         parts: list[ColumnElement[bool]] = [true()]
+        values = self.values()
         if self.states is not None:
-            parts.append(Member.state.in_(self.states))
+            parts.append(one_of(Member.state, self.states))
         if self.role_codes is not None:
             parts.append(_holds_one_of(self.role_codes))
         if self.access_levels is not None:
-            parts.append(_access_level().in_(self.access_levels))
+            parts.append(one_of(_access_level(), self.access_levels))
         if self.changed_since is not None:
-            parts.append(Member.updated_at >= self.changed_since)
+            since = bindparam("changed_since", self.changed_since, type_=Member.updated_at.type)
+            parts.append(Member.updated_at >= since)
         if self.organization_ids is not None:
-            parts.append(members_in(self.organization_ids))
+            parts.append(members_in(self.organization_ids, "organization_ids"))
         parts += [
-            Member.search_text.contains(f" {word}", autoescape=True)
-            for word in folded_words(self.search or "")
+            Member.search_text.like(bindparam(name, value), escape=ESCAPE)
+            for name, value in values.items()
+            if name.startswith("word_")
         ]
         return and_(*parts)
+
+    def shape(self) -> Hashable:
+        """Filters of one shape make the same condition, but for the values of its parameters."""
+        return self.states, self.access_levels, tuple(self.values()), bool(self.organization_ids)
+
+    def values(self) -> dict[str, Any]:
+        """The parameters of the condition."""
+        values: dict[str, Any] = {}
+        if self.role_codes is not None:
+            values["role_codes"] = list(self.role_codes)
+        if self.changed_since is not None:
+            values["changed_since"] = self.changed_since
+        if self.organization_ids is not None:
+            values["organization_ids"] = list(self.organization_ids)
+        for number, word in enumerate(folded_words(self.search or "")):
+            values[f"word_{number}"] = f"% {_escaped(word)}%"
+        return values
 
 
 def _holds_one_of(role_codes: Collection[str]) -> ColumnElement[bool]:
@@ -100,8 +123,15 @@ def _holds_one_of(role_codes: Collection[str]) -> ColumnElement[bool]:
         exists()
         .where(RoleAssignment.member_id == Member.id)
         .where(RoleAssignment.role_id == Role.id)
-        .where(among(Role.code, role_codes))
+        .where(among(Role.code, role_codes, "role_codes"))
     )
+
+
+def _escaped(word: str) -> str:
+    """For LIKE: what would stand for other characters stands for itself."""
+    for special in (ESCAPE, "%", "_"):
+        word = word.replace(special, ESCAPE + special)
+    return word
 
 
 def _access_level() -> ColumnElement[Any]:
@@ -131,17 +161,33 @@ _ROW = select(
 )
 
 
+_pages = PageStatements(Member.id)
+_found = StatementCache()
+
+
 async def member_page(
     session: ReadSession, scope: Scope, filter: MemberFilter, order: MemberOrder, page: PageRequest
 ) -> Slice[MemberRow]:
-    statement = _ROW.where(visible_members(scope), filter.condition())
-    found = await read_page(session, statement, order.columns(), Member.id, page)
+    shape = (scope_shape(scope), filter.shape(), order)
+    statement = _pages.statement(
+        shape,
+        page,
+        order.columns(),
+        lambda: _ROW.where(visible_members(scope), filter.condition()),
+    )
+    values = scope_values(scope) | filter.values()
+    found = await read_page(session, statement, page, values, keys=2)
     return found.map(lambda row: MemberRow(*row))
 
 
 async def member_count(session: ReadSession, scope: Scope, filter: MemberFilter) -> int:
-    statement = select(func.count(Member.id)).where(visible_members(scope), filter.condition())
-    return await session.scalar(statement) or 0
+    statement = _found.statement(
+        ("count", scope_shape(scope), filter.shape()),
+        lambda: select(func.count(Member.id)).where(visible_members(scope), filter.condition()),
+    )
+    rows = await session.hot(statement, scope_values(scope) | filter.values())
+    count: int = rows[0][0]
+    return count
 
 
 async def members_by_id(
@@ -150,12 +196,20 @@ async def members_by_id(
     """Only those of them whom the scope shows."""
     if not ids:
         return {}
-    rows = await session.all(_ROW.where(among(Member.id, ids), visible_members(scope)))
-    return {MemberId(row[0]): MemberRow(*row) for row in rows}  # type: ignore[arg-type]  # ids
+    statement = _found.statement(
+        ("by id", scope_shape(scope)),
+        lambda: _ROW.where(among_parameter(Member.id, "ids"), visible_members(scope)),
+    )
+    rows = await session.hot(statement, {"ids": list(ids), **scope_values(scope)})
+    return {MemberId(row[0]): MemberRow(*row) for row in rows}
 
 
 async def member_by_portal_id(
     session: ReadSession, scope: Scope, portal_id: PortalId
 ) -> MemberRow | None:
-    row = await session.first(_ROW.where(Member.portal_id == portal_id, visible_members(scope)))
-    return None if row is None else MemberRow(*row)  # type: ignore[arg-type]  # ids of this table
+    statement = _found.statement(
+        ("by portal id", scope_shape(scope)),
+        lambda: _ROW.where(Member.portal_id == bindparam("portal_id"), visible_members(scope)),
+    )
+    rows = await session.hot(statement, {"portal_id": portal_id, **scope_values(scope)})
+    return MemberRow(*rows[0]) if rows else None

@@ -10,7 +10,7 @@ from db.among import among, among_parameter
 from db.bulk import Rows
 from db.combined import Query, SqlRow
 from db.hot import HotStatement
-from db.keyset import KeysetColumn, PageRequest, Slice, read_page
+from db.keyset import KeysetColumn, PageRequest, PageStatements, Slice, read_page
 from db.models import Member, Organization, RoleAssignment
 from db.stamp import Stamp
 from db.unit_of_work import ReadSession, WriteSession, new_ids
@@ -67,8 +67,12 @@ _RECORDS = HotStatement(
 )
 
 
+_pages = PageStatements(Organization.id)
+
+
 async def organization_page(session: ReadSession, page: PageRequest) -> Slice[OrganizationRow]:
-    rows = await read_page(session, _ROW, NAME_ORDER, Organization.id, page)
+    statement = _pages.statement((), page, NAME_ORDER, lambda: _ROW)
+    rows = await read_page(session, statement, page, {}, keys=2)
     return rows.map(_organization_row)
 
 
@@ -120,12 +124,16 @@ async def organizations_below(
     return children
 
 
-def subtree_ids(roots: Collection[int]) -> Select[int]:
+def _subtree_ids() -> Select[int]:
     """The roots and everything below them. UNION, so that a cycle in the portal's tree ends."""
-    tree = select(Organization.id).where(among(Organization.id, roots)).cte("tree", recursive=True)
+    roots = among_parameter(Organization.id, "roots")
+    tree = select(Organization.id).where(roots).cte("tree", recursive=True)
     below = select(Organization.id).join(tree, Organization.parent_id == tree.c.id)
     tree = tree.union(below)
     return select(tree.c.id)
+
+
+_SUBTREE = HotStatement(_subtree_ids())
 
 
 async def subtree(
@@ -133,7 +141,8 @@ async def subtree(
 ) -> frozenset[OrganizationId]:
     if not roots:
         return frozenset()
-    return frozenset(OrganizationId(row[0]) for row in await session.all(subtree_ids(roots)))
+    rows = await session.hot(_SUBTREE, {"roots": list(roots)})
+    return frozenset(OrganizationId(row[0]) for row in rows)
 
 
 async def national_bodies(session: ReadSession) -> frozenset[OrganizationId]:

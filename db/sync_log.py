@@ -1,19 +1,21 @@
 """The sync log: the record of every event, written once and read by administrators."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, select, true
+import msgspec
+from sqlalchemy import ColumnElement, and_, bindparam, func, select, true
 
 from db.among import among, among_parameter
 from db.combined import Query, SqlRow
 from db.hot import HotStatement
-from db.keyset import KeysetColumn, PageRequest, Slice, read_page
+from db.keyset import KeysetColumn, PageRequest, PageStatements, Slice, read_page
 from db.models import EntryFacts, FieldChange, SyncLogEntry
+from db.statements import StatementCache, one_of
 from db.unit_of_work import ReadSession, WriteSession, new_ids
-from db.visibility import Scope, visible_entries
+from db.visibility import Scope, scope_shape, scope_values, visible_entries
 from db.vocabulary import EntryId, MemberId, OrganizationId, SyncOutcome, SyncStatus
 
 
@@ -44,8 +46,7 @@ EventKey = tuple[str, str]
 """Source and event id."""
 
 
-@dataclass(frozen=True, slots=True)
-class EntryRow:
+class EntryRow(msgspec.Struct, frozen=True):
     id: EntryId
     source: str
     event_id: str
@@ -105,22 +106,42 @@ class EntryFilter:
         entry = SyncLogEntry
         parts: list[ColumnElement[bool]] = [true()]
         if self.statuses is not None:
-            parts.append(entry.status.in_(self.statuses))
+            parts.append(one_of(entry.status, self.statuses))
         if self.outcomes is not None:
-            parts.append(entry.outcome.in_(self.outcomes))
+            parts.append(one_of(entry.outcome, self.outcomes))
         if self.event_types is not None:
-            parts.append(among(entry.event_type, self.event_types))
+            parts.append(among(entry.event_type, self.event_types, "event_types"))
         if self.sources is not None:
-            parts.append(among(entry.source, self.sources))
+            parts.append(among(entry.source, self.sources, "sources"))
         if self.member_id is not None:
-            parts.append(entry.member_id == self.member_id)
+            parts.append(entry.member_id == bindparam("member_id", self.member_id))
         if self.received_from is not None:
-            parts.append(entry.received_at >= self.received_from)
+            parts.append(entry.received_at >= bindparam("received_from", self.received_from))
         if self.received_before is not None:
-            parts.append(entry.received_at < self.received_before)
+            parts.append(entry.received_at < bindparam("received_before", self.received_before))
         if self.organization_ids is not None:
-            parts.append(among(entry.organization_id, self.organization_ids))
+            parts.append(among(entry.organization_id, self.organization_ids, "organization_ids"))
         return and_(*parts)
+
+    def shape(self) -> Hashable:
+        """Filters of one shape make the same condition, but for the values of its parameters."""
+        return self.statuses, self.outcomes, tuple(self.values())
+
+    def values(self) -> dict[str, Any]:
+        """The parameters of the condition."""
+        given = {
+            "event_types": _listed(self.event_types),
+            "sources": _listed(self.sources),
+            "member_id": self.member_id,
+            "received_from": self.received_from,
+            "received_before": self.received_before,
+            "organization_ids": _listed(self.organization_ids),
+        }
+        return {name: value for name, value in given.items() if value is not None}
+
+
+def _listed(values: frozenset[Any] | None) -> list[Any] | None:
+    return None if values is None else list(values)
 
 
 Recorded = dict[EventKey, tuple[EntryRow, bytes]]
@@ -157,17 +178,34 @@ _RECORDED = HotStatement(
 _NEWEST_FIRST = (KeysetColumn(SyncLogEntry.id, descending=True),)
 
 
+_pages = PageStatements(SyncLogEntry.id)
+_found = StatementCache()
+
+
 async def entry_page(
     session: ReadSession, scope: Scope, filter: EntryFilter, page: PageRequest
 ) -> Slice[EntryRow]:
-    statement = _ROW.where(visible_entries(scope), filter.condition())
-    found = await read_page(session, statement, _NEWEST_FIRST, SyncLogEntry.id, page)
+    statement = _pages.statement(
+        (scope_shape(scope), filter.shape()),
+        page,
+        _NEWEST_FIRST,
+        lambda: _ROW.where(visible_entries(scope), filter.condition()),
+    )
+    values = scope_values(scope) | filter.values()
+    found = await read_page(session, statement, page, values, keys=2)
     return found.map(lambda row: EntryRow(*row))
 
 
 async def entry_count(session: ReadSession, scope: Scope, filter: EntryFilter) -> int:
-    condition = and_(visible_entries(scope), filter.condition())
-    return await session.scalar(select(func.count(SyncLogEntry.id)).where(condition)) or 0
+    statement = _found.statement(
+        ("count", scope_shape(scope), filter.shape()),
+        lambda: select(func.count(SyncLogEntry.id)).where(
+            visible_entries(scope), filter.condition()
+        ),
+    )
+    rows = await session.hot(statement, scope_values(scope) | filter.values())
+    count: int = rows[0][0]
+    return count
 
 
 async def entries_by_id(
@@ -176,9 +214,11 @@ async def entries_by_id(
     """Only those of them that the scope shows."""
     if not ids:
         return {}
-    rows: Sequence[Sequence[Any]] = await session.all(
-        _ROW.where(among(SyncLogEntry.id, ids), visible_entries(scope))
+    statement = _found.statement(
+        ("by id", scope_shape(scope)),
+        lambda: _ROW.where(among_parameter(SyncLogEntry.id, "ids"), visible_entries(scope)),
     )
+    rows = await session.hot(statement, {"ids": list(ids), **scope_values(scope)})
     return {EntryId(row[0]): EntryRow(*row) for row in rows}
 
 

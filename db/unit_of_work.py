@@ -31,6 +31,7 @@ from db.engine import create_engines, is_sqlite
 from db.hot import HotStatement
 from db.locks import LockName, locking
 from db.models import Base, Change, ChangeFacts, FeedHead
+from db.read_lanes import ReadLanes
 from db.transactions import PostgresTransaction, SqliteTransaction, Transaction, nested
 from db.vocabulary import EntryId, MemberId, Position
 
@@ -263,23 +264,28 @@ class Database:
         self._reader, self._writer = create_engines(url, pool_size=pool_size)
         self._doorbell = doorbell
         self._on_sqlite = is_sqlite(url)
+        self._lanes = None if self._on_sqlite else ReadLanes(self._reader, pool_size)
 
     async def close(self) -> None:
+        if self._lanes is not None:
+            await self._lanes.close()
         await self._reader.dispose()
         await self._writer.dispose()
 
     @asynccontextmanager
     async def read(self, *, snapshot: bool = False) -> AsyncIterator[ReadSession]:
         """With `snapshot`, all statements see the same moment; without, each sees its own."""
-        isolation = "REPEATABLE READ" if snapshot else "AUTOCOMMIT"
-        options = {} if self._on_sqlite else {"isolation_level": isolation}
         with driver_errors_translated():
-            async with self._reader.connect() as connection:
-                await self._revive(connection)
-                await connection.execution_options(**options)
-                # A snapshot lives in a transaction of SQLAlchemy's, which the driver knows not of.
-                direct = not (self._on_sqlite or snapshot)
-                yield ReadSession(connection, await _driver_of(connection) if direct else None)
+            if self._lanes is None:
+                async with self._reader.connect() as connection:
+                    yield ReadSession(connection)
+            else:
+                async with self._lanes.lane() as lane:
+                    if not snapshot:
+                        yield ReadSession(lane.connection, lane.driver)
+                        return
+                    async with lane.driver.transaction(isolation="repeatable_read", readonly=True):
+                        yield ReadSession(lane.connection, lane.driver)
 
     @asynccontextmanager
     async def write(self, holding: Collection[LockName] = ()) -> AsyncIterator[WriteSession]:

@@ -3,8 +3,9 @@ about the facts of a change. Both must say the same; a test compares them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
-from sqlalchemy import ColumnElement, exists, false, or_, true
+from sqlalchemy import ColumnElement, bindparam, exists, false, or_, true
 
 from db.among import among
 from db.models import Member, RoleAssignment, SyncLogEntry
@@ -38,22 +39,24 @@ class Scope:
         return replace(self, member_id=None) if self.coordinated else self
 
 
-def members_in(organization_ids: frozenset[OrganizationId]) -> ColumnElement[bool]:
-    """Members who belong to one of these organizations or hold a role in one."""
+def members_in(organization_ids: frozenset[OrganizationId], name: str) -> ColumnElement[bool]:
+    """Members who belong to one of these organizations or hold a role in one. `name`: of the
+    parameter that holds the ids."""
     if not organization_ids:
         return false()
     return or_(
-        among(Member.organization_id, organization_ids),
+        among(Member.organization_id, organization_ids, name),
         exists()
         .where(RoleAssignment.member_id == Member.id)
-        .where(among(RoleAssignment.organization_id, organization_ids)),
+        .where(among(RoleAssignment.organization_id, organization_ids, name)),
     )
 
 
 def visible_members(scope: Scope) -> ColumnElement[bool]:
     if scope.everything:
         return true()
-    return or_(Member.id == scope.member_id, members_in(scope.coordinated))
+    myself = bindparam("viewer_id", scope.member_id, type_=Member.id.type)
+    return or_(Member.id == myself, members_in(scope.coordinated, "coordinated"))
 
 
 def visible_entries(scope: Scope) -> ColumnElement[bool]:
@@ -61,4 +64,18 @@ def visible_entries(scope: Scope) -> ColumnElement[bool]:
         return true()
     if not scope.administered:
         return false()
-    return among(SyncLogEntry.organization_id, scope.administered)
+    return among(SyncLogEntry.organization_id, scope.administered, "administered")
+
+
+def scope_shape(scope: Scope) -> tuple[bool, ...]:
+    """Scopes of one shape make the same conditions, but for the values of their parameters."""
+    return scope.everything, bool(scope.coordinated), bool(scope.administered)
+
+
+def scope_values(scope: Scope) -> dict[str, Any]:
+    """The parameters of both conditions."""
+    return {
+        "viewer_id": scope.member_id,
+        "coordinated": list(scope.coordinated),
+        "administered": list(scope.administered),
+    }

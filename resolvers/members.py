@@ -1,6 +1,6 @@
 """Members as a client sees them: whole pages with few statements, only what was asked for."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from db.changes import Cursor, feed_head
@@ -91,12 +91,14 @@ async def member_view_by_portal_id(
 
 
 async def view_members(
-    session: ReadSession, rows: Sequence[MemberRow], wants: MemberWants
+    session: ReadSession,
+    rows: Sequence[MemberRow],
+    wants: MemberWants,
+    roles: Mapping[MemberId, Sequence[AssignmentRow]] | None = None,
 ) -> list[MemberView]:
-    """Two statements at the most, however many rows."""
-    roles: dict[MemberId, list[AssignmentRow]] = {}
-    if wants.roles:
-        roles = await roles_held(session, [row.id for row in rows])
+    """Two statements at the most, however many rows. `roles`: where they are known already."""
+    if roles is None:
+        roles = await roles_held(session, [row.id for row in rows]) if wants.roles else {}
     organizations: dict[OrganizationId, OrganizationRow] = {}
     if wants.organizations:
         held = [assignment for assignments in roles.values() for assignment in assignments]

@@ -83,7 +83,7 @@ async def _view_entries(
             row,
             members.get(row.member_id) if row.member_id is not None else None,
             organizations.get(row.organization_id) if row.organization_id is not None else None,
-            attempts.get(row.id) or _only_attempt(row),
+            (attempts.get(row.id) or _only_attempt(row)) if wants.attempts else (),
         )
         for row in rows
     ]

@@ -9,7 +9,7 @@ from db.vocabulary import AuditAction
 from schema.context import Info
 from schema.cost import about
 from schema.opaque import global_id
-from schema.pagination import PageArguments, PageInfo, edges_of
+from schema.pagination import PageArguments, PageInfo, wanted_cursors
 
 _KEY = (datetime, int)
 
@@ -58,9 +58,9 @@ async def audit_trail_connection(info: Info, arguments: PageArguments) -> AuditT
     request = arguments.request("auditTrail", _KEY)
     async with info.context.database.read() as session:
         page = await audit_page(session, request)
-    edges, page_info = edges_of(page, "auditTrail", _edge, AuditRecord.from_row)
-    return AuditTrailConnection(edges=edges, page_info=page_info)
-
-
-def _edge(cursor: str, node: AuditRecord) -> AuditTrailEdge:
-    return AuditTrailEdge(cursor=cursor, node=node)
+    cursors = wanted_cursors(info, page, "auditTrail")
+    edges = [
+        AuditTrailEdge(cursor=cursor, node=AuditRecord.from_row(row))
+        for cursor, row in zip(cursors.each, page.rows, strict=True)
+    ]
+    return AuditTrailConnection(edges=edges, page_info=cursors.page_info)

@@ -1,6 +1,7 @@
 """The types with an id: members, organizations, roles and sync-log entries. They refer to each
 other in circles, so they stand in one place."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Annotated
@@ -12,7 +13,7 @@ from db.attempts import Attempt
 from db.member_pages import MemberFilter as MemberCondition
 from db.member_pages import MemberOrderField
 from db.organizations import OrganizationRow
-from db.roles import AssignmentRow, RoleRow
+from db.roles import RoleRow
 from db.sync_log import EntryFilter
 from db.vocabulary import (
     AccessLevel,
@@ -33,7 +34,7 @@ from schema.errors import ForbiddenError
 from schema.inputs import MemberFilter, MemberOrder, SyncLogFilter, organization_subtree
 from schema.lookahead import selected
 from schema.opaque import change_cursor, global_id
-from schema.pagination import PageArguments, PageInfo, edges_of
+from schema.pagination import PageArguments, PageInfo, wanted_cursors
 from schema.scalars import ChangeCursor
 
 First = Annotated[
@@ -176,10 +177,17 @@ class Member(Node):
 
     @classmethod
     def from_view(cls, view: MemberView) -> "Member":
+        return cls.from_views([view])[0]
+
+    @classmethod
+    def from_views(cls, views: Sequence[MemberView]) -> "list[Member]":
+        """Of one page: what several members share is made once."""
+        made = _Shared()
+        return [cls._from_view(view, made) for view in views]
+
+    @classmethod
+    def _from_view(cls, view: MemberView, made: "_Shared") -> "Member":
         row = view.row
-        organizations = {
-            id: Organization.from_row(found) for id, found in view.organizations.items()
-        }
         names = [name for name in (row.given_name, row.family_name) if name]
         return cls(
             id=strawberry.ID(global_id("Member", row.id)),
@@ -194,8 +202,15 @@ class Member(Node):
             state=row.state,
             state_changed_at=row.state_changed_at,
             access_level=view.access_level,
-            organization=_found(organizations, row.organization_id),
-            roles=[_assignment(held, organizations) for held in view.roles],
+            organization=made.organization(view, row.organization_id),
+            roles=[
+                RoleAssignment(
+                    role=made.role(held.role),
+                    organization=made.organization(view, held.organization_id),
+                    since=held.since,
+                )
+                for held in view.roles
+            ],
             updated_at=row.updated_at,
         )
 
@@ -217,17 +232,24 @@ class Member(Node):
         return await sync_log_connection(info, None, filter, page)
 
 
-def _found(
-    organizations: dict[OrganizationId, Organization], id: OrganizationId | None
-) -> Organization | None:
-    return None if id is None else organizations.get(id)
+class _Shared:
+    """Organizations and roles as GraphQL shows them, each made once."""
 
+    def __init__(self) -> None:
+        self._organizations: dict[OrganizationId, Organization] = {}
+        self._roles: dict[RoleId, Role] = {}
 
-def _assignment(
-    held: AssignmentRow, organizations: dict[OrganizationId, Organization]
-) -> RoleAssignment:
-    where = _found(organizations, held.organization_id)
-    return RoleAssignment(role=Role.from_row(held.role), organization=where, since=held.since)
+    def organization(self, view: MemberView, id: OrganizationId | None) -> Organization | None:
+        if id is None or id not in view.organizations:
+            return None
+        if id not in self._organizations:
+            self._organizations[id] = Organization.from_row(view.organizations[id])
+        return self._organizations[id]
+
+    def role(self, row: RoleRow) -> Role:
+        if row.id not in self._roles:
+            self._roles[row.id] = Role.from_row(row)
+        return self._roles[row.id]
 
 
 @strawberry.type(description="A member within a page.")
@@ -413,10 +435,12 @@ async def member_connection(
         want_total="totalCount" in asked,
         want_cursor="changeCursor" in asked,
     )
-    edges, page_info = edges_of(page.members, name, _member_edge, Member.from_view)
+    nodes = Member.from_views(page.members.rows)
+    cursors = wanted_cursors(info, page.members, name)
+    edges = [MemberEdge(cursor=c, node=n) for c, n in zip(cursors.each, nodes, strict=True)]
     return MemberConnection(
         edges=edges,
-        page_info=page_info,
+        page_info=cursors.page_info,
         total_count=page.total,
         change_cursor=ChangeCursor(change_cursor(page.cursor) if page.cursor else ""),
     )
@@ -452,10 +476,12 @@ async def sync_log_connection(
         want_total="totalCount" in asked,
         want_cursor="changeCursor" in asked,
     )
-    edges, page_info = edges_of(page.entries, "syncLog", _entry_edge, SyncLogEntry.from_view)
+    nodes = [SyncLogEntry.from_view(view) for view in page.entries.rows]
+    cursors = wanted_cursors(info, page.entries, "syncLog")
+    edges = [SyncLogEdge(cursor=c, node=n) for c, n in zip(cursors.each, nodes, strict=True)]
     return SyncLogConnection(
         edges=edges,
-        page_info=page_info,
+        page_info=cursors.page_info,
         total_count=page.total,
         change_cursor=ChangeCursor(change_cursor(page.cursor) if page.cursor else ""),
     )
@@ -470,11 +496,3 @@ async def entry_condition(
     )
     condition = (filter or SyncLogFilter()).condition()
     return replace(condition, organization_ids=organizations)
-
-
-def _member_edge(cursor: str, node: Member) -> MemberEdge:
-    return MemberEdge(cursor=cursor, node=node)
-
-
-def _entry_edge(cursor: str, node: SyncLogEntry) -> SyncLogEdge:
-    return SyncLogEdge(cursor=cursor, node=node)

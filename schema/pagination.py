@@ -1,18 +1,18 @@
 """Relay connections over keyset pages: arguments in, edges and page info out."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 import strawberry
 
 from db.keyset import PageRequest, Slice
+from schema.context import Info
 from schema.errors import BadUserInputError
+from schema.lookahead import selected
 from schema.opaque import page_cursor, parse_page_cursor
 
 T = TypeVar("T")
-N = TypeVar("N")
-E = TypeVar("E")
 
 DEFAULT_PAGE = 25
 MAX_PAGE = 100
@@ -50,15 +50,26 @@ class PageArguments:
         return PageRequest(DEFAULT_PAGE if size is None else size, start, backward)
 
 
-def edges_of(
-    page: Slice[T], order: str, edge: Callable[[str, N], E], node: Callable[[T], N]
-) -> tuple[list[E], PageInfo]:
-    cursors = [page_cursor(order, key) for key in page.keys]
-    edges = [edge(cursor, node(row)) for cursor, row in zip(cursors, page.rows, strict=True)]
-    info = PageInfo(
-        has_next_page=page.has_next,
-        has_previous_page=page.has_previous,
-        start_cursor=cursors[0] if cursors else None,
-        end_cursor=cursors[-1] if cursors else None,
+@dataclass(frozen=True, slots=True)
+class Cursors:
+    """Of a page; those of its edges are empty when nobody asked for them."""
+
+    each: Sequence[str]
+    page_info: PageInfo
+
+
+def wanted_cursors(info: Info, page: Slice[T], order: str) -> Cursors:
+    """For the connection that is being resolved. To write a hundred of them takes a while."""
+    each = [""] * len(page.keys)
+    if "cursor" in selected(info, "edges"):
+        each = [page_cursor(order, key) for key in page.keys]
+    keys = page.keys
+    return Cursors(
+        each,
+        PageInfo(
+            has_next_page=page.has_next,
+            has_previous_page=page.has_previous,
+            start_cursor=page_cursor(order, keys[0]) if keys else None,
+            end_cursor=page_cursor(order, keys[-1]) if keys else None,
+        ),
     )
-    return edges, info

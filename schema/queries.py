@@ -44,7 +44,7 @@ from schema.nodes import (
     sync_log_connection,
 )
 from schema.opaque import parse_global_id, row_id, storable
-from schema.pagination import PageArguments, PageInfo, edges_of
+from schema.pagination import PageArguments, PageInfo, wanted_cursors
 from schema.permissions import require_log_reader, require_operator
 from schema.viewer import Viewer, viewer_type, viewer_wants
 
@@ -225,12 +225,12 @@ async def _organization_connection(info: Info, request: PageRequest) -> Organiza
         page = await organization_page(session, request)
         counted = "totalCount" in selected(info)
         total = await organization_count(session) if counted else None
-    edges, page_info = edges_of(page, "organizations", _organization_edge, Organization.from_row)
-    return OrganizationConnection(edges=edges, page_info=page_info, total_count=total)
-
-
-def _organization_edge(cursor: str, node: Organization) -> OrganizationEdge:
-    return OrganizationEdge(cursor=cursor, node=node)
+    cursors = wanted_cursors(info, page, "organizations")
+    edges = [
+        OrganizationEdge(cursor=cursor, node=Organization.from_row(row))
+        for cursor, row in zip(cursors.each, page.rows, strict=True)
+    ]
+    return OrganizationConnection(edges=edges, page_info=cursors.page_info, total_count=total)
 
 
 async def _nodes(info: Info, ids: list[strawberry.ID], argument: str) -> list[Node | None]:

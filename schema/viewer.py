@@ -55,7 +55,8 @@ async def viewer_type(context: Context, viewer: ViewerNow, wants: ViewerWants) -
     organizations = {}
     if viewer.member is not None and wants.member is not None:
         async with context.database.read() as session:
-            (view,) = await view_members(session, [viewer.member], wants.member)
+            known = {viewer.member.id: viewer.roles}
+            (view,) = await view_members(session, [viewer.member], wants.member, known)
         member = Member.from_view(view)
     if wants.accesses and viewer.accesses:
         async with context.database.read() as session:

@@ -7,18 +7,25 @@ from dataclasses import dataclass
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import delete, select, update
 
 from db.keyset import KeyValues, PageRequest, Slice
 from db.member_pages import MemberFilter, MemberOrder, MemberOrderField, MemberRow, member_page
+from db.models import Member, RoleAssignment, SyncLogEntry
 from db.text_keys import number_key, sort_key
 from db.unit_of_work import Database
 from db.visibility import Scope
 from sync.record import record_deliveries
-from tests.builders import created
+from tests.builders import created, guid
 from tests.db.opened import clear, opened
 from tests.sync.recording import delivery
 
 EVERYBODY = Scope(everything=True)
+NAMES_OF = {guid(f"{kind}{n}"): f"{kind}{n}" for kind in "MN" for n in range(100)}
+
+
+def name_of(portal_id: str) -> str:
+    return NAMES_OF[portal_id]
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,25 @@ class Register:
                 self.database,
                 [delivery(created(f"M{n}", profile=people[n]), f"evt_{n:02}") for n in numbers],
             )
+
+    def disturb(self, event: "Disturbance", who: str, number: int) -> None:
+        self.runner.run(self._disturb(event, who, number))
+
+    async def _disturb(self, event: "Disturbance", who: str, number: int) -> None:
+        if event.kind == "leave":
+            async with self.database.write() as session:
+                gone = select(Member.id).where(Member.portal_id == guid(who)).scalar_subquery()
+                await session.run(delete(RoleAssignment).where(RoleAssignment.member_id == gone))
+                await session.run(
+                    update(SyncLogEntry)
+                    .where(SyncLogEntry.member_id == gone)
+                    .values(member_id=None)
+                )
+                await session.run(delete(Member).where(Member.portal_id == guid(who)))
+            return
+        profile = {"familyName": event.name, "memberNumber": event.name}
+        body = created(who, number, profile=profile)
+        await record_deliveries(self.database, [delivery(body, f"evt_between_{number:03}")])
 
     def page(self, order: MemberOrder, request: PageRequest) -> Slice[MemberRow]:
         return self.runner.run(self._page(order, request))
@@ -160,3 +186,70 @@ def test_names_are_in_norwegian_order_and_numbers_in_the_order_of_numbers(
         "104233",
         "X1",
     ]
+
+
+@dataclass(frozen=True)
+class Disturbance:
+    """What happens between two pages: somebody joins, is gone, or is renamed."""
+
+    kind: str
+    who: int
+    name: str
+
+
+disturbances = st.lists(
+    st.builds(
+        Disturbance,
+        st.sampled_from(["join", "leave", "rename"]),
+        st.integers(0, 9),
+        names,
+    ),
+    max_size=4,
+)
+
+
+@given(
+    people=st.lists(names, min_size=1, max_size=10),
+    between=st.lists(disturbances, min_size=1, max_size=12),
+    size=st.integers(1, 4),
+    order=st.builds(MemberOrder, st.sampled_from(MemberOrderField), st.booleans()),
+    backward=st.booleans(),
+)
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_whoever_stayed_where_they_were_is_seen_once_whatever_happens_between_the_pages(
+    register: Register,
+    people: list[str],
+    between: list[list[Disturbance]],
+    size: int,
+    order: MemberOrder,
+    backward: bool,
+) -> None:
+    register.fill([{"familyName": name, "memberNumber": name} for name in people])
+    stayed = {f"M{n}" for n in range(len(people))}
+    there = set(stayed)
+    seen: list[str] = []
+    start: KeyValues | None = None
+    events = iter(between)
+    number = 0
+    while True:
+        page = register.page(order, PageRequest(size, start, backward))
+        found = [name_of(row.portal_id) for row in page.rows]
+        seen = [*found, *seen] if backward else [*seen, *found]
+        if not (page.has_previous if backward else page.has_next):
+            break
+        start = page.keys[0 if backward else -1]
+        for event in next(events, []):
+            number += 1
+            who = f"M{event.who}"
+            if event.kind == "join":
+                who = f"N{number}"
+            elif who not in there:
+                continue
+            register.disturb(event, who, number)
+            stayed.discard(who)
+            if event.kind == "leave":
+                there.discard(who)
+
+    assert sorted(name for name in seen if name in stayed) == sorted(stayed)
