@@ -12,6 +12,7 @@ from rich.progress import Progress as ProgressBar
 
 from app.auth.tokens import mint
 from app.demo import DemoError, run_demo
+from app.known_documents import commands
 from app.operations import log, replay, worker
 from app.server import (
     PortInUseError,
@@ -124,6 +125,7 @@ def simulate_command(
     _print_summary(summary)
 
 
+cli.add_typer(commands)
 cli.command()(worker)
 cli.command()(log)
 cli.command()(replay)

@@ -28,6 +28,9 @@ from app.wire import answers
 from schema.context import Context
 from schema.errors import UnauthenticatedError
 from schema.execution import Executor
+from schema.field_use import Client
+
+MAX_CLIENT_NAME = 50
 
 
 class GraphQLRoute:
@@ -78,6 +81,7 @@ class GraphQLRoute:
             services.longest_silence,
             services.viewers,
             request_id=request_id_of(scope),
+            client=_client(Headers(scope=scope)),
         )
 
     async def _serve_events(
@@ -165,3 +169,12 @@ def _refused(error: AuthenticationError | TooOftenError, context: Context) -> Re
     response = refusal(HTTPStatus.UNAUTHORIZED, [known], context.request_id)
     response.headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
     return response
+
+
+def _client(headers: Headers) -> Client:
+    """As it calls itself, by the headers that clients of GraphQL have for it."""
+    name, version = (
+        headers.get(f"graphql-client-{what}") or headers.get(f"apollographql-client-{what}") or ""
+        for what in ("name", "version")
+    )
+    return Client(name[:MAX_CLIENT_NAME], version[:MAX_CLIENT_NAME])

@@ -1,5 +1,6 @@
 """GraphQL over HTTP, by its specification: queries and mutations, one request and one answer."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from contextlib import suppress
@@ -57,7 +58,27 @@ async def answer_http(
         status = HTTPStatus.OK if media_type == JSON else HTTPStatus.BAD_REQUEST
         return refusal(status, refused.errors, context.request_id, media_type)
     answer = await executor.run(prepared, context)
-    return _respond(HTTPStatus.OK, answer.formatted(), media_type)
+    response = _respond(HTTPStatus.OK, answer.formatted(), media_type)
+    if request.query is None and scope["method"] == "GET" and not answer.errors:
+        _tag(response, headers)
+    return response
+
+
+def _tag(response: Response, headers: Headers) -> None:
+    """For an answer that its client may keep, and ask whether it is still the same."""
+    tag = f'"{hashlib.sha256(bytes(response.body)).hexdigest()[:32]}"'
+    response.headers["ETag"] = tag
+    # Kept by the client alone: others must not see it, nor may the same one as somebody else.
+    response.headers["Cache-Control"] = "private, no-cache"
+    response.headers["Vary"] = "Authorization, Accept"
+    known = {
+        part.strip().removeprefix("W/") for part in headers.get("if-none-match", "").split(",")
+    }
+    if tag in known or "*" in known:
+        response.status_code = HTTPStatus.NOT_MODIFIED
+        response.body = b""
+        del response.headers["content-length"]
+        del response.headers["content-type"]
 
 
 async def read_http_request(scope: Scope, receive: Receive, headers: Headers) -> GraphQLRequest:

@@ -17,6 +17,7 @@ from starlette.staticfiles import StaticFiles
 from app.console import console_routes
 from app.gate import gate_of
 from app.graphql import GraphQLRoute
+from app.known_documents import load_known
 from app.metrics import Metrics
 from app.pages import page
 from app.perimeter.layers import perimeter
@@ -26,6 +27,7 @@ from app.settings import Settings, SourceSettings
 from db.errors import DatabaseError
 from db.migrate import check_schema
 from schema.build import build_schema
+from schema.execution import Budgets
 from sync.deliveries import Delivery, Receipt
 from sync.problems import problem
 from sync.sources import SharedKey, Source, StandardWebhooks
@@ -69,8 +71,14 @@ def create_app(settings: Settings) -> Starlette:
 def _routes(
     settings: Settings, services: Callable[[], Services], metrics: Metrics
 ) -> list[BaseRoute]:
-    schema = build_schema(guarded=settings.is_guarded)
-    metrics.watch_documents(schema.documents)
+    most = settings.max_query_cost
+    schema = build_schema(
+        guarded=settings.is_guarded,
+        known=load_known(settings.documents_folder, settings.documents),
+        budgets=Budgets(own_data=most // 5, others_data=most),
+        seconds=settings.max_query_seconds,
+    )
+    metrics.watch_documents(schema.documents, schema.executor.field_use)
     graphql = GraphQLRoute(
         schema.executor,
         services,

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from schema.documents import Documents
+from schema.field_use import FieldUse
 from sync.deliveries import Receipt
 from sync.errors import Refusal
 
@@ -27,6 +28,22 @@ class _DocumentCounts(Collector):
         )
         found.add_metric(["kept"], self._documents.hits)
         found.add_metric(["new"], self._documents.misses)
+        return [found]
+
+
+class _FieldUseCounts(Collector):
+    def __init__(self, field_use: FieldUse) -> None:
+        self._field_use = field_use
+
+    def collect(self) -> Iterable[Metric]:
+        found = CounterMetricFamily(
+            "likeperson_field_uses",
+            "Operations that asked for a field, by what their client calls itself.",
+            labels=["client", "version", "field"],
+        )
+        for client, counts in self._field_use.counts.items():
+            for coordinate, count in counts.items():
+                found.add_metric([*client, coordinate], count)
         return [found]
 
 
@@ -61,8 +78,9 @@ class Metrics:
             registry=self._registry,
         )
 
-    def watch_documents(self, documents: Documents) -> None:
+    def watch_documents(self, documents: Documents, field_use: FieldUse) -> None:
         self._registry.register(_DocumentCounts(documents))
+        self._registry.register(_FieldUseCounts(field_use))
 
     def refused(self, source: str, reason: Refusal) -> None:
         self._refusals.labels(source, reason.value).inc()

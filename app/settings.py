@@ -12,6 +12,7 @@ import msgspec
 from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from schema.known import Allowed
 from sync.sources import StandardWebhooks
 
 PREFIX = "LIKEPERSON_"
@@ -158,6 +159,23 @@ class Settings(BaseSettings):
         default=(),
         description="Addresses or networks whose `X-Forwarded-For` and `X-Forwarded-Proto` are "
         "believed, several with commas.",
+    )
+    max_query_cost: int = Field(
+        default=5_000,
+        ge=100,
+        description="What one GraphQL operation may cost for coordinators, administrators and "
+        "operators; for others a fifth of it.",
+    )
+    max_query_seconds: float = Field(
+        default=10.0, gt=0, description="How long a query or mutation may take."
+    )
+    documents: Allowed = Field(
+        default=Allowed.ANY,
+        description="Which GraphQL documents are executed: `any`, `known` or "
+        "`known-except-operators`.",
+    )
+    documents_folder: Path | None = Field(
+        default=None, description="The folder of known GraphQL documents."
     )
     host: str = Field(default="127.0.0.1", description="The address to listen on.")
     port: int = Field(

@@ -6,6 +6,7 @@ from strawberry.schema.config import StrawberryConfig
 from schema.cost import CostDirective, ListSizeDirective
 from schema.documents import Documents
 from schema.execution import Budgets, Executor
+from schema.known import KnownDocuments
 from schema.live import Subscription
 from schema.mutations import Mutation
 from schema.nodes import Member, Organization, Role, SyncLogEntry
@@ -17,7 +18,12 @@ class Schema(strawberry.Schema):
     """Strawberry's types; documents are executed by `executor`, over whatever transport."""
 
     def __init__(
-        self, *, budgets: Budgets | None = None, seconds: float = 10.0, guarded: bool = False
+        self,
+        *,
+        budgets: Budgets | None = None,
+        seconds: float = 10.0,
+        guarded: bool = False,
+        known: KnownDocuments | None = None,
     ) -> None:
         super().__init__(
             query=Query,
@@ -30,10 +36,22 @@ class Schema(strawberry.Schema):
         # What an error suggests is a part of the schema.
         self.documents = Documents(self._schema, hide_suggestions=guarded)
         self.executor = Executor(
-            self._schema, self.documents, budgets=budgets, seconds=seconds, guarded=guarded
+            self._schema,
+            self.documents,
+            budgets=budgets,
+            seconds=seconds,
+            guarded=guarded,
+            known=known,
         )
 
 
-def build_schema(*, guarded: bool = False) -> Schema:
-    """`guarded`: strangers cannot find out what there is to ask for."""
-    return Schema(guarded=guarded)
+def build_schema(
+    *,
+    guarded: bool = False,
+    known: KnownDocuments | None = None,
+    budgets: Budgets | None = None,
+    seconds: float = 10.0,
+) -> Schema:
+    """`guarded`: strangers cannot find out what there is to ask for. `seconds`: how long a query or
+    mutation may take."""
+    return Schema(guarded=guarded, known=known, budgets=budgets, seconds=seconds)

@@ -19,9 +19,10 @@ from graphql import (
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
+    GraphQLBoolean,
     GraphQLEnumType,
     GraphQLField,
-    GraphQLFieldResolver,
+    GraphQLID,
     GraphQLInt,
     GraphQLLeafType,
     GraphQLList,
@@ -29,16 +30,23 @@ from graphql import (
     GraphQLObjectType,
     GraphQLOutputType,
     GraphQLSchema,
+    GraphQLString,
     InlineFragmentNode,
     OperationDefinitionNode,
     OperationType,
     SelectionSetNode,
+    get_nullable_type,
     is_abstract_type,
     is_leaf_type,
 )
+from strawberry.schema.config import StrawberryConfig
 from strawberry.types.field import StrawberryField
 
+from schema.calls import Call, call_of
+
 Complete = Callable[[Any], Any]
+# How names of ours become names of the schema: `display_name` is `displayName`.
+PLAIN_NAMES = StrawberryConfig()
 MIN_INT, MAX_INT = -(2**31), 2**31 - 1
 
 
@@ -52,7 +60,7 @@ class RootField:
     nodes: list[FieldNode]
     parent: GraphQLObjectType
     definition: GraphQLField
-    resolve: GraphQLFieldResolver
+    call: Call
     complete: Complete
 
     @property
@@ -96,10 +104,12 @@ class _Compiler:
     def root_field(self, root: GraphQLObjectType, key: str, nodes: list[FieldNode]) -> RootField:
         name = nodes[0].name.value
         definition = root.fields.get(name)
-        if definition is None or definition.resolve is None:
-            raise _NotPlain  # Introspection.
+        field = (definition.extensions or {}).get("strawberry-definition") if definition else None
+        call = call_of(field, PLAIN_NAMES) if isinstance(field, StrawberryField) else None
+        if definition is None or call is None:
+            raise _NotPlain  # Introspection, for one.
         complete = self._value(definition.type, nodes)
-        return RootField(key, nodes, root, definition, definition.resolve, complete)
+        return RootField(key, nodes, root, definition, call, complete)
 
     def fields(
         self, type: GraphQLObjectType, sets: Sequence[SelectionSetNode]
@@ -159,23 +169,61 @@ class _Compiler:
         raise _NotPlain
 
     def _object(self, type: GraphQLObjectType, sets: Sequence[SelectionSetNode]) -> Complete:
-        parts = [(key, self._part(type, nodes)) for key, nodes in self.fields(type, sets).items()]
+        """All attributes are read by one getter, and put into a dict at once; then those are
+        converted that are not written as they are."""
+        keys: list[str] = []
+        attributes: list[str] = []
+        required: list[str] = []
+        conversions: list[tuple[str, Complete]] = []
+        for key, nodes in self.fields(type, sets).items():
+            name = nodes[0].name.value
+            keys.append(key)
+            if name == "__typename":
+                attributes.append("__class__")
+                conversions.append((key, _constant(type.name)))
+                continue
+            definition = type.fields[name]
+            attribute = _attribute(definition)
+            attributes.append(attribute)
+            if get_nullable_type(definition.type) not in _AS_THEY_ARE:
+                conversions.append((key, self._value(definition.type, nodes)))
+            elif isinstance(definition.type, GraphQLNonNull):
+                required.append(attribute)
+        return _object_of(keys, _getter(attributes), _getter(required), conversions)
 
-        def complete(value: Any) -> dict[str, Any]:
-            return {key: part(value) for key, part in parts}
 
-        return complete
+# Texts and truth values of ours are what they are declared to be: the type checker sees to it.
+_AS_THEY_ARE = (GraphQLString, GraphQLID, GraphQLBoolean)
 
-    def _part(self, type: GraphQLObjectType, nodes: list[FieldNode]) -> Complete:
-        """From the object to the value of one field."""
-        name = nodes[0].name.value
-        if name == "__typename":
-            type_name = type.name
-            return lambda _: type_name
-        definition = type.fields[name]
-        attribute = attrgetter(_attribute(definition))
-        complete = self._value(definition.type, nodes)
-        return lambda value: complete(attribute(value))
+
+def _constant(value: str) -> Complete:
+    return lambda _: value
+
+
+def _getter(attributes: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
+    if len(attributes) > 1:
+        return attrgetter(*attributes)
+    if not attributes:
+        return lambda _: ()
+    single = attrgetter(attributes[0])
+    return lambda value: (single(value),)
+
+
+def _object_of(
+    keys: Sequence[str],
+    values: Callable[[Any], tuple[Any, ...]],
+    required: Callable[[Any], tuple[Any, ...]],
+    conversions: Sequence[tuple[str, Complete]],
+) -> Complete:
+    def complete(value: Any) -> dict[str, Any]:
+        if None in required(value):
+            raise UnexpectedValueError
+        made = dict(zip(keys, values(value), strict=True))
+        for key, convert in conversions:
+            made[key] = convert(made[key])
+        return made
+
+    return complete
 
 
 def _attribute(definition: GraphQLField) -> str:
@@ -234,11 +282,7 @@ def _leaf(type: GraphQLLeafType) -> Complete:
             return name
 
         return enum
-    if type.name in ("String", "ID", "ChangeCursor"):
-        return _as_it_is(str, coerce)
-    if type.name == "Boolean":
-        return _as_it_is(bool, coerce)
-    if type is GraphQLInt or type.name == "Int":
+    if type is GraphQLInt:
 
         def integer(value: Any) -> Any:
             plain = value.__class__ is int and MIN_INT <= value <= MAX_INT
@@ -250,10 +294,3 @@ def _leaf(type: GraphQLLeafType) -> Complete:
         return None if value is None else coerce(value)
 
     return scalar
-
-
-def _as_it_is(plain: type, coerce: Complete) -> Complete:
-    def value_of_class(value: Any) -> Any:
-        return value if value.__class__ is plain or value is None else coerce(value)
-
-    return value_of_class

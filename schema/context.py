@@ -1,11 +1,11 @@
 """What resolvers find in `info.context`: the database, the feed, and who is asking."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from secrets import token_hex
-from typing import Any
+from typing import Any, TypeVar
 
 import strawberry
 from strawberry.dataloader import DataLoader
@@ -26,6 +26,10 @@ from db.vocabulary import AuditAction, EntryId, OrganizationId, PortalId, RoleId
 from resolvers.live import Opening, opened
 from resolvers.streams import LiveStreams, Outlet
 from schema.errors import MemberInactiveError, UnauthenticatedError
+from schema.field_use import NOBODY_IN_PARTICULAR, Client
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 def new_request_id() -> str:
@@ -62,21 +66,36 @@ class Context:
     viewers: ViewerLookups
     credentials: Credentials | None = None
     request_id: str = field(default_factory=new_request_id)
+    client: Client = NOBODY_IN_PARTICULAR
     outlet: Outlet | None = None
     resume_after: str | None = None
     variables: Mapping[str, Any] = field(default_factory=dict)
     _viewer: asyncio.Future[Viewer | None] | None = None
-    organizations: DataLoader[OrganizationId, OrganizationRow | None] = field(init=False)
-    children: DataLoader[OrganizationId, list[OrganizationRow]] = field(init=False)
-    holder_counts: DataLoader[RoleId, int] = field(init=False)
-    payloads: DataLoader[EntryId, bytes | None] = field(init=False)
+    _loaders: dict[str, DataLoader[Any, Any]] = field(init=False, default_factory=dict)
 
-    def __post_init__(self) -> None:
-        # Without a cache: on a socket, a cached answer would show yesterday's.
-        self.organizations = DataLoader(self._load_organizations, cache=False)
-        self.children = DataLoader(self._load_children, cache=False)
-        self.holder_counts = DataLoader(self._load_holder_counts, cache=False)
-        self.payloads = DataLoader(self._load_payloads, cache=False)
+    @property
+    def organizations(self) -> DataLoader[OrganizationId, OrganizationRow | None]:
+        return self._loader(self._load_organizations)
+
+    @property
+    def children(self) -> DataLoader[OrganizationId, list[OrganizationRow]]:
+        return self._loader(self._load_children)
+
+    @property
+    def holder_counts(self) -> DataLoader[RoleId, int]:
+        return self._loader(self._load_holder_counts)
+
+    @property
+    def payloads(self) -> DataLoader[EntryId, bytes | None]:
+        return self._loader(self._load_payloads)
+
+    def _loader(self, load: Callable[[list[K]], Awaitable[Sequence[V]]]) -> DataLoader[K, V]:
+        """Most operations need none of them. Without a cache: on a socket, a cached answer would
+        show yesterday's."""
+        name = getattr(load, "__name__", "")
+        if name not in self._loaders:
+            self._loaders[name] = DataLoader(load, cache=False)
+        return self._loaders[name]
 
     def for_operation(self, variables: Mapping[str, Any]) -> "Context":
         """Several operations share a socket, and none may see the viewer of the one before."""
@@ -96,6 +115,16 @@ class Context:
                 return await self.viewer_now()
             self._viewer = self.viewers.find(credentials.subject)
         return _active(await self._viewer)
+
+    @property
+    def known_viewer(self) -> Viewer | None:
+        """Without asking the database: None also where nobody has asked it yet."""
+        if self.credentials is not None and self.credentials.operator:
+            return OPERATOR
+        looked_up = self._viewer
+        if looked_up is None or not looked_up.done() or looked_up.cancelled():
+            return None
+        return None if looked_up.exception() else looked_up.result()
 
     async def require_viewer(self) -> Viewer:
         """Raises UnauthenticatedError or MemberInactiveError."""

@@ -21,6 +21,7 @@ from graphql import (
 from schema.completion import RootField, root_fields
 from schema.cost import Cost, cost_of
 from schema.errors import BadRequestError, LimitError
+from schema.field_use import coordinates
 from schema.introspection import introspects
 from schema.limits import LIMITS, LIMITS_OF_KNOWN, Limits, check_shape, check_text, fragments_of
 from schema.merging import MergeableFieldsRule
@@ -45,6 +46,7 @@ class Operation:
     type: OperationType
     cost: Cost
     roots: Sequence[RootField] | None
+    coordinates: frozenset[str]
     introspects: bool
 
     @property
@@ -150,6 +152,7 @@ class Documents:
                 d.operation,
                 cost_of(self._schema, fragments, d),
                 root_fields(self._schema, fragments, d),
+                coordinates(self._schema, fragments, d),
                 introspects(fragments, d),
             )
             for d in node.definitions

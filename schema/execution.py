@@ -34,8 +34,10 @@ from db.vocabulary import AccessLevel
 from schema.completion import RootField, UnexpectedValueError
 from schema.context import Context
 from schema.documents import Document, Documents, Operation
-from schema.errors import ApiError, LimitError
+from schema.errors import ApiError, BadUserInputError, ForbiddenError, LimitError
+from schema.field_use import FieldUse
 from schema.introspection import check_may_introspect
+from schema.known import KnownDocuments
 from schema.masking import told
 from schema.requests import GraphQLRequest
 
@@ -66,7 +68,6 @@ class Prepared:
     variables: VariableValues
     given: Mapping[str, Any]
     cost: int
-    budget: int
 
     @property
     def type(self) -> OperationType:
@@ -117,7 +118,10 @@ class Executor:
         budgets: Budgets | None = None,
         seconds: float = 10.0,
         guarded: bool = False,
+        known: KnownDocuments | None = None,
     ) -> None:
+        self.field_use = FieldUse()
+        self._known = known or KnownDocuments()
         self._schema = schema
         self._documents = documents
         self._budgets = budgets or Budgets()
@@ -126,7 +130,10 @@ class Executor:
 
     async def prepare(self, request: GraphQLRequest, context: Context) -> Prepared:
         """Raises RequestRefusedError."""
-        document = self._documents.read(request.query or "")
+        try:
+            document = self._document(request, context)
+        except ApiError as error:
+            raise RequestRefusedError(error) from error
         if document.errors:
             raise RequestRefusedError(*document.errors)
         try:
@@ -135,10 +142,27 @@ class Executor:
             if self._guarded and operation.introspects:
                 await check_may_introspect(context)
             cost = operation.cost.of(variables.coerced)
-            budget = await self._budget(cost, context)
+            await self._check_budget(cost, context)
         except ApiError as error:
             raise RequestRefusedError(error) from error
-        return Prepared(document, operation, variables, request.variables, cost, budget)
+        self.field_use.note(context.client, operation.coordinates)
+        return Prepared(document, operation, variables, request.variables, cost)
+
+    def _document(self, request: GraphQLRequest, context: Context) -> Document:
+        """Raises BadUserInputError or ForbiddenError."""
+        if request.query is None:
+            text = self._known.text(request.document_id or "")
+            if text is None:
+                raise BadUserInputError("No document is known by this id.", "documentId")
+            return self._documents.read(text, known=True)
+        operator = context.credentials is not None and context.credentials.operator
+        if not self._known.must_be_known(operator=operator):
+            return self._documents.read(request.query)
+        if not self._known.knows(request.query):
+            raise ForbiddenError(
+                "Only known documents are executed here. Send the `documentId` of one."
+            )
+        return self._documents.read(request.query, known=True)
 
     def _variables(self, operation: Operation, given: Mapping[str, Any]) -> VariableValues:
         definitions = operation.node.variable_definitions or ()
@@ -149,14 +173,12 @@ class Executor:
             raise RequestRefusedError(*found)
         return found
 
-    async def _budget(self, cost: int, context: Context) -> int:
+    async def _check_budget(self, cost: int, context: Context) -> None:
         """Looks the viewer up only when it matters. Raises LimitError or MemberInactiveError."""
-        if cost <= self._budgets.own_data:
-            return self._budgets.own_data
-        budget = self._budgets.of(await context.viewer())
-        if cost > budget:
-            raise LimitError("operation.cost", cost, budget)
-        return budget
+        if cost > self._budgets.own_data:
+            budget = self._budgets.of(await context.viewer())
+            if cost > budget:
+                raise LimitError("operation.cost", cost, budget)
 
     async def run(self, prepared: Prepared, context: Context) -> Answer:
         """Queries and mutations."""
@@ -167,7 +189,9 @@ class Executor:
             # What was begun is cancelled by now, down to the statement that took so long.
             late = LimitError("operation.seconds", None, round(self._seconds))
             data, errors = None, [late]
-        cost = {"requested": prepared.cost, "allowed": prepared.budget}
+        # By now, most operations have looked the viewer up.
+        budget = self._budgets.of(context.known_viewer)
+        cost = {"requested": prepared.cost, "allowed": budget}
         return Answer(told(errors, context.request_id), data, executed=True, cost=cost)
 
     async def stream(self, prepared: Prepared, context: Context) -> AsyncGenerator[Answer, None]:
@@ -261,7 +285,7 @@ class Executor:
             abort_signal=None,
             async_helpers=_HELPERS,
         )
-        value = root.resolve(None, info, **arguments)
+        value = root.call(info, arguments)
         return await value if isawaitable(value) else value
 
 

@@ -5,11 +5,20 @@ import json
 from typing import Any
 
 import pytest
-from graphql import get_introspection_query, parse
+from graphql import (
+    GraphQLObjectType,
+    get_introspection_query,
+    get_named_type,
+    get_nullable_type,
+    is_composite_type,
+    is_introspection_type,
+    is_list_type,
+    parse,
+)
 
 from app.graphql_http import MAX_BODY_BYTES
 from schema.build import build_schema
-from schema.cost import COUNTING
+from schema.cost import COUNTING, ListSizeDirective
 from schema.documents import MAX_ERRORS, Documents
 from schema.errors import LimitError
 from schema.limits import LIMITS, check_shape, check_text
@@ -286,3 +295,23 @@ def test_fields_of_one_name_must_be_the_same_wherever_they_meet() -> None:
     ]
     assert len(deep) == len(shapes) == len(below) == 1
     assert apart == []
+
+
+def test_every_list_of_objects_says_how_many_there_may_be() -> None:
+    types = build_schema()._schema.type_map.values()
+
+    unsized = [
+        f"{type.name}.{name}"
+        for type in types
+        if isinstance(type, GraphQLObjectType) and not is_introspection_type(type)
+        for name, field in type.fields.items()
+        # The edges of a connection are counted by the field that has the connection.
+        if is_list_type(get_nullable_type(field.type)) and name != "edges"
+        if is_composite_type(get_named_type(field.type))
+        if not any(
+            isinstance(directive, ListSizeDirective)
+            for directive in field.extensions["strawberry-definition"].directives
+        )
+    ]
+
+    assert unsized == []

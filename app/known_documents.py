@@ -1,0 +1,80 @@
+"""The folder of known documents: manifests as tools write them, and documents that were added."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.settings import SettingsError, load_settings
+from schema.build import build_schema
+from schema.known import Allowed, KnownDocuments, ManifestError, document_id, read_manifest
+
+commands = typer.Typer(
+    name="documents",
+    help="Look after the GraphQL documents that are known beforehand.",
+)
+
+
+def load_known(folder: Path | None, allowed: Allowed) -> KnownDocuments:
+    """Raises SettingsError for a file that is no manifest, since its clients would be refused."""
+    texts: dict[str, str] = {}
+    if folder is not None and not folder.is_dir():
+        raise SettingsError(f"LIKEPERSON_DOCUMENTS_FOLDER: {folder} is not a folder.")
+    for file in sorted(folder.iterdir()) if folder else ():
+        texts |= _texts_of(file)
+    return KnownDocuments(texts, allowed)
+
+
+def _texts_of(file: Path) -> dict[str, str]:
+    """Raises SettingsError."""
+    try:
+        if file.suffix == ".graphql":
+            text = file.read_text(encoding="utf-8")
+            return {document_id(text): text}
+        return read_manifest(file.read_bytes()) if file.suffix == ".json" else {}
+    except (ManifestError, OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{file}: {error}") from error
+
+
+@commands.command()
+def add(
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="Manifests (.json) of Relay, GraphQL Codegen or Apollo, or .graphql."),
+    ],
+) -> None:
+    """Add documents to the folder, once the schema has been asked whether it can execute them."""
+    folder = _folder()
+    documents = build_schema().documents
+    texts = {id: text for file in files for id, text in _texts_of(file).items()}
+    refused = [
+        f"{id}: {error.message}"
+        for id, text in texts.items()
+        for error in documents.read(text, known=True).errors
+    ]
+    if refused:
+        raise SettingsError("\n".join(refused))
+    folder.mkdir(parents=True, exist_ok=True)
+    added = [id for id in texts if not (folder / f"{id}.graphql").exists()]
+    for id in added:
+        (folder / f"{id}.graphql").write_bytes(texts[id].encode("utf-8"))
+    typer.echo(f"Added {len(added)} of {len(texts)} documents. Restart the service to use them.")
+
+
+@commands.command("list")
+def list_documents() -> None:
+    """Say which documents are known, and what is wrong with those that cannot be executed."""
+    known = load_known(_folder(), Allowed.ANY)
+    documents = build_schema().documents
+    for id, text in known.texts.items():
+        document = documents.read(text, known=True)
+        names = ", ".join(operation.name or "(no name)" for operation in document.operations)
+        trouble = "; ".join(error.message for error in document.errors)
+        typer.echo(f"{id}  {trouble or names}")
+
+
+def _folder() -> Path:
+    folder = load_settings().documents_folder
+    if folder is None:
+        raise SettingsError("Set LIKEPERSON_DOCUMENTS_FOLDER to the folder of known documents.")
+    return folder
