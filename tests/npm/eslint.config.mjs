@@ -3,10 +3,13 @@ import graphql from '@graphql-eslint/eslint-plugin';
 
 // What has no id because it has no identity: it is a part or a summary of something else.
 const VALUES = [
+  'AuditRecord',
   'DeliveryCounts',
+  'HourlyDeliveries',
   'OrganizationAccess',
   'OutcomeCount',
   'PageInfo',
+  'Rejections',
   'ReplayEventsSuccess',
   'RoleAssignment',
   'SetRoleAccessSuccess',
@@ -40,7 +43,8 @@ export default [
       // Short lists that are always wanted whole need no pages.
       '@graphql-eslint/relay-edge-types': [
         'error',
-        { withEdgeSuffix: true, shouldImplementNode: true, listTypeCanWrapOnlyEdgeType: false },
+        // A record of the audit trail is read in its place, and never by an id.
+        { withEdgeSuffix: true, shouldImplementNode: false, listTypeCanWrapOnlyEdgeType: false },
       ],
       '@graphql-eslint/strict-id-in-types': [
         'error',
