@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, and_, bindparam, func, select, true
+from sqlalchemy import ColumnElement, Integer, Select, and_, bindparam, func, select, true
 
 from db.among import among, among_parameter
 from db.combined import Query, SqlRow
@@ -206,6 +206,60 @@ async def entry_count(session: ReadSession, scope: Scope, filter: EntryFilter) -
     rows = await session.hot(statement, scope_values(scope) | filter.values())
     count: int = rows[0][0]
     return count
+
+
+async def newest_entries_of(
+    session: ReadSession, scope: Scope, member_ids: Collection[MemberId], size: int
+) -> dict[MemberId, Slice[EntryRow]]:
+    """The first page of each member, in one statement."""
+    statement = _found.statement(("newest of each", scope_shape(scope)), lambda: _newest(scope))
+    parameters = {"member_ids": list(member_ids), "one_more": size + 1, **scope_values(scope)}
+    found: dict[MemberId, list[EntryRow]] = {id: [] for id in member_ids}
+    for row in await session.hot(statement, parameters):
+        entry = EntryRow(*row)
+        if entry.member_id is not None:
+            found[entry.member_id].append(entry)
+    return {
+        member_id: Slice(
+            rows=rows[:size],
+            keys=[(row.id, row.id) for row in rows[:size]],
+            has_next=len(rows) > size,
+            has_previous=False,
+        )
+        for member_id, rows in found.items()
+    }
+
+
+def _newest(scope: Scope) -> Select[*tuple[Any, ...]]:
+    newest_first = SyncLogEntry.id.desc()
+    place = func.row_number().over(partition_by=SyncLogEntry.member_id, order_by=newest_first)
+    ranked = (
+        _ROW.add_columns(place.label("place"))
+        .where(among_parameter(SyncLogEntry.member_id, "member_ids"), visible_entries(scope))
+        .subquery()
+    )
+    columns = [ranked.c[column.key] for column in ENTRY_COLUMNS]
+    return (
+        select(*columns)
+        .where(ranked.c.place <= bindparam("one_more", type_=Integer))
+        .order_by(ranked.c.member_id, ranked.c.id.desc())
+    )
+
+
+async def entry_counts_of(
+    session: ReadSession, scope: Scope, member_ids: Collection[MemberId]
+) -> dict[MemberId, int]:
+    statement = _found.statement(
+        ("counts of each", scope_shape(scope)),
+        lambda: (
+            select(SyncLogEntry.member_id, func.count(SyncLogEntry.id))
+            .where(among_parameter(SyncLogEntry.member_id, "member_ids"), visible_entries(scope))
+            .group_by(SyncLogEntry.member_id)
+        ),
+    )
+    rows = await session.hot(statement, {"member_ids": list(member_ids), **scope_values(scope)})
+    counts = {MemberId(id): count for id, count in rows}
+    return {id: counts.get(id, 0) for id in member_ids}
 
 
 async def entries_by_id(

@@ -1,16 +1,24 @@
 """Sync-log entries as an administrator sees them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from db.attempts import Attempt, attempts_of
 from db.changes import Cursor, feed_head
 from db.keyset import PageRequest, Slice
 from db.organizations import OrganizationRow, organizations_by_id
-from db.sync_log import EntryFilter, EntryRow, entries_by_id, entry_count, entry_page
+from db.sync_log import (
+    EntryFilter,
+    EntryRow,
+    entries_by_id,
+    entry_count,
+    entry_counts_of,
+    entry_page,
+    newest_entries_of,
+)
 from db.unit_of_work import Database, ReadSession
 from db.visibility import Scope
-from db.vocabulary import AttemptTrigger, EntryId
+from db.vocabulary import AttemptTrigger, EntryId, MemberId
 from resolvers.members import MemberView, MemberWants, member_views
 
 
@@ -55,6 +63,34 @@ async def page_of_entries(
         views = await _view_entries(session, scope, found.rows, wants)
         total = await entry_count(session, scope, filter) if want_total else None
     return EntryPage(Slice(views, found.keys, found.has_next, found.has_previous), total, cursor)
+
+
+@dataclass(frozen=True, slots=True)
+class FirstPage:
+    """What is asked of each of several members: the newest entries, so many."""
+
+    size: int
+    wants: EntryWants
+    want_total: bool
+    want_cursor: bool
+
+
+async def first_pages_of(
+    database: Database, scope: Scope, member_ids: Collection[MemberId], asked: FirstPage
+) -> dict[MemberId, EntryPage]:
+    """With as many statements as one page takes."""
+    async with database.read(snapshot=asked.want_cursor) as session:
+        cursor = await feed_head(session) if asked.want_cursor else None
+        found = await newest_entries_of(session, scope, member_ids, asked.size)
+        rows = [row for page in found.values() for row in page.rows]
+        views = {v.row.id: v for v in await _view_entries(session, scope, rows, asked.wants)}
+        totals: Mapping[MemberId, int] = {}
+        if asked.want_total:
+            totals = await entry_counts_of(session, scope, member_ids)
+    return {
+        member_id: EntryPage(page.map(lambda row: views[row.id]), totals.get(member_id), cursor)
+        for member_id, page in found.items()
+    }
 
 
 async def entry_views(

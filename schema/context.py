@@ -22,9 +22,10 @@ from db.roles import role_holder_counts
 from db.sync_log import payloads
 from db.unit_of_work import Database, ReadSession
 from db.viewers import OPERATOR, Viewer, ViewerLookups, viewer_of_member
-from db.vocabulary import AuditAction, EntryId, OrganizationId, PortalId, RoleId
+from db.vocabulary import AuditAction, EntryId, MemberId, OrganizationId, PortalId, RoleId
 from resolvers.live import Opening, opened
 from resolvers.streams import LiveStreams, Outlet
+from resolvers.sync_log import EntryPage, FirstPage, first_pages_of
 from schema.errors import MemberInactiveError, UnauthenticatedError
 from schema.field_use import NOBODY_IN_PARTICULAR, Client
 
@@ -88,6 +89,10 @@ class Context:
     @property
     def payloads(self) -> DataLoader[EntryId, bytes | None]:
         return self._loader(self._load_payloads)
+
+    @property
+    def first_entries(self) -> DataLoader[tuple[MemberId, FirstPage], EntryPage]:
+        return self._loader(self._load_first_entries)
 
     def _loader(self, load: Callable[[list[K]], Awaitable[Sequence[V]]]) -> DataLoader[K, V]:
         """Most operations need none of them. Without a cache: on a socket, a cached answer would
@@ -184,6 +189,19 @@ class Context:
         async with self.database.read() as session:
             found = await organizations_by_id(session, ids)
         return [found.get(id) for id in ids]
+
+    async def _load_first_entries(
+        self, asked: Sequence[tuple[MemberId, FirstPage]]
+    ) -> list[EntryPage]:
+        viewer = await self.require_viewer()
+        members: dict[FirstPage, list[MemberId]] = {}
+        for member_id, page in asked:
+            members.setdefault(page, []).append(member_id)
+        found = {
+            page: await first_pages_of(self.database, viewer.scope, ids, page)
+            for page, ids in members.items()
+        }
+        return [found[page][member_id] for member_id, page in asked]
 
     async def _load_children(self, ids: Sequence[OrganizationId]) -> list[list[OrganizationRow]]:
         async with self.database.read() as session:

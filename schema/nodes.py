@@ -27,7 +27,7 @@ from db.vocabulary import (
     SyncStatus,
 )
 from resolvers.members import MemberView, MemberWants, page_of_members
-from resolvers.sync_log import EntryView, EntryWants, page_of_entries
+from resolvers.sync_log import EntryPage, EntryView, EntryWants, FirstPage, page_of_entries
 from schema.context import Info
 from schema.cost import COUNTING, about, page_of, weighs
 from schema.errors import ForbiddenError
@@ -227,9 +227,20 @@ class Member(Node):
         last: Last = None,
         before: Before = None,
     ) -> "SyncLogConnection":
-        filter = SyncLogFilter(member_id=self.id)
-        page = PageArguments(first, after, last, before)
-        return await sync_log_connection(info, None, filter, page)
+        arguments = PageArguments(first, after, last, before)
+        if (after, last, before) != (None, None, None):
+            filter = SyncLogFilter(member_id=self.id)
+            return await sync_log_connection(info, None, filter, arguments)
+        # The first pages of all members of a list are read at once.
+        fields = selected(info)
+        page = FirstPage(
+            arguments.request("syncLog", (int, int)).size,
+            entry_wants(info, "edges", "node"),
+            want_total="totalCount" in fields,
+            want_cursor="changeCursor" in fields,
+        )
+        found = await info.context.first_entries.load((self.row_id, page))
+        return sync_log_page(info, found)
 
 
 class _Shared:
@@ -476,6 +487,10 @@ async def sync_log_connection(
         want_total="totalCount" in asked,
         want_cursor="changeCursor" in asked,
     )
+    return sync_log_page(info, page)
+
+
+def sync_log_page(info: Info, page: EntryPage) -> SyncLogConnection:
     nodes = [SyncLogEntry.from_view(view) for view in page.entries.rows]
     cursors = wanted_cursors(info, page.entries, "syncLog")
     edges = [SyncLogEdge(cursor=c, node=n) for c, n in zip(cursors.each, nodes, strict=True)]

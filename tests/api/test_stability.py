@@ -46,9 +46,9 @@ async def test_nothing_that_was_released_breaks_without_an_announcement() -> Non
 @pytest.mark.parametrize(
     ("within", "old", "new", "path"),
     [
-        ("type Member ", "  displayName: String!\n", "", "Member.displayName"),
+        ("type Member ", "  displayName: ", "  shownName: ", "Member.displayName"),
         ("type Member ", "  portalId: String!\n", "  portalId: String\n", "Member.portalId"),
-        ("enum AccessLevel ", "  NONE\n", "", "AccessLevel.NONE"),
+        ("enum AccessLevel ", "  NONE\n", "  NOTHING\n", "AccessLevel.NONE"),
         ("type Query ", "members(\n", "members(\n    needed: Int!\n", "Query.members.needed"),
         ("input MemberFilter ", "{\n", "{\n  needed: Int!\n", "MemberFilter.needed"),
     ],

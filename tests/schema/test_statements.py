@@ -24,6 +24,9 @@ LOG = """query ($first: Int) { syncLog(first: $first) { totalCount edges { node 
 ORGANIZATIONS = """query ($first: Int) { organizations(first: $first) { edges { node { name
     parent { name parent { name } children { name } }
     children { name parent { name } children { name } } } } } }"""
+LOGS_OF_MEMBERS = """query ($first: Int) { members(first: $first) { edges { node { displayName
+    syncLog(first: 2) { totalCount changeCursor edges { node { eventType organization { name } } }
+      pageInfo { hasNextPage } } } } } }"""
 FRAGMENTS = """query ($first: Int) { members(first: $first) { ...page } }
     fragment page on MemberConnection { edges { ... on MemberEdge { node { ...person } } } }
     fragment person on Member { access: accessLevel ... { home: organization { ...place } }
@@ -62,8 +65,8 @@ async def cost(service: Service, query: str, **variables: Any) -> list[str]:
 
 @pytest.mark.parametrize(
     "query",
-    [MEMBERS, LOG, FRAGMENTS],
-    ids=["members", "sync log", "members by fragments"],
+    [MEMBERS, LOG, FRAGMENTS, LOGS_OF_MEMBERS],
+    ids=["members", "sync log", "members by fragments", "sync logs of members"],
 )
 async def test_number_of_statements_does_not_depend_on_the_length_of_the_page(
     service: Service, query: str
