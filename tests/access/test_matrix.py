@@ -64,14 +64,16 @@ def token_of(service: Service, viewer: str) -> str | None:
 async def asked(
     service: Service, viewer: str, text: str, about: dict[str, Any]
 ) -> tuple[int, dict[str, Any], int]:
-    """Status, answer, and how many statements it took."""
+    """Status, answer without what it says of its cost, and how many statements it took."""
     token = token_of(service, viewer)
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     with recorded() as statements:
         response = await service.http.post(
             f"{service.url}/graphql", json={"query": text, "variables": about}, headers=headers
         )
-    return response.status_code, response.json(), len(of_requests(statements))
+    answer: dict[str, Any] = response.json()
+    answer.pop("extensions", None)
+    return response.status_code, answer, len(of_requests(statements))
 
 
 def documents() -> dict[tuple[str, str], str]:
