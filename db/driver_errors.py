@@ -20,6 +20,8 @@ _UNAVAILABLE = (
     PoolTimeoutError,
     OSError,
     asyncpg.InterfaceError,
+    # Raised by a connection that the server has ended a moment ago, and that does not know yet.
+    asyncpg.InternalClientError,
 )
 
 

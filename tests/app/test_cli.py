@@ -24,7 +24,7 @@ def database_url(sqlite_url: str) -> str:
 
 
 def test_commands_are_those_of_the_contract() -> None:
-    contract = "serve migrate demo simulate token worker replay log export-schema"
+    contract = "serve migrate demo simulate token worker replay log export-schema documents"
 
     assert sorted(contract.split()) == COMMANDS
 
