@@ -1,0 +1,89 @@
+"""Answers that are built the short way are, to the byte, those that graphql-core gives."""
+
+import json
+from typing import Any
+
+import pytest
+
+from schema.build import build_schema
+from tests.schema.association import found_association
+from tests.service import Service
+
+# In each, ROOT stands where a directive can be put that changes nothing, but that only graphql-core
+# executes.
+DOCUMENTS = {
+    "a page": """{ members(first: 3) ROOT { totalCount pageInfo { hasNextPage endCursor }
+        edges { cursor node { id displayName email phone state stateChangedAt accessLevel updatedAt
+          organization { id name portalId } roles { since role { code accessLevel }
+            organization { name } } } } } }""",
+    "aliases and names of types": """{ people: members(first: 2) ROOT { __typename
+        rows: edges { __typename who: node { __typename a: id b: id name: displayName } } } }""",
+    "fragments": """{ members(first: 2) ROOT { ...page ...page edges { node { id } } } }
+        fragment page on MemberConnection { edges { ... { node { ...person organization { id } } } }
+        }
+        fragment person on Member { displayName organization { name ... on Node { id } } }""",
+    "abstract types": """query ($ids: [ID!]!) { nodes(ids: $ids) ROOT { __typename id
+        ... on Member { displayName organization { name } } ... on Organization { name }
+        ... on Role { code accessLevel }
+        ... on SyncLogEntry { eventType changes { field after } } } }""",
+    "several roots, in their order": """{ z: viewer ROOT { accessLevel } a: roles { code }
+        m: syncLog(first: 2) { edges { node { status outcome lagMs attempts attemptHistory {
+          trigger status } member { displayName } } } } }""",
+    "an error beside an answer": """{ viewer ROOT { accessLevel } organization(id: "x") { id }
+        roles { code } }""",
+    "an error that leaves nothing": """{ viewer ROOT { accessLevel } members(first: 0) {
+        totalCount } organization(id: "x") { id } }""",
+    "nothing there": '{ member(by: {portalId: "nobody"}) ROOT { id } viewer { member { id } } }',
+    "input": """query ($filter: MemberFilter, $order: MemberOrder = {field: NAME}) {
+        members(filter: $filter, orderBy: $order, first: 2) ROOT { edges { node { displayName } } }
+        other: members(filter: {state: [INACTIVE], role: null}, orderBy: {field: UPDATED_AT,
+          direction: DESC}) { edges { node { displayName state } } } }""",
+}
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """Nothing here is a matter of the database."""
+    return sqlite_url
+
+
+async def asked(service: Service, text: str, **variables: Any) -> str:
+    response = await service.http.post(
+        f"{service.url}/graphql",
+        json={"query": text, "variables": variables},
+        headers={"Authorization": f"Bearer {service.token()}", "X-Request-Id": "same"},
+    )
+    answer = response.json()
+    # Columns differ by what was put in.
+    for error in answer.get("errors", ()):
+        del error["locations"]
+    answer.get("errors", []).sort(key=lambda error: error["path"])
+    return json.dumps(answer)
+
+
+async def test_both_ways_give_the_same_answers(service: Service) -> None:
+    documents = build_schema().documents
+    await found_association(service)
+    some = await service.data("""{ members(first: 1) { edges { node { id organization { id }
+        roles { role { id } } } } } syncLog(first: 1) { edges { node { id } } } }""")
+    member, entry = (some[field]["edges"][0]["node"] for field in ("members", "syncLog"))
+    ids = [
+        member["id"],
+        entry["id"],
+        member["organization"]["id"],
+        member["roles"][0]["role"]["id"],
+    ]
+    given = {"ids": [*ids, ids[0]], "filter": {"state": ["ACTIVE"], "search": "o"}}
+
+    for name, document in DOCUMENTS.items():
+        short = document.replace("ROOT", "")
+        long = document.replace("ROOT", "@include(if: true)")
+        assert [operation.roots is None for operation in documents.read(short).operations] == [
+            False
+        ]
+        assert [operation.roots is None for operation in documents.read(long).operations] == [True]
+        variables = {key: value for key, value in given.items() if f"${key}" in document}
+
+        assert await asked(service, short, **variables) == await asked(
+            service, long, **variables
+        ), name
