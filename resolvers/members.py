@@ -3,6 +3,8 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from db.changes import Cursor, feed_head
 from db.keyset import PageRequest, Slice
 from db.member_pages import (
@@ -29,8 +31,7 @@ class MemberWants:
     organizations: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class MemberView:
+class MemberView(msgspec.Struct, frozen=True):
     """A member with what was wanted of it; `organizations` holds the home and those of roles."""
 
     row: MemberRow

@@ -3,6 +3,8 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from db.attempts import Attempt, attempts_of
 from db.changes import Cursor, feed_head
 from db.keyset import PageRequest, Slice
@@ -31,8 +33,7 @@ class EntryWants:
     attempts: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class EntryView:
+class EntryView(msgspec.Struct, frozen=True):
     row: EntryRow
     member: MemberView | None
     organization: OrganizationRow | None

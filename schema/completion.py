@@ -149,9 +149,14 @@ class _Compiler:
         return is_abstract_type(wider) and self._schema.is_sub_type(wider, type)
 
     def _value(self, type: GraphQLOutputType, nodes: list[FieldNode]) -> Complete:
-        if isinstance(type, GraphQLNonNull):
-            return _required(self._nullable(type.of_type, nodes))
-        return self._nullable(type, nodes)
+        if not isinstance(type, GraphQLNonNull):
+            return self._nullable(type, nodes)
+        if isinstance(type.of_type, GraphQLObjectType):
+            sets = [node.selection_set for node in nodes if node.selection_set is not None]
+            return _exactly(_python_class(type.of_type), self._object(type.of_type, sets))
+        if isinstance(type.of_type, GraphQLEnumType):
+            return _name_in(type.of_type)
+        return _required(self._nullable(type.of_type, nodes))
 
     def _nullable(self, type: GraphQLOutputType, nodes: list[FieldNode]) -> Complete:
         if isinstance(type, GraphQLList):
@@ -251,6 +256,32 @@ def _required(complete: Complete) -> Complete:
     return required
 
 
+def _exactly(python_class: type, complete: Complete) -> Complete:
+    """What is said of an object in a list that is long is worth a function of its own."""
+
+    def one(value: Any) -> Any:
+        if value.__class__ is not python_class:
+            raise UnexpectedValueError
+        return complete(value)
+
+    return one
+
+
+def _name_in(type: GraphQLEnumType) -> Complete:
+    coerce: Complete = type.coerce_output_value
+    names: dict[Any, str] = {}
+
+    def name_of(value: Any) -> str:
+        name = names.get(value)
+        if name is None:
+            if value is None:
+                raise UnexpectedValueError
+            name = names[value] = coerce(value)
+        return name
+
+    return name_of
+
+
 def _list_of(complete: Complete) -> Complete:
     def items(value: Any) -> Any:
         return None if value is None else [complete(item) for item in value]
@@ -273,15 +304,8 @@ def _one_of(by_class: Mapping[type, Complete]) -> Complete:
 def _leaf(type: GraphQLLeafType) -> Complete:
     coerce: Complete = type.coerce_output_value
     if isinstance(type, GraphQLEnumType):
-        names: dict[Any, Any] = {None: None}
-
-        def enum(value: Any) -> Any:
-            name = names.get(value)
-            if name is None and value is not None:
-                name = names[value] = coerce(value)
-            return name
-
-        return enum
+        name_of = _name_in(type)
+        return lambda value: None if value is None else name_of(value)
     if type is GraphQLInt:
 
         def integer(value: Any) -> Any:

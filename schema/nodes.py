@@ -52,6 +52,8 @@ MemberOrderArgument = Annotated[
     MemberOrder | None, strawberry.argument(description="By name, unless another order is given.")
 ]
 
+MILLISECOND = timedelta(milliseconds=1)
+
 _KEY_TYPES: dict[MemberOrderField, tuple[type, ...]] = {
     MemberOrderField.NAME: (str, int),
     MemberOrderField.MEMBER_NUMBER: (str, int),
@@ -376,7 +378,7 @@ class SyncLogEntry(Node):
             attempts=row.attempts,
             deliveries=row.deliveries,
             next_attempt_at=row.next_attempt_at,
-            lag_ms=None if lag is None else round(lag / timedelta(milliseconds=1)),
+            lag_ms=None if lag is None else round(lag / MILLISECOND),
             member=None if view.member is None else Member.from_view(view.member),
             organization=None if organization is None else Organization.from_row(organization),
             changes=[
