@@ -241,6 +241,8 @@ export const en: Messages = {
     result: 'Result',
     by: (actor) => `by ${actor}`,
     payload: 'The body as it came',
+    payloadHint: 'It may tell more of a person than is kept otherwise. That you read it is recorded.',
+    payloadShow: 'Show the body',
   },
 
   replay: {

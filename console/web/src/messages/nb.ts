@@ -253,6 +253,8 @@ export const nb = {
     result: 'Resultat',
     by: (actor: string) => `av ${actor}`,
     payload: 'Innholdet slik det kom',
+    payloadHint: 'Kan inneholde mer om en person enn det som ellers er lagret. At du leser det, blir registrert.',
+    payloadShow: 'Vis innholdet',
   },
 
   replay: {

@@ -3,10 +3,11 @@ import { useState } from 'react';
 import { useQuery } from 'urql';
 import { Link as To } from 'wouter';
 
-import { ChangedEntriesDocument, EntryDocument, type EntryQuery } from '../api/operations';
+import { ChangedEntriesDocument, EntryDocument, EntryPayloadDocument, type EntryQuery } from '../api/operations';
 import { useThrottled } from '../live/throttle';
 import { useWatch } from '../live/watch';
 import { useMessages } from '../messages';
+import { keepsCatalogue, useViewer } from '../shell/viewer';
 import { Back } from '../ui/Back';
 import { Facts, type Fact } from '../ui/Facts';
 import { Failure } from '../ui/Failure';
@@ -24,6 +25,7 @@ const REFRESH_MS = 300;
 export function Entry({ id }: { id: string }) {
   const text = useMessages();
   const words = useWords();
+  const viewer = useViewer();
   const [{ data, error }, ask] = useQuery({
     query: EntryDocument,
     variables: { id },
@@ -62,7 +64,7 @@ export function Entry({ id }: { id: string }) {
             <Changes entry={entry} />
           </div>
           <Attempts entry={entry} />
-          {entry.payload !== null && <Payload payload={entry.payload} />}
+          {keepsCatalogue(viewer) && <Payload id={id} />}
         </>
       ) : (
         <Paragraph>{text.entry.missing}</Paragraph>
@@ -180,17 +182,31 @@ function Attempts({ entry }: { entry: Found }) {
   );
 }
 
-function Payload({ payload }: { payload: string }) {
+/** For administrators of the national body, and only when they ask for it. */
+function Payload({ id }: { id: string }) {
   const text = useMessages();
+  const [wanted, want] = useState(false);
+  const [{ data, error, fetching }, ask] = useQuery({ query: EntryPayloadDocument, variables: { id }, pause: !wanted });
+  const payload = data?.node?.__typename === 'SyncLogEntry' ? data.node.payload : null;
   return (
     <section>
       <Heading level={2} data-size="sm" id="payload">
         {text.entry.payload}
       </Heading>
-      {/* It scrolls sideways, and so must be reachable by keyboard. */}
-      <pre tabIndex={0} role="region" aria-labelledby="payload" data-testid="payload">
-        {indented(payload)}
-      </pre>
+      {error && <Failure error={error} onRetry={() => ask({ requestPolicy: 'network-only' })} />}
+      {payload === null ? (
+        <>
+          <Paragraph>{text.entry.payloadHint}</Paragraph>
+          <Button variant="secondary" data-size="sm" className="below" loading={fetching} onClick={() => want(true)}>
+            {text.entry.payloadShow}
+          </Button>
+        </>
+      ) : (
+        // It scrolls sideways, and so must be reachable by keyboard.
+        <pre tabIndex={0} role="region" aria-labelledby="payload" data-testid="payload">
+          {indented(payload)}
+        </pre>
+      )}
     </section>
   );
 }
