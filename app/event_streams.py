@@ -11,7 +11,7 @@ from starlette.types import Message, Receive, Send
 
 from app.outbox import Outbox
 from app.wire import Refusal, Results
-from resolvers.streams import Rendered
+from resolvers.subscribers import Rendered
 from schema.errors import ApiError
 from schema.selection import failure
 

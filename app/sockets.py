@@ -18,7 +18,7 @@ from app.direct import EXTENSION, DirectSocket
 from app.outbox import Outbox
 from app.wire import Refusal, answers, refusal
 from db.errors import DatabaseUnavailableError
-from resolvers.streams import Rendered
+from resolvers.subscribers import Rendered
 from schema.context import Context
 from schema.errors import ApiError, RateLimitedError
 from schema.execution import Executor

@@ -240,8 +240,9 @@ class Watch:
         if not (change.access_changed or mine):
             return True
         if change.position <= self.opened_at:
-            # The viewer was looked up after it, so only the change itself can tell.
-            return not (_saw_others(change) if mine else self.viewer.scope.coordinated)
+            # All was looked up after it, so only the change itself can tell.
+            moved = self.viewer.scope.coordinated or lens.place is not None
+            return not (_saw_others(change) if mine else moved)
         place = lens.place
         if place is not None and not await batch.once(place, place.is_the_same):
             return False

@@ -24,7 +24,8 @@ from db.unit_of_work import Database, ReadSession
 from db.viewers import OPERATOR, Viewer, ViewerLookups, viewer_of_member
 from db.vocabulary import AuditAction, EntryId, MemberId, OrganizationId, PortalId, RoleId
 from resolvers.live import Opening, opened
-from resolvers.streams import LiveStreams, Outlet
+from resolvers.streams import LiveStreams
+from resolvers.subscribers import Outlet
 from resolvers.sync_log import EntryPage, FirstPage, first_pages_of
 from schema.errors import MemberInactiveError, UnauthenticatedError
 from schema.field_use import NOBODY_IN_PARTICULAR, Client

@@ -26,7 +26,7 @@ from resolvers.live import (
     Watch,
 )
 from resolvers.members import MemberView
-from resolvers.streams import Selection, Subscriber
+from resolvers.subscribers import Selection, Subscriber
 from resolvers.sync_log import EntryView
 from schema.context import Info
 from schema.errors import BadUserInputError

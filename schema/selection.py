@@ -10,7 +10,7 @@ from graphql.execution import Executor, execute_subscription_event
 
 from db.errors import DatabaseUnavailableError
 from resolvers.live import Heartbeat, Notice, Resync
-from resolvers.streams import Rendered
+from resolvers.subscribers import Rendered
 from schema.completion import UnexpectedValueError, root_fields
 from schema.context import Context, Info
 from schema.masking import told

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from resolvers import streams
+from resolvers import shared_stream, streams
 from tests.builders import created, deactivated, organization, role, role_updated, updated
 from tests.live.sockets import CHANGES, Socket, names, socket
 from tests.schema.statements import recorded
@@ -206,10 +206,29 @@ async def test_heartbeats_come_again_and_again_and_carry_the_latest_place(
             assert [v["operation"] for v in told if v["__typename"] == "MemberChange"] == ["ADDED"]
 
 
+async def test_chapter_that_came_below_the_one_asked_for_meanwhile_asks_to_resync(
+    service: Service,
+) -> None:
+    await service.tell(
+        created("Kari", organization=organization("Oslo")),
+        created("Per", organization=organization("Frogner")),
+    )
+    data = await service.data("{ organizations { edges { node { id name } } } }")
+    ids = {e["node"]["name"]: e["node"]["id"] for e in data["organizations"]["edges"]}
+    place = (await service.data("{ members { changeCursor } }"))["members"]["changeCursor"]
+    await service.tell(updated("Per", 1, organization=organization("Frogner", "Oslo")))
+
+    async with socket(service) as one:
+        await one.subscribe("Oslo", organizationId=ids["Oslo"], after=place)
+        told = [value for _, value in await one.values(2)]
+
+    assert told[1]["reason"] == "ACCESS_CHANGED"
+
+
 async def test_heartbeat_follows_many_changes_that_the_viewer_may_not_see(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streams, "HIDDEN_RUN", 10)
+    monkeypatch.setattr(shared_stream, "HIDDEN_RUN", 10)
     await service.tell(created("Kari"))
 
     async with subscribed(service, ["Kari"]) as (hers,):

@@ -147,7 +147,10 @@ async def test_member_moves_into_and_out_of_a_coordinators_sight(service: Servic
 
 
 async def test_member_moves_into_and_out_of_the_filter(service: Service) -> None:
-    await service.tell(created("Kari", organization=home("Oslo", "County")))
+    await service.tell(
+        created("Kari", organization=home("Oslo", "County")),
+        created("Ida", organization=home("Bergen", "County")),
+    )
     data = await service.data("{ organizations { edges { node { id name } } } }")
     nodes = {e["node"]["name"]: e["node"]["id"] for e in data["organizations"]["edges"]}
     filters: dict[str, dict[str, Any]] = {
