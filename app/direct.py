@@ -3,6 +3,7 @@
 Sent the ordinary way, a message is copied, wrapped and queued for each of them anew.
 """
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -18,9 +19,9 @@ _LARGE = _FIN_AND_TEXT + b"\x7f"
 
 
 class DirectSocket(Protocol):
-    def write_text(self, parts: tuple[bytes, ...]) -> bool:
-        """One text message, put together of these, at once. False, and nothing is written, while
-        the other side does not keep up; then `send` waits until it does."""
+    def write_texts(self, messages: Sequence[tuple[bytes, ...]]) -> bool:
+        """Text messages, each put together of its parts, at once. False, and nothing is written,
+        while the other side does not keep up; then `send` waits until it does."""
 
     def abort(self) -> None:
         """Ends the connection without a word, and without waiting for anybody."""
@@ -35,13 +36,16 @@ class DirectProtocol(WebSocketsSansIOProtocol):
             if extensions is not None:
                 extensions[EXTENSION] = self  # type: ignore[assignment]  # no dictionary, as others
 
-    def write_text(self, parts: tuple[bytes, ...]) -> bool:
+    def write_texts(self, messages: Sequence[tuple[bytes, ...]]) -> bool:
         if not self.writable.is_set():
             return False
         # Whoever is leaving gets nothing more, which is as good as having got it.
         if not (self.close_sent or self.disconnected or self.transport.is_closing()):
-            payload = b"".join(parts)
-            self.transport.write(_head(len(payload)) + payload)
+            frames: list[bytes] = []
+            for parts in messages:
+                payload = b"".join(parts)
+                frames += (_head(len(payload)), payload)
+            self.transport.write(b"".join(frames))
         return True
 
     def abort(self) -> None:

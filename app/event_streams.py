@@ -4,7 +4,7 @@ https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md, distinct conne
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 
 from starlette.types import Message, Receive, Send
@@ -72,10 +72,10 @@ class EventStream:
     def opened(self, leave: Callable[[], None]) -> None:
         self._leave = leave
 
-    def next(self, message: Rendered) -> bool:
+    def next(self, messages: Sequence[Rendered]) -> bool:
         if self._waiting >= MAX_WAITING:
             return False
-        self._put(_event(message.payload, message.cursor))
+        self._put(b"".join(_event(message.payload, message.cursor) for message in messages))
         return True
 
     def finish(self, message: Rendered) -> None:

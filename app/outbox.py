@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -15,7 +15,7 @@ class Outbox:
     def __init__(
         self,
         send: Callable[[bytes], Awaitable[None]],
-        write: Callable[[Parts], bool] | None = None,
+        write: Callable[[Sequence[Parts]], bool] | None = None,
     ) -> None:
         self._send = send
         self._write = write
@@ -23,13 +23,13 @@ class Outbox:
         self._pump: asyncio.Task[None] | None = None
         self._closed = False
 
-    def put_now(self, parts: Parts) -> bool:
-        """Whether it went at once; if not, it is not taken."""
-        return not self._waiting and self._write is not None and self._write(parts)
+    def put_now(self, messages: Sequence[Parts]) -> bool:
+        """Whether all went at once; if not, none is taken."""
+        return not self._waiting and self._write is not None and self._write(messages)
 
     def put(self, parts: Parts, gone: Callable[[], Any] | None = None) -> bool:
         """Whether it went at once; if not, `gone` is called when it has."""
-        if self.put_now(parts):
+        if self.put_now([parts]):
             return True
         if not self._closed:
             self._waiting.append((parts, gone))

@@ -4,7 +4,7 @@ https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from enum import IntEnum
@@ -101,7 +101,7 @@ class Socket:
         self._operations: dict[str, SocketOperation] = {}
         self._closing: asyncio.Task[None] | None = None
         self._direct: DirectSocket | None = websocket.scope.get("extensions", {}).get(EXTENSION)
-        write = None if self._direct is None else self._direct.write_text
+        write = None if self._direct is None else self._direct.write_texts
         self.outbox = Outbox(self._send, write)
 
     async def serve(self) -> None:
@@ -304,13 +304,16 @@ class SocketOperation:
         if self._over:
             leave()
 
-    def next(self, message: Rendered) -> bool:
+    def next(self, messages: Sequence[Rendered]) -> bool:
         # Most go this way, many thousands a second.
-        if not self._over and self._outbox.put_now((self._next, message.payload, b"}")):
+        if not self._over and self._outbox.put_now(
+            [(self._next, message.payload, b"}") for message in messages]
+        ):
             return True
         if self.waiting >= MAX_WAITING:
             return False
-        self.send_next(message.payload)
+        for message in messages:
+            self.send_next(message.payload)
         return True
 
     def finish(self, message: Rendered) -> None:

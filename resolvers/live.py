@@ -242,7 +242,7 @@ class Watch:
         if change.position <= self.opened_at:
             # All was looked up after it, so only the change itself can tell.
             moved = self.viewer.scope.coordinated or lens.place is not None
-            return not (_saw_others(change) if mine else moved)
+            return not (saw_others(change) if mine else moved)
         place = lens.place
         if place is not None and not await batch.once(place, place.is_the_same):
             return False
@@ -250,8 +250,8 @@ class Watch:
         return now.scope == self.viewer.scope
 
 
-def _saw_others(change: CommittedChange) -> bool:
-    """Before the change or after it: then their roles decide whom they see."""
+def saw_others(change: CommittedChange) -> bool:
+    """Before the change or after it; then its member's roles decide whom they see."""
     sides = (change.facts.member_before, change.facts.member_after)
     return any(side and side.access_level >= AccessLevel.COORDINATOR for side in sides)
 

@@ -6,7 +6,8 @@ process reads. Each message is made once, for however many subscribers.
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -16,7 +17,7 @@ from db.feed import BATCH
 from db.unit_of_work import Database
 from db.vocabulary import MemberId, Position
 from resolvers.batch import Batch
-from resolvers.live import EndReason, Notice, Resync, notices
+from resolvers.live import EndReason, Notice, Resync, notices, saw_others
 from resolvers.subscribers import Rendered, Selection, Subscriber
 
 T = TypeVar("T")
@@ -28,7 +29,21 @@ HIDDEN_RUN = BATCH
 BACKLOG = 1000
 # After so many messages, others have their turn at the event loop.
 TURN = 200
+# So many changes that wait are sent together: what each write costs is paid once for them all.
+TOGETHER = 50
 OUTAGE_SECONDS = 0.5
+
+
+Due = tuple[Batch, list[CommittedChange]]
+"""Changes that matter to a stream, and those they were read with."""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How far a subscriber gets; `errors` when they may not be served at all."""
+
+    at: Position
+    errors: bytes | None = None
 
 
 class Present(Protocol):
@@ -81,7 +96,7 @@ class SharedStream(Generic[V]):
         self._told = at
         self._subscribers: dict[Subscriber, None] = {}
         self._by_member: defaultdict[MemberId, set[Subscriber]] = defaultdict(set)
-        self._backlog: deque[tuple[Batch, list[CommittedChange]]] = deque()
+        self._backlog: deque[Due] = deque()
         self._waiting = 0
         self._beat_due = False
         self._task: asyncio.Task[None] | None = None
@@ -145,6 +160,8 @@ class SharedStream(Generic[V]):
     def _matters(self, change: CommittedChange) -> bool:
         return (
             change.access_changed
+            # Also of one who is no subscriber yet: they may join before it is their turn.
+            or saw_others(change)
             or change.member_id in self._by_member
             or self.selection.lens.operation(change) is not None
         )
@@ -169,9 +186,7 @@ class SharedStream(Generic[V]):
                     if not self._has_joined_the_living():
                         await self._catch_up()
                 elif self._backlog:
-                    batch, due = self._backlog.popleft()
-                    self._waiting -= len(due)
-                    await self._deliver(batch, due)
+                    await self._deliver(self._due())
                 else:
                     self._at = self._present.position
                     await self._send_heartbeat()
@@ -213,70 +228,115 @@ class SharedStream(Generic[V]):
                 await self._end(subscriber, self._present.position, EndReason.CURSOR_EXPIRED)
             return
         batch = Batch(self._present.database, changes)
-        await self._deliver(batch, [change for change in changes if self._matters(change)])
+        await self._deliver([(batch, [c for c in changes if self._matters(c)])])
         self._at = changes[-1].position
         if self._at - self._told >= HIDDEN_RUN:
             await self._send_heartbeat()
 
-    async def _deliver(self, batch: Batch, changes: Sequence[CommittedChange]) -> None:
-        async def look() -> dict[Position, Notice[V]]:
-            return await notices(self.selection.lens, batch, changes, self._feed_id)
+    def _due(self) -> list[Due]:
+        """What waits, as far as it can be sent together."""
+        found = [self._backlog.popleft()]
+        while self._backlog and sum(len(changes) for _, changes in found) < TOGETHER:
+            found.append(self._backlog.popleft())
+        self._waiting -= sum(len(changes) for _, changes in found)
+        return found
 
-        shown = await _patiently(look)
-        for change in changes:
-            notice = shown.get(change.position)
-            rendered = None if notice is None else await self._render(notice)
-            await self._part_with_the_blinded(batch, change)
+    async def _deliver(self, due: Sequence[Due]) -> None:
+        messages: list[tuple[Position, Rendered]] = []
+        for batch, changes in due:
+            look = partial(notices, self.selection.lens, batch, changes, self._feed_id)
+            for position, notice in (await _patiently(look)).items():
+                messages.append((position, await self._render(notice)))
+        ends = await self._blinded(due)
+        _, last = due[-1]
+        if last:
             # From here on, whoever begins before it is caught up with separately.
-            self._at = change.position
-            if rendered is not None:
-                await self._send(rendered)
+            self._at = last[-1].position
+        await self._send(messages, ends)
 
     async def _render(self, message: Resync | Notice[V]) -> Rendered:
         return await _patiently(lambda: self.renderer.render(message))
 
     async def _send_heartbeat(self) -> None:
         self._beat_due = False
-        rendered = await self._present.heartbeat(self, Cursor(self._feed_id, self._at))
-        await self._send(rendered, again=True)
+        at = self._told = self._at
+        heartbeat = [await self._present.heartbeat(self, Cursor(self._feed_id, at))]
+        await self._each(lambda s: heartbeat if s.at <= at else [], at)
 
-    async def _send(self, rendered: Rendered, *, again: bool = False) -> None:
-        """To everybody who is not further already; `again`: neither is who is just there."""
-        position = self._told = self._at
-        behind = position + again
+    async def _send(
+        self, messages: Sequence[tuple[Position, Rendered]], ends: Mapping[Subscriber, End]
+    ) -> None:
+        """To everybody what they have not had; of those that end, up to there."""
+        if messages:
+            first, (last, _) = messages[0][0], messages[-1]
+            everything = [rendered for _, rendered in messages]
+            self._told = last
+
+            def due(subscriber: Subscriber) -> Sequence[Rendered]:
+                end = ends.get(subscriber)
+                if end is None and subscriber.at < first:
+                    return everything
+                limit = last if end is None else end.at
+                return [r for position, r in messages if subscriber.at < position <= limit]
+
+            await self._each(due, last)
+        for subscriber, end in ends.items():
+            if subscriber not in self._subscribers:
+                continue
+            if end.errors is None:
+                await self._end(subscriber, end.at, EndReason.ACCESS_CHANGED)
+            else:
+                self._fail(subscriber, end.errors)
+
+    async def _each(self, due: Callable[[Subscriber], Sequence[Rendered]], at: Position) -> None:
+        """In turns with others. Who does not keep up is told so, and gets nothing more."""
         slow = []
         subscribers = list(self._subscribers)
         for start in range(0, len(subscribers), TURN):
             if start:
                 await asyncio.sleep(0)
             for subscriber in subscribers[start : start + TURN]:
-                if subscriber.at < behind:
-                    if subscriber.outlet.next(rendered):
-                        subscriber.at = position
-                    else:
-                        slow.append(subscriber)
+                messages = due(subscriber)
+                if not messages:
+                    continue
+                if subscriber.outlet.next(messages):
+                    subscriber.at = at
+                else:
+                    slow.append(subscriber)
         for subscriber in slow:
             await self._end(subscriber, subscriber.at, EndReason.SLOW_CONSUMER)
 
-    async def _part_with_the_blinded(self, batch: Batch, change: CommittedChange) -> None:
-        """Those whose sight changes with it get nothing more."""
-        lens = self.selection.lens
-        if lens.tells_of_access:
-            return
-        while waiting := [s for s in self._concerned(change) if s.checked < change.position]:
-            for subscriber in waiting:
-                subscriber.checked = change.position
-                if subscriber.at >= change.position:
-                    continue
-                watch = subscriber.watch
-                try:
-                    same = await _patiently(partial(watch.still_the_same, batch, change, lens))
-                except Exception as error:  # the viewer may not be served at all, and is told why
-                    self._fail(subscriber, self.renderer.failure(error))
-                    continue
-                if not same:
-                    before = Position(change.position - 1)
-                    await self._end(subscriber, before, EndReason.ACCESS_CHANGED)
+    async def _blinded(self, due: Sequence[Due]) -> dict[Subscriber, End]:
+        """Those whose sight changes on the way, and how far they get."""
+        ends: dict[Subscriber, End] = {}
+        if self.selection.lens.tells_of_access:
+            return ends
+        # Whoever joins while others are looked up is to be looked at as well.
+        while waiting := [
+            (batch, change, subscriber)
+            for batch, changes in due
+            for change in changes
+            for subscriber in self._concerned(change)
+            if subscriber.checked < change.position
+        ]:
+            for batch, change, subscriber in waiting:
+                subscriber.checked = max(subscriber.checked, change.position)
+                if subscriber.at < change.position and subscriber not in ends:
+                    end = await self._end_by(batch, change, subscriber)
+                    if end is not None:
+                        ends[subscriber] = end
+        return ends
+
+    async def _end_by(
+        self, batch: Batch, change: CommittedChange, subscriber: Subscriber
+    ) -> End | None:
+        before = Position(change.position - 1)
+        watch, lens = subscriber.watch, self.selection.lens
+        try:
+            same = await _patiently(partial(watch.still_the_same, batch, change, lens))
+        except Exception as error:  # the viewer may not be served at all, and is told why
+            return End(before, self.renderer.failure(error))
+        return None if same else End(before)
 
     def _concerned(self, change: CommittedChange) -> Iterable[Subscriber]:
         """Whose sight may change with it."""

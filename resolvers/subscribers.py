@@ -1,6 +1,6 @@
 """Those who are told of live changes: what they asked for, and where their messages go."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -35,8 +35,8 @@ class Outlet(Protocol):
     def opened(self, leave: Callable[[], None]) -> None:
         """From now on, messages come. `leave` ends that, and may be called at any time."""
 
-    def next(self, message: Rendered) -> bool:
-        """False when it has no room for it: the subscriber does not keep up."""
+    def next(self, messages: Sequence[Rendered]) -> bool:
+        """All of them or none: False when there is no room, as the subscriber does not keep up."""
 
     def finish(self, message: Rendered) -> None:
         """The last message, for which there is always room."""
