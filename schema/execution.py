@@ -5,7 +5,7 @@ so much. Running takes the short way of `schema.completion` where there is one, 
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from inspect import isawaitable
@@ -49,6 +49,16 @@ async def _gathered(work: Sequence[Awaitable[Any]]) -> list[Any]:
 
 
 _HELPERS = GraphQLResolveInfoHelpers(gather=_gathered, track=lambda _: None)
+
+
+async def _together(work: Sequence[Coroutine[Any, Any, Any]]) -> list[Any]:
+    """The results, or the exceptions in their place. One alone needs no task of its own."""
+    if len(work) > 1:
+        return await asyncio.gather(*work, return_exceptions=True)
+    try:
+        return [await one for one in work]
+    except Exception as error:  # it belongs to its field, whatever it is
+        return [error]
 
 
 class RequestRefusedError(Exception):
@@ -248,9 +258,7 @@ class Executor:
         self, prepared: Prepared, roots: Sequence[RootField], context: Context
     ) -> tuple[dict[str, Any] | None, list[GraphQLError]]:
         """All root fields at once, as the specification has it for queries."""
-        values = await asyncio.gather(
-            *(self._resolve(prepared, root, context) for root in roots), return_exceptions=True
-        )
+        values = await _together([self._resolve(prepared, root, context) for root in roots])
         data: dict[str, Any] | None = {}
         errors: list[GraphQLError] = []
         for root, value in zip(roots, values, strict=True):
