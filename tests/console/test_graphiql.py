@@ -1,9 +1,23 @@
 """GraphiQL: one token for queries and the socket, written down nowhere."""
 
+import re
+
 from playwright.sync_api import Page, expect
 
 from tests.builders import updated
 from tests.console.service import ConsoleService
+
+
+def run_until(page: Page, text: str) -> None:
+    """GraphiQL reads a document in the background; until then it asks for the tab before."""
+    run = page.get_by_role("button", name="Execute query (Ctrl-Enter)")
+    result = page.locator(".graphiql-response")
+    run.click()
+    expect(result).to_contain_text(re.compile(f"{text}|has no operation that is"))
+    while "has no operation" in result.inner_text():
+        run.click()
+        expect(result).to_contain_text(re.compile(f"{text}|has no operation that is"))
+    expect(result).to_contain_text(text)
 
 
 def test_an_administrator_finds_what_they_need_in_the_tabs(
@@ -22,12 +36,10 @@ def test_an_administrator_finds_what_they_need_in_the_tabs(
     expect(result).to_contain_text('"syncLog"')
     page.get_by_role("tab", name="HistoryOfMember").click()
     expect(editor).to_contain_text("HistoryOfMember")
-    run.click()
-    expect(result).to_contain_text('"members"')
+    run_until(page, '"members"')
     page.get_by_role("tab", name="LiveLog").click()
     expect(editor).to_contain_text("LiveLog")
-    run.click()
-    expect(result).to_contain_text("StreamHeartbeat")
+    run_until(page, "StreamHeartbeat")
     service.tell(updated("Ola", 30, profile={"phone": "+4790000030"}))
     expect(result).to_contain_text("SyncLogChange")
 
