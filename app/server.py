@@ -100,9 +100,17 @@ def check_port(settings: Settings) -> None:
 
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[str]:
-    """The service, accepting connections at the URL it gives, until the block is left."""
+    """The service, accepting connections at the URL it gives, until the block is left. If the
+    service is told to stop before that, the block is ended."""
+    block = asyncio.current_task()
+    if block is None:
+        raise RuntimeError("The service runs beside a task.")
     server = make_server(settings)
     task = asyncio.create_task(server.serve(), name="server")
+
+    def end_the_block(_: object) -> None:
+        block.cancel()
+
     try:
         while not server.started:
             if task.done():
@@ -110,8 +118,13 @@ async def running(settings: Settings) -> AsyncIterator[str]:
                 raise RuntimeError("The service did not start; see the log.")
             await asyncio.sleep(0.01)
         port = server.servers[0].sockets[0].getsockname()[1]
+        task.add_done_callback(end_the_block)
         yield f"http://{settings.host}:{port}"
+    except asyncio.CancelledError:
+        if not task.done() or block.uncancel():
+            raise
     finally:
+        task.remove_done_callback(end_the_block)
         server.should_exit = True
         with suppress(asyncio.CancelledError):
             await task

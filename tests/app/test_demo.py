@@ -41,9 +41,9 @@ class Demo:
         assert found, self.text
         return found[1]
 
-    async def stop(self) -> tuple[int, str]:
+    async def stop(self, told_by: signal.Signals = signal.SIGINT) -> tuple[int, str]:
         """As Ctrl-C does: the exit code, and all that was printed on standard error."""
-        self.process.send_signal(signal.SIGINT)
+        self.process.send_signal(told_by)
         _, err = await asyncio.wait_for(self.process.communicate(), START_SECONDS)
         assert self.process.returncode is not None
         return self.process.returncode, err.decode()
@@ -100,7 +100,7 @@ async def test_demo_can_be_pasted_from_and_goes_on_where_it_was_stopped(tmp_path
         service = Service(demo.url, http)
         again = await service.data("{ members { totalCount } }", token=demo.token("operator"))
         peer = await service.data("{ viewer { accessLevel } }", token=demo.token("peer mentor"))
-        code, err = await demo.stop()
+        code, err = await demo.stop(signal.SIGTERM)
 
     assert "goes on with its" in demo.text
     assert members <= again["members"]["totalCount"] < members + 20
