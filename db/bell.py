@@ -8,7 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 from broadcaster import Broadcast, BroadcastBackend, Event
 from broadcaster._backends.memory import MemoryBackend
@@ -23,17 +23,6 @@ CHANNEL = "likeperson_sync_feed"
 ECHO_SECONDS = 5.0
 RETRY_SECONDS = 0.5
 LARGEST_POSITION = 2**63 - 1
-
-
-class Bell(Protocol):
-    def ring(self, position: int) -> None:
-        """Never blocks or raises. Rings that come close together become one, the highest."""
-
-    def rang(self) -> int:
-        """The highest position heard of; 0 at first."""
-
-    async def wait(self, seen: int, timeout: float) -> int:  # noqa: ASYNC109 - ends normally then
-        """Returns `rang()` as soon as it is more than `seen`, at the latest after `timeout`."""
 
 
 class DeafError(ConnectionError):
@@ -98,13 +87,16 @@ class BroadcastBell:
         await asyncio.sleep(0)
 
     def ring(self, position: int) -> None:
+        """Never blocks or raises. Rings that come close together become one, the highest."""
         if self._note(position):
             self._due.set()
 
     def rang(self) -> int:
+        """The highest position heard of; 0 at first."""
         return self._highest
 
-    async def wait(self, seen: int, timeout: float) -> int:  # noqa: ASYNC109 - see the port
+    async def wait(self, seen: int, timeout: float) -> int:  # noqa: ASYNC109 - ends normally then
+        """Returns `rang()` as soon as it is more than `seen`, at the latest after `timeout`."""
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 while self._highest <= seen:

@@ -1,9 +1,7 @@
 """The change feed as stored: changes in the order of their commits, read by position."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
 from sqlalchemy import Integer, bindparam, func, select
 
@@ -30,17 +28,6 @@ class Cursor:
 
     feed_id: str
     position: Position
-
-
-class Follower(Protocol):
-    """One subscriber's way along the feed."""
-
-    async def next_changes(self, patience: float) -> Sequence[CommittedChange]:
-        """The changes that come next, in order; none when `patience` (seconds) ends first.
-
-        Raises SlowConsumerError once the follower's bounded queue has run over.
-        """
-        ...
 
 
 _HEAD = HotStatement(select(FeedHead.feed_id, FeedHead.position))

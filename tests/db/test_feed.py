@@ -14,13 +14,12 @@ from db.bell import BroadcastBell
 from db.changes import (
     CommittedChange,
     Cursor,
-    Follower,
     changes_after,
     check_cursor,
     feed_head,
 )
 from db.errors import CursorExpiredError, ForeignCursorError, SlowConsumerError
-from db.feed import LiveFeed
+from db.feed import LiveFeed, QueueFollower
 from db.unit_of_work import Database, NewChange
 from db.vocabulary import MemberId, Position
 from tests.db.opened import clear, opened
@@ -75,7 +74,7 @@ async def write(database: Database, *members: int) -> None:
             session.append(NewChange(member_id=MemberId(member)))
 
 
-async def followed(follower: Follower, up_to: int) -> list[int]:
+async def followed(follower: QueueFollower, up_to: int) -> list[int]:
     """Positions as they come, until this one has come."""
     positions: list[int] = []
     async with asyncio.timeout(DEADLINE):
