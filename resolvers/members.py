@@ -31,12 +31,33 @@ class MemberWants:
     organizations: bool = True
 
 
+class AssignmentView(msgspec.Struct, frozen=True):
+    row: AssignmentRow
+    organization: OrganizationRow | None
+
+
 class MemberView(msgspec.Struct, frozen=True):
     """A member with what was wanted of it; `organizations` holds the home and those of roles."""
 
     row: MemberRow
     roles: Sequence[AssignmentRow]
     organizations: dict[OrganizationId, OrganizationRow]
+
+    @property
+    def home(self) -> OrganizationRow | None:
+        return self._organization(self.row.organization_id)
+
+    @property
+    def assignments(self) -> list[AssignmentView]:
+        return [
+            AssignmentView(held, self._organization(held.organization_id)) for held in self.roles
+        ]
+
+    @property
+    def display_name(self) -> str:
+        row = self.row
+        names = (name for name in (row.given_name, row.family_name) if name)
+        return " ".join(names) or row.member_number or row.portal_id
 
     @property
     def access_level(self) -> AccessLevel:
@@ -46,6 +67,9 @@ class MemberView(msgspec.Struct, frozen=True):
         """Only for one that was loaded with its roles: they decide as well."""
         places = _places([self.row], self.roles)
         return scope.sees_member(self.row.id, places)
+
+    def _organization(self, id: OrganizationId | None) -> OrganizationRow | None:
+        return None if id is None else self.organizations.get(id)
 
 
 @dataclass(frozen=True, slots=True)

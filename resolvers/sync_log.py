@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 import msgspec
 
@@ -23,6 +24,8 @@ from db.visibility import Scope
 from db.vocabulary import AttemptTrigger, EntryId, MemberId
 from resolvers.members import MemberView, MemberWants, member_views
 
+MILLISECOND = timedelta(milliseconds=1)
+
 
 @dataclass(frozen=True, slots=True)
 class EntryWants:
@@ -38,6 +41,12 @@ class EntryView(msgspec.Struct, frozen=True):
     member: MemberView | None
     organization: OrganizationRow | None
     attempts: Sequence[Attempt] = ()
+
+    @property
+    def lag_ms(self) -> int | None:
+        if self.row.processed_at is None:
+            return None
+        return round((self.row.processed_at - self.row.received_at) / MILLISECOND)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,48 +9,40 @@ from db.vocabulary import AuditAction
 from schema.context import Info
 from schema.cost import about
 from schema.opaque import global_id
-from schema.pagination import PageArguments, PageInfo, wanted_cursors
+from schema.pagination import EdgeView, PageArguments, PageInfo, PageView, itself
+from schema.views import View, shown, view_type
 
 _KEY = (datetime, int)
 
 
-@strawberry.type(description="Something that somebody did and must answer for.")
-class AuditRecord:
-    recorded_at: datetime = strawberry.field(description="When.")
-    actor: str = strawberry.field(
-        description="Who: `member` or `operator` and the subject of their token, or `command line`."
+@view_type("Something that somebody did and must answer for.")
+class AuditRecord(View[AuditRow]):
+    recorded_at: datetime = shown("recorded_at", "When.")
+    actor: str = shown(
+        "actor",
+        "Who: `member` or `operator` and the subject of their token, or `command line`.",
     )
-    action: AuditAction = strawberry.field(description="What they did.")
-    entry_count: int = strawberry.field(description="With how many sync-log entries.")
-    entry_ids: list[strawberry.ID] = strawberry.field(
-        description="With which of them; the first 1000.", directives=[about(10)]
+    action: AuditAction = shown("action", "What they did.")
+    entry_count: int = shown("entry_count", "With how many sync-log entries.")
+    entry_ids: list[strawberry.ID] = shown(
+        lambda row: [global_id("SyncLogEntry", id) for id in row.entry_ids],
+        "With which of them; the first 1000.",
+        directives=[about(10)],
     )
-    role_code: str | None = strawberry.field(description="With which role of the catalogue.")
-    detail: str | None = strawberry.field(description="From what to what, or the reason given.")
-
-    @classmethod
-    def from_row(cls, row: AuditRow) -> "AuditRecord":
-        return cls(
-            recorded_at=row.recorded_at,
-            actor=row.actor,
-            action=row.action,
-            entry_count=row.entry_count,
-            entry_ids=[strawberry.ID(global_id("SyncLogEntry", id)) for id in row.entry_ids],
-            role_code=row.role_code,
-            detail=row.detail,
-        )
+    role_code: str | None = shown("role_code", "With which role of the catalogue.")
+    detail: str | None = shown("detail", "From what to what, or the reason given.")
 
 
-@strawberry.type(description="A record of the audit trail within a page.")
-class AuditTrailEdge:
-    cursor: str = strawberry.field(description="Pages can begin after it or before it.")
-    node: AuditRecord = strawberry.field(description="The record.")
+@view_type("A record of the audit trail within a page.")
+class AuditTrailEdge(View[EdgeView[AuditRow]]):
+    cursor: str = shown("cursor", "Pages can begin after it or before it.")
+    node: AuditRecord = shown("node", "The record.")
 
 
-@strawberry.type(description="A page of the audit trail, newest first.")
-class AuditTrailConnection:
-    edges: list[AuditTrailEdge] = strawberry.field(description="The records of this page.")
-    page_info: PageInfo = strawberry.field(description="Where the page stands.")
+@view_type("A page of the audit trail, newest first.")
+class AuditTrailConnection(View[PageView[AuditRow]]):
+    edges: list[AuditTrailEdge] = shown("edges", "The records of this page.")
+    page_info: PageInfo = shown(itself, "Where the page stands.")
 
 
 async def audit_trail_connection(info: Info, arguments: PageArguments) -> AuditTrailConnection:
@@ -58,9 +50,4 @@ async def audit_trail_connection(info: Info, arguments: PageArguments) -> AuditT
     request = arguments.request("auditTrail", _KEY)
     async with info.context.database.read() as session:
         page = await audit_page(session, request)
-    cursors = wanted_cursors(info, page, "auditTrail")
-    edges = [
-        AuditTrailEdge(cursor=cursor, node=AuditRecord.from_row(row))
-        for cursor, row in zip(cursors.each, page.rows, strict=True)
-    ]
-    return AuditTrailConnection(edges=edges, page_info=cursors.page_info)
+    return AuditTrailConnection(PageView("auditTrail", page))

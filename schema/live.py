@@ -249,7 +249,7 @@ def _member_change(notice: Notice[MemberView]) -> MemberChange:
         cursor=_cursor(notice.cursor),
         operation=notice.operation,
         member_id=strawberry.ID(global_id("Member", notice.row_id)),
-        member=None if notice.view is None else Member.from_view(notice.view),
+        member=None if notice.view is None else Member(notice.view),
         occurred_at=notice.occurred_at,
     )
 
@@ -259,7 +259,7 @@ def _entry_change(notice: Notice[EntryView]) -> SyncLogChange:
         cursor=_cursor(notice.cursor),
         operation=notice.operation,
         entry_id=strawberry.ID(global_id("SyncLogEntry", notice.row_id)),
-        entry=None if notice.view is None else SyncLogEntry.from_view(notice.view),
+        entry=None if notice.view is None else SyncLogEntry(notice.view),
         occurred_at=notice.occurred_at,
     )
 

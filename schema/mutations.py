@@ -73,4 +73,4 @@ class Mutation:
             act = Act(info.context.actor, AuditAction.ROLE_ACCESS_SET, (), code, detail)
             await record_act(session, act, info.context.clock())
             holders = (await role_holder_counts(session, [role.id]))[role.id]
-        return SetRoleAccessSuccess(role=Role.from_row(role), holder_count=holders)
+        return SetRoleAccessSuccess(role=Role(role), holder_count=holders)

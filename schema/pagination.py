@@ -2,28 +2,78 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Annotated, Generic, TypeVar
 
+import msgspec
 import strawberry
 
-from db.keyset import PageRequest, Slice
-from schema.context import Info
+from db.changes import Cursor
+from db.keyset import KeyValues, PageRequest, Slice
 from schema.errors import BadUserInputError
-from schema.lookahead import selected
-from schema.opaque import page_cursor, parse_page_cursor
+from schema.opaque import change_cursor, page_cursor, parse_page_cursor
+from schema.scalars import ChangeCursor
+from schema.views import View, shown, view_type
 
 T = TypeVar("T")
 
 DEFAULT_PAGE = 25
 MAX_PAGE = 100
 
+First = Annotated[
+    int | None, strawberry.argument(description="How many at the most, forward: 1 to 100.")
+]
+After = Annotated[str | None, strawberry.argument(description="Only those after this cursor.")]
+Last = Annotated[
+    int | None, strawberry.argument(description="How many at the most, backward: 1 to 100.")
+]
+Before = Annotated[str | None, strawberry.argument(description="Only those before this cursor.")]
 
-@strawberry.type(description="Where a page stands within its list (Relay).")
-class PageInfo:
-    has_next_page: bool = strawberry.field(description="Whether there is something after it.")
-    has_previous_page: bool = strawberry.field(description="Whether there is something before it.")
-    start_cursor: str | None = strawberry.field(description="The cursor of its first edge.")
-    end_cursor: str | None = strawberry.field(description="The cursor of its last edge.")
+
+class EdgeView(msgspec.Struct, Generic[T], frozen=True):
+    order: str
+    key: KeyValues
+    node: T
+
+    @property
+    def cursor(self) -> str:
+        return page_cursor(self.order, self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class PageView(Generic[T]):
+    """A page as connections show it: `order` names its order, for cursors."""
+
+    order: str
+    found: Slice[T]
+    total: int | None = None
+    read_at: Cursor | None = None
+
+    @property
+    def edges(self) -> list[EdgeView[T]]:
+        found = self.found
+        return [
+            EdgeView(self.order, key, row) for key, row in zip(found.keys, found.rows, strict=True)
+        ]
+
+    @property
+    def change_cursor(self) -> ChangeCursor:
+        return ChangeCursor("" if self.read_at is None else change_cursor(self.read_at))
+
+    def cursor(self, place: int) -> str | None:
+        keys: Sequence[KeyValues] = self.found.keys
+        return page_cursor(self.order, keys[place]) if keys else None
+
+
+def itself(view: T) -> T:
+    return view
+
+
+@view_type("Where a page stands within its list (Relay).")
+class PageInfo(View[PageView[object]]):
+    has_next_page: bool = shown("found.has_next", "Whether there is something after it.")
+    has_previous_page: bool = shown("found.has_previous", "Whether there is something before it.")
+    start_cursor: str | None = shown(lambda page: page.cursor(0), "The cursor of its first edge.")
+    end_cursor: str | None = shown(lambda page: page.cursor(-1), "The cursor of its last edge.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,28 +98,3 @@ class PageArguments:
         if cursor is not None:
             start = parse_page_cursor(cursor, order, types, cursor_name)
         return PageRequest(DEFAULT_PAGE if size is None else size, start, backward)
-
-
-@dataclass(frozen=True, slots=True)
-class Cursors:
-    """Of a page; those of its edges are empty when nobody asked for them."""
-
-    each: Sequence[str]
-    page_info: PageInfo
-
-
-def wanted_cursors(info: Info, page: Slice[T], order: str) -> Cursors:
-    """For the connection that is being resolved. To write a hundred of them takes a while."""
-    each = [""] * len(page.keys)
-    if "cursor" in selected(info, "edges"):
-        each = [page_cursor(order, key) for key in page.keys]
-    keys = page.keys
-    return Cursors(
-        each,
-        PageInfo(
-            has_next_page=page.has_next,
-            has_previous_page=page.has_previous,
-            start_cursor=page_cursor(order, keys[0]) if keys else None,
-            end_cursor=page_cursor(order, keys[-1]) if keys else None,
-        ),
-    )

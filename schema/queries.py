@@ -25,10 +25,6 @@ from schema.health import SyncHealth
 from schema.inputs import MemberLookup, SyncLogFilter
 from schema.lookahead import selected
 from schema.nodes import (
-    After,
-    Before,
-    First,
-    Last,
     Member,
     MemberConnection,
     MemberFilterArgument,
@@ -44,9 +40,20 @@ from schema.nodes import (
     sync_log_connection,
 )
 from schema.opaque import parse_global_id, row_id, storable
-from schema.pagination import PageArguments, PageInfo, wanted_cursors
+from schema.pagination import (
+    After,
+    Before,
+    EdgeView,
+    First,
+    Last,
+    PageArguments,
+    PageInfo,
+    PageView,
+    itself,
+)
 from schema.permissions import require_log_reader, require_operator
 from schema.viewer import Viewer, viewer_type, viewer_wants
+from schema.views import View, shown, view_type
 
 MAX_NODES = 100
 
@@ -56,18 +63,19 @@ OrganizationArgument = Annotated[
 ]
 
 
-@strawberry.type(description="An organization within a page.")
-class OrganizationEdge:
-    cursor: str = strawberry.field(description="Pages can begin after it or before it.")
-    node: Organization = strawberry.field(description="The organization.")
+@view_type("An organization within a page.")
+class OrganizationEdge(View[EdgeView[OrganizationRow]]):
+    cursor: str = shown("cursor", "Pages can begin after it or before it.")
+    node: Organization = shown("node", "The organization.")
 
 
-@strawberry.type(description="A page of organizations, by name.")
-class OrganizationConnection:
-    edges: list[OrganizationEdge] = strawberry.field(description="Those of this page.")
-    page_info: PageInfo = strawberry.field(description="Where the page stands.")
-    total_count: int | None = strawberry.field(
-        description="How many organizations there are in all pages. Counted only when asked for.",
+@view_type("A page of organizations, by name.")
+class OrganizationConnection(View[PageView[OrganizationRow]]):
+    edges: list[OrganizationEdge] = shown("edges", "Those of this page.")
+    page_info: PageInfo = shown(itself, "Where the page stands.")
+    total_count: int | None = shown(
+        "total",
+        "How many organizations there are in all pages. Counted only when asked for.",
         directives=[weighs(COUNTING)],
     )
 
@@ -112,7 +120,7 @@ class Query:
         await info.context.require_viewer()
         key = OrganizationKey(row_id(id, "Organization", "id"))
         row = await info.context.organizations.load(key)
-        return None if row is None else Organization.from_row(row)
+        return None if row is None else Organization(row)
 
     @strawberry.field(
         description="All organizations, by name.", directives=[page_of("first", "last")]
@@ -146,7 +154,7 @@ class Query:
                 text = storable((by.portal_id or "").strip(), "by.portalId")
                 portal_id = canonical_portal_id(text)
                 view = await member_view_by_portal_id(session, viewer.scope, portal_id, wants)
-        return None if view is None else Member.from_view(view)
+        return None if view is None else Member(view)
 
     @strawberry.field(
         description="Members the viewer may see.", directives=[page_of("first", "last")]
@@ -171,7 +179,7 @@ class Query:
     async def roles(self, info: Info) -> list[Role]:
         await info.context.require_viewer()
         async with info.context.database.read() as session:
-            return [Role.from_row(row) for row in await role_catalogue(session)]
+            return [Role(row) for row in await role_catalogue(session)]
 
     @strawberry.field(
         description="What the portal told and what became of it, newest first. For administrators.",
@@ -225,12 +233,7 @@ async def _organization_connection(info: Info, request: PageRequest) -> Organiza
         page = await organization_page(session, request)
         counted = "totalCount" in selected(info)
         total = await organization_count(session) if counted else None
-    cursors = wanted_cursors(info, page, "organizations")
-    edges = [
-        OrganizationEdge(cursor=cursor, node=Organization.from_row(row))
-        for cursor, row in zip(cursors.each, page.rows, strict=True)
-    ]
-    return OrganizationConnection(edges=edges, page_info=cursors.page_info, total_count=total)
+    return OrganizationConnection(PageView("organizations", page, total))
 
 
 async def _nodes(info: Info, ids: list[strawberry.ID], argument: str) -> list[Node | None]:
@@ -260,8 +263,8 @@ async def _nodes(info: Info, ids: list[strawberry.ID], argument: str) -> list[No
         for number in wanted.get("Role", ()):
             role = await role_by_id(session, RoleId(number))
             if role is not None:
-                found["Role", number] = Role.from_row(role)
-    found |= {("Member", id): Member.from_view(view) for id, view in members.items()}
-    found |= {("SyncLogEntry", id): SyncLogEntry.from_view(view) for id, view in entries.items()}
-    found |= {("Organization", id): Organization.from_row(r) for id, r in organizations.items()}
+                found["Role", number] = Role(role)
+    found |= {("Member", id): Member(view) for id, view in members.items()}
+    found |= {("SyncLogEntry", id): SyncLogEntry(view) for id, view in entries.items()}
+    found |= {("Organization", id): Organization(r) for id, r in organizations.items()}
     return [found.get(key) for key in keys]

@@ -57,7 +57,7 @@ async def viewer_type(context: Context, viewer: ViewerNow, wants: ViewerWants) -
         async with context.database.read() as session:
             known = {viewer.member.id: viewer.roles}
             (view,) = await view_members(session, [viewer.member], wants.member, known)
-        member = Member.from_view(view)
+        member = Member(view)
     if wants.accesses and viewer.accesses:
         async with context.database.read() as session:
             ids = [id for id, _ in viewer.accesses]
@@ -67,9 +67,7 @@ async def viewer_type(context: Context, viewer: ViewerNow, wants: ViewerWants) -
         member=member,
         access_level=viewer.access_level,
         accesses=[
-            OrganizationAccess(
-                organization=Organization.from_row(organizations[id]), access_level=level
-            )
+            OrganizationAccess(organization=Organization(organizations[id]), access_level=level)
             for id, level in viewer.accesses
             if id in organizations
         ],

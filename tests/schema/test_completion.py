@@ -5,7 +5,12 @@ from typing import Any
 
 import pytest
 
+from db.organizations import OrganizationRow
+from db.roles import RoleRow
+from db.vocabulary import AccessLevel, OrganizationId, PortalId, RoleId
 from schema.build import build_schema
+from schema.completion import UnexpectedValueError
+from schema.nodes import Organization, Role
 from tests.schema.association import found_association
 from tests.service import Service
 
@@ -18,6 +23,9 @@ DOCUMENTS = {
             organization { name } } } } } }""",
     "aliases and names of types": """{ people: members(first: 2) ROOT { __typename
         rows: edges { __typename who: node { __typename a: id b: id name: displayName } } } }""",
+    "aliases that mean something in Python": """{ def: members(first: 2) ROOT { None: edges {
+        class: node { root: displayName view: state exec: email __init__: organization { if: name }
+          a1: id object1: roles { lambda: since } } } } }""",
     "fragments": """{ members(first: 2) ROOT { ...page ...page edges { node { id } } } }
         fragment page on MemberConnection { edges { ... { node { ...person organization { id } } } }
         }
@@ -39,6 +47,9 @@ DOCUMENTS = {
         other: members(filter: {state: [INACTIVE], role: null}, orderBy: {field: UPDATED_AT,
           direction: DESC}) { edges { node { displayName state } } } }""",
 }
+
+
+NOTHING: Any = None
 
 
 @pytest.fixture
@@ -87,3 +98,25 @@ async def test_both_ways_give_the_same_answers(service: Service) -> None:
         assert await asked(service, short, **variables) == await asked(
             service, long, **variables
         ), name
+
+
+@pytest.mark.parametrize(
+    "roles",
+    [
+        pytest.param(None, id="no list"),
+        pytest.param([None], id="nothing in it"),
+        pytest.param([Role(RoleRow(RoleId(1), NOTHING, "", AccessLevel.NONE))], id="no text"),
+        pytest.param([Role(RoleRow(RoleId(1), "a", "", NOTHING))], id="no value of an enum"),
+        pytest.param([Role(NOTHING)], id="nothing to stand on"),
+        pytest.param(
+            [Organization(OrganizationRow(OrganizationId(1), PortalId("a"), None, None))],
+            id="another type",
+        ),
+    ],
+)
+def test_what_is_not_as_its_type_says_is_left_to_graphql_core(roles: Any) -> None:
+    (operation,) = build_schema().documents.read("{ roles { id code accessLevel } }").operations
+    assert operation.roots
+
+    with pytest.raises(UnexpectedValueError):
+        operation.roots[0].complete(roles)

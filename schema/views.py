@@ -1,0 +1,86 @@
+"""Types whose objects stand on what was read, and make a field of it only when it is asked for.
+
+A page of a hundred objects with twenty fields, of which a query wants five, costs what five cost.
+"""
+
+from collections.abc import Callable, Sequence
+from inspect import isclass
+from operator import attrgetter
+from typing import Any, Generic, TypeVar
+
+import strawberry
+from strawberry.types.base import StrawberryList, StrawberryOptional, get_object_definition
+from strawberry.types.field import StrawberryField
+from strawberry.types.lazy_type import LazyType
+
+T = TypeVar("T")
+V = TypeVar("V")
+
+Source = str | Callable[[Any], Any]
+"""The path of an attribute of the view, or what makes the field's value of the view. Where the
+field is of a view's type, it is the view of that one, or None, or a list of views."""
+
+_SOURCE = "source"
+
+
+class View(Generic[V]):
+    """An object of a type made by `view_type`; `view` is what it stands on."""
+
+    repeated = False
+    """Whether many objects of one answer stand on the same view."""
+
+    def __init__(self, view: V) -> None:
+        self.view = view
+
+
+def shown(source: Source, description: str, *, directives: Sequence[object] = ()) -> Any:
+    """A field that is read from the view."""
+    return strawberry.field(
+        description=description, directives=directives, metadata={_SOURCE: source}
+    )
+
+
+def source_of(field: StrawberryField) -> Source | None:
+    """None for a field that is not read from a view."""
+    return field.metadata.get(_SOURCE)
+
+
+def view_type(description: str) -> Callable[[type[T]], type[T]]:
+    """Makes a GraphQL type of a class that is a `View`."""
+
+    def decorate(view_class: type[T]) -> type[T]:
+        made = strawberry.type(view_class, description=description)
+        # Strawberry's types are dataclasses, whose objects would be given every field.
+        made.__init__ = View.__init__  # type: ignore[assignment]  # on purpose
+        for field in get_object_definition(made, strict=True).fields:
+            source = source_of(field)
+            if source is not None:
+                setattr(made, field.python_name, _Shown(field, source))
+            elif field.is_basic_field:
+                raise TypeError(f"{made.__name__}.{field.python_name} is not shown.")
+        return made
+
+    return decorate
+
+
+class _Shown:
+    """The field as an attribute, for those who read one field of one object: graphql-core."""
+
+    def __init__(self, field: StrawberryField, source: Source) -> None:
+        self._field = field
+        self._read = attrgetter(source) if isinstance(source, str) else source
+
+    def __get__(self, shown_object: "View[Any]", owner: object = None) -> Any:
+        return _shown_as(self._field.type, self._read(shown_object.view))
+
+
+def _shown_as(wanted: Any, value: Any) -> Any:
+    if value is None:
+        return None
+    if isinstance(wanted, LazyType):
+        return _shown_as(wanted.resolve_type(), value)
+    if isinstance(wanted, StrawberryOptional):
+        return _shown_as(wanted.of_type, value)
+    if isinstance(wanted, StrawberryList):
+        return [_shown_as(wanted.of_type, item) for item in value]
+    return wanted(value) if isclass(wanted) and issubclass(wanted, View) else value
