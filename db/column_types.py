@@ -61,6 +61,9 @@ class Json(TypeDecorator[T], Generic[T]):
         return None if value is None else msgspec.json.encode(value).decode()
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> T | None:
+        return self.read(value)
+
+    def read(self, value: str | None) -> T | None:
         if value is None:
             return None
         decoded: T = self._decoder.decode(value)

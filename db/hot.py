@@ -15,7 +15,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy.types import TypeEngine
 
-from db.column_types import Instant, Level
+from db.column_types import Instant, Json, Level
 from db.vocabulary import AccessLevel
 
 Convert = Callable[[Any], Any]
@@ -97,6 +97,8 @@ def _reader(type: TypeEngine[Any]) -> Convert | None:
     one, come from this driver in UTC. For the others the way through SQLAlchemy is long."""
     if isinstance(type, Instant):
         return None
+    if isinstance(type, Json):
+        return type.read
     known: dict[Any, Any] = {None: None}
     if isinstance(type, Level):
         known.update({int(level): level for level in AccessLevel})

@@ -98,15 +98,13 @@ async def read_page(
     parameters = {**values, "one_more": page.size + 1}
     for number, value in enumerate(page.start or ()):
         parameters[f"key_{number}"] = value
-    found = [tuple(row) for row in await session.hot(statement, parameters)]
+    found = await session.hot(statement, parameters)
     more = len(found) > page.size
-    found = found[: page.size]
-    if page.backward:
-        found.reverse()
+    found = found[page.size - 1 :: -1] if page.backward else found[: page.size]
     started_inside = page.start is not None
     return Slice(
         rows=[row[:-keys] for row in found],
-        keys=[row[-keys:] for row in found],
+        keys=[tuple(row[-keys:]) for row in found],
         has_next=started_inside if page.backward else more,
         has_previous=more if page.backward else started_inside,
     )
