@@ -16,9 +16,11 @@ SENDERS = 4
 CHANGES = 10
 """Of each sender."""
 
-LIST = """{ edges { node { %s } }
+LIST = """{
+      edges { node { %s } }
       pageInfo { hasNextPage hasPreviousPage startCursor endCursor } }"""
-MEMBERS = f"""query ($first: Int, $after: String, $last: Int, $before: String, $order: MemberOrder) {{
+MEMBERS = f"""query (
+    $first: Int, $after: String, $last: Int, $before: String, $order: MemberOrder) {{
     list: members(first: $first, after: $after, last: $last, before: $before, orderBy: $order,
       filter: {{state: ACTIVE}}) {LIST % "key: email"} }}"""
 LOG = f"""query ($first: Int, $after: String, $last: Int, $before: String) {{
