@@ -2,14 +2,14 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, Subquery, Text, cast, func, literal_column, select
 
 from db.among import among_parameter
-from db.combined import Query, SqlRow
+from db.combined import SqlRow
 from db.errors import DatabaseUnavailableError
 from db.hot import HotStatement
 from db.member_pages import MemberRow
@@ -20,7 +20,10 @@ from db.visibility import Scope
 from db.vocabulary import AccessLevel, ActivationState, OrganizationId, PortalId
 
 PATIENCE_SECONDS = 5.0
+REMEMBERED_VIEWERS = 5_000
 
+# Written into the statement. As a parameter it would be given at execution, which is too late here.
+_COMMA: Any = literal_column("','")
 _EVERYTHING = Scope(everything=True)
 # In the order of MemberRow and RoleRow.
 _MEMBER = (
@@ -61,29 +64,14 @@ class Viewer:
 OPERATOR = Viewer(_EVERYTHING, AccessLevel.ADMIN)
 
 
-# One row for each role held, or a single one for somebody without roles.
-_MEMBER_AND_ROLES = HotStatement(
-    select(
-        *_MEMBER,
-        *_ROLE,
-        func.coalesce(RoleAssignment.organization_id, Member.organization_id),
-        RoleAssignment.since,
-    )
-    .select_from(Member)
-    .outerjoin(RoleAssignment, RoleAssignment.member_id == Member.id)
-    .outerjoin(Role, Role.id == RoleAssignment.role_id)
-    .where(among_parameter(Member.portal_id, "portal_ids"))
-    .order_by(Role.access_level.desc(), Role.code, RoleAssignment.id)
-)
-
-
-def _sight() -> Select[str, int, bool]:
-    """The chapters somebody coordinates with all below them, and whether they administer them as
-    well. UNION, so that a cycle in the portal's tree ends."""
+def _sights() -> Subquery:
+    """Of each: the chapters they coordinate with all below them, and those of them that they
+    administer. As text, since it is mostly the text of the time before. UNION, so that a cycle in
+    the portal's tree ends."""
     place = func.coalesce(RoleAssignment.organization_id, Member.organization_id)
     held = (
         select(
-            Member.portal_id,
+            Member.id.label("member_id"),
             place.label("id"),
             (Role.access_level >= AccessLevel.ADMIN).label("administered"),
         )
@@ -97,42 +85,70 @@ def _sight() -> Select[str, int, bool]:
         )
     )
     tree = held.cte("tree", recursive=True)
-    below = select(tree.c.portal_id, Organization.id, tree.c.administered).join(
+    below = select(tree.c.member_id, Organization.id, tree.c.administered).join(
         tree, Organization.parent_id == tree.c.id
     )
     tree = tree.union(below)
-    return select(tree.c.portal_id, tree.c.id, tree.c.administered)
+    ids = func.aggregate_strings(cast(tree.c.id, Text), _COMMA)
+    return (
+        select(
+            tree.c.member_id,
+            ids.label("coordinated"),
+            ids.filter(tree.c.administered).label("administered"),
+        )
+        .group_by(tree.c.member_id)
+        .subquery("sights")
+    )
 
 
-_SIGHT = HotStatement(_sight())
+def _viewers() -> Select[*tuple[Any, ...]]:
+    """One row for each role held, or a single one for somebody without roles."""
+    sights = _sights()
+    return (
+        select(
+            *_MEMBER,
+            *_ROLE,
+            func.coalesce(RoleAssignment.organization_id, Member.organization_id),
+            RoleAssignment.since,
+            sights.c.coordinated,
+            sights.c.administered,
+        )
+        .select_from(Member)
+        .outerjoin(RoleAssignment, RoleAssignment.member_id == Member.id)
+        .outerjoin(Role, Role.id == RoleAssignment.role_id)
+        .outerjoin(sights, sights.c.member_id == Member.id)
+        .where(among_parameter(Member.portal_id, "portal_ids"))
+        .order_by(Role.access_level.desc(), Role.code, RoleAssignment.id)
+    )
 
 
-async def viewers_of_members(
+_VIEWERS = HotStatement(_viewers())
+
+
+async def _rows_of_members(
     session: ReadSession, portal_ids: Collection[PortalId]
-) -> dict[PortalId, Viewer]:
-    """Without those whom nobody knows. Inactive ones see nothing. One round trip."""
-    asked = {"portal_ids": list(portal_ids)}
-    people: Query[Sequence[SqlRow]] = Query(_MEMBER_AND_ROLES, asked, lambda rows: rows)
-    sights: Query[Sequence[SqlRow]] = Query(_SIGHT, asked, lambda rows: rows)
-    await session.fetch(people, sights)
+) -> dict[PortalId, list[SqlRow]]:
+    """Without those whom nobody knows."""
     rows: defaultdict[PortalId, list[SqlRow]] = defaultdict(list)
-    for row in people.found:
+    for row in await session.hot(_VIEWERS, {"portal_ids": list(portal_ids)}):
         rows[row[1]].append(row)
-    seen: defaultdict[PortalId, list[tuple[OrganizationId, bool]]] = defaultdict(list)
-    for portal_id, id, administers in sights.found:
-        seen[portal_id].append((OrganizationId(id), administers))
-    return {portal_id: _viewer(found, seen[portal_id]) for portal_id, found in rows.items()}
+    return rows
 
 
 async def viewer_of_member(session: ReadSession, portal_id: PortalId) -> Viewer | None:
     """None for an unknown person."""
-    return (await viewers_of_members(session, [portal_id])).get(portal_id)
+    rows = (await _rows_of_members(session, [portal_id])).get(portal_id)
+    return None if rows is None else _viewer(rows)
 
 
 class ViewerLookups:
     """Requests that come at the same time share one round trip, which is most of what it costs to
     know who is asking. It begins after the last of them came: nobody is told of a moment before
-    they asked."""
+    they asked.
+
+    What the database says is read each time. Only what it means is remembered, for as long as it
+    says the same, word for word.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -140,6 +156,7 @@ class ViewerLookups:
             list
         )
         self._task: asyncio.Task[None] | None = None
+        self._remembered: dict[PortalId, tuple[Sequence[SqlRow], Viewer]] = {}
 
     def find(self, portal_id: PortalId) -> "asyncio.Future[Viewer | None]":
         """None for an unknown person. Awaiting it raises what the database raises. It belongs to
@@ -157,7 +174,7 @@ class ViewerLookups:
             failure: Exception | None = None
             try:
                 async with asyncio.timeout(PATIENCE_SECONDS), self._database.read() as session:
-                    found = await viewers_of_members(session, list(waiting))
+                    found = self._read(await _rows_of_members(session, list(waiting)))
             except TimeoutError:
                 failure = DatabaseUnavailableError("Nobody could be looked up in time.")
             except Exception as error:  # those who asked are told, whatever it is
@@ -172,20 +189,35 @@ class ViewerLookups:
                         future.set_exception(failure)
         self._task = None
 
+    def _read(self, found: Mapping[PortalId, Sequence[SqlRow]]) -> dict[PortalId, Viewer]:
+        viewers = {}
+        for portal_id, rows in found.items():
+            known = self._remembered.get(portal_id)
+            if known is None or known[0] != rows:
+                known = rows, _viewer(rows)
+                if len(self._remembered) >= REMEMBERED_VIEWERS:
+                    del self._remembered[next(iter(self._remembered))]
+                self._remembered[portal_id] = known
+            viewers[portal_id] = known[1]
+        return viewers
 
-def _viewer(rows: Sequence[SqlRow], seen: Sequence[tuple[OrganizationId, bool]]) -> Viewer:
+
+def _viewer(rows: Sequence[SqlRow]) -> Viewer:
     width = len(_MEMBER)
     member = MemberRow(*rows[0][:width])
     if member.state is not ActivationState.ACTIVE:
         return Viewer(Scope(), AccessLevel.NONE, member)
-    roles = tuple(_assignment(row[width:]) for row in rows if row[width])
+    roles = tuple(_assignment(row[width:-2]) for row in rows if row[width])
+    coordinated, administered = rows[0][-2:]
     scope = Scope(
-        member_id=member.id,
-        coordinated=frozenset(id for id, _ in seen),
-        administered=frozenset(id for id, administers in seen if administers),
+        member_id=member.id, coordinated=_ids(coordinated), administered=_ids(administered)
     )
     level = access_level(roles, active=True)
     return Viewer(scope, level, member, roles, tuple(sorted(_accesses(roles).items())))
+
+
+def _ids(text: str | None) -> frozenset[OrganizationId]:
+    return frozenset(OrganizationId(int(id)) for id in text.split(",")) if text else frozenset()
 
 
 def _assignment(row: Sequence[Any]) -> AssignmentRow:

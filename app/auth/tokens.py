@@ -80,7 +80,8 @@ class Authenticator:
         self._subject_claim = subject_claim
         self._issuer = issuer
         self._audience = audience
-        self._remembered: dict[bytes, Credentials] = {}
+        # By digests, so that no token can be read from the memory; with the end in seconds.
+        self._remembered: dict[bytes, tuple[Credentials, float]] = {}
         self._remembered_of = keys.generation
 
     async def credentials(self, authorization: str | None) -> Credentials | None:
@@ -88,9 +89,10 @@ class Authenticator:
         if authorization is None:
             return None
         scheme, _, token = authorization.strip().partition(" ")
-        if scheme.lower() != "bearer" or not token.strip():
+        token = token.strip()
+        if scheme.lower() != "bearer" or not token:
             raise InvalidTokenError("Send `Authorization: Bearer <token>`.")
-        return await self._verified(token.strip())
+        return await self._verified(token)
 
     async def connection_credentials(self, params: Mapping[str, Any] | None) -> Credentials | None:
         """From the payload of `connection_init`, where the name may be written in any case."""
@@ -109,13 +111,15 @@ class Authenticator:
             self._remembered.clear()
             self._remembered_of = self._keys.generation
         digest = sha256(token.encode("utf-8", "surrogatepass")).digest()
-        credentials = self._remembered.get(digest)
-        if credentials is None:
+        known = self._remembered.get(digest)
+        if known is None:
             generation = self._keys.generation
             credentials = self._read(token, await self._key(token))
             if generation == self._keys.generation:
                 self._remember(digest, credentials)
-        elif credentials.expires_at.timestamp() <= time.time():
+            return credentials
+        credentials, ends_at = known
+        if ends_at <= time.time():
             del self._remembered[digest]
             raise InvalidTokenError(_REASONS[jwt.ExpiredSignatureError])
         return credentials
@@ -123,7 +127,7 @@ class Authenticator:
     def _remember(self, digest: bytes, credentials: Credentials) -> None:
         if len(self._remembered) >= REMEMBERED_TOKENS:
             del self._remembered[next(iter(self._remembered))]
-        self._remembered[digest] = credentials
+        self._remembered[digest] = credentials, credentials.expires_at.timestamp()
 
     async def _key(self, token: str) -> Any:
         try:

@@ -4,15 +4,19 @@ import asyncio
 
 import pytest
 
+from db import viewers
 from db.errors import DatabaseUnavailableError
 from db.unit_of_work import Database
 from db.viewers import ViewerLookups
-from db.vocabulary import PortalId
-from tests.builders import guid
+from db.vocabulary import AccessLevel, PortalId
+from tests.builders import created, deactivated, guid, organization, role, role_updated
 from tests.db.opened import opened
 from tests.schema.association import PEOPLE, found_association
 from tests.schema.statements import recorded
 from tests.service import Service
+
+SET_ACCESS = """mutation ($code: String!, $level: AccessLevel!) {
+    setRoleAccess(input: {code: $code, accessLevel: $level}) { __typename } }"""
 
 
 async def test_those_who_ask_together_share_statements_and_each_gets_their_own_answer(
@@ -76,3 +80,46 @@ async def test_failure_is_told_to_all_who_asked_and_the_next_one_asks_anew(
         assert [type(answer) for answer in answers] == [DatabaseUnavailableError] * 3
 
         assert await lookups.find(PortalId(guid("Kari"))) is None
+
+
+async def test_what_somebody_may_do_is_told_as_it_is_now_however_often_they_asked_before(
+    service: Service, database_url: str
+) -> None:
+    await found_association(service)
+    name = "coordinator of Oslo county"
+    async with opened(database_url) as database:
+        lookups = ViewerLookups(database)
+
+        async def now() -> tuple[AccessLevel, int]:
+            viewer = await lookups.find(PortalId(guid(name)))
+            assert viewer is not None
+            return viewer.access_level, len(viewer.scope.coordinated)
+
+        assert await now() == await now() == (AccessLevel.COORDINATOR, 2)
+        # A chapter comes to be below theirs; the catalogue changes; then their roles, and the rest.
+        new = organization("HLF Sagene", "Oslo county")
+        await service.tell(created("Somebody", organization=new))
+        assert await now() == (AccessLevel.COORDINATOR, 3)
+        await service.data(SET_ACCESS, code="coordinator", level="PEER_MENTOR")
+        assert await now() == (AccessLevel.PEER_MENTOR, 0)
+        await service.data(SET_ACCESS, code="coordinator", level="ADMIN")
+        assert await now() == (AccessLevel.ADMIN, 3)
+        await service.tell(role_updated(name, 50, roles=[role("member")]))
+        assert await now() == (AccessLevel.MEMBER, 0)
+        await service.tell(deactivated(name, 60))
+        assert await now() == (AccessLevel.NONE, 0)
+
+
+async def test_only_so_many_are_remembered_and_all_are_known(
+    service: Service, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(viewers, "REMEMBERED_VIEWERS", 2)
+    await found_association(service)
+    async with opened(database_url) as database:
+        lookups = ViewerLookups(database)
+        for _ in range(2):
+            for name in PEOPLE:
+                viewer = await lookups.find(PortalId(guid(name)))
+                assert viewer is not None
+                assert viewer.member is not None
+                assert viewer.member.given_name == name
