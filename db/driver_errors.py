@@ -1,5 +1,6 @@
 """What the drivers raise, as the errors that the rest of the program knows."""
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,6 +20,7 @@ _UNAVAILABLE = (
     InterfaceError,
     PoolTimeoutError,
     OSError,
+    sqlite3.OperationalError,
     asyncpg.InterfaceError,
     # Raised by a connection that the server has ended a moment ago, and that does not know yet.
     asyncpg.InternalClientError,
@@ -31,9 +33,16 @@ def driver_errors_translated() -> Iterator[None]:
     if it only has to be done again."""
     try:
         yield
-    except _UNAVAILABLE as error:
+    except Exception as error:
+        raise_translated(error)
+        raise
+
+
+def raise_translated(error: Exception) -> None:
+    """The same for an error that was caught: returns when it stays what it is."""
+    if isinstance(error, _UNAVAILABLE):
         raise DatabaseUnavailableError(str(error)) from error
-    except (DBAPIError, asyncpg.PostgresError) as error:
+    if isinstance(error, DBAPIError | asyncpg.PostgresError):
         cause = error.orig if isinstance(error, DBAPIError) else error
         state = str(getattr(cause, "sqlstate", None))
         if state == _DEADLOCK:
@@ -41,7 +50,6 @@ def driver_errors_translated() -> Iterator[None]:
         lost = isinstance(error, DBAPIError) and error.connection_invalidated
         if lost or state[:2] in _PASSING:
             raise DatabaseUnavailableError(str(error)) from error
-        raise
 
 
 @contextmanager

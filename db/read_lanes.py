@@ -1,28 +1,47 @@
-"""Connections to PostgreSQL for reading that are kept ready, each with its driver at hand.
+"""Connections for reading that are kept ready, each with its driver at hand.
 
 To take one from SQLAlchemy's pool and give it back costs a query more than the query itself: it
-goes through greenlets four times. A lane is taken once, and then passed from reader to reader.
+goes through greenlets four times, and on SQLite from thread to thread each time. A lane is taken
+once, and then passed from reader to reader.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from db.engine import SQLITE_READERS
 from db.errors import DatabaseUnavailableError
 
 PATIENCE_SECONDS = 5.0
+INTERRUPT_SECONDS = 0.05
 # Of the pool, for those who write.
 RESERVED = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Lane:
-    connection: AsyncConnection
-    driver: Any
+class Lane(ABC):
+    """Between two readers, it is in no transaction."""
+
+    def __init__(self, connection: AsyncConnection, driver: Any) -> None:
+        self.connection = connection
+        self.driver = driver
+
+    @property
+    @abstractmethod
+    def usable(self) -> bool:
+        """False after it was lost while nobody used it, such as by a restart of the server."""
+
+    @abstractmethod
+    async def begin(self) -> None:
+        """From here to the end, all statements see the same moment."""
+
+    async def end(self) -> None:
+        if self.connection.in_transaction():
+            # SQLAlchemy was used, which thinks so even where every statement commits.
+            await self.connection.rollback()
 
     async def drop(self) -> None:
         """Nobody may get it again."""
@@ -30,39 +49,114 @@ class Lane:
         await self.connection.close()
 
 
+class PostgresLane(Lane):
+    _transaction: Any = None
+
+    @classmethod
+    async def opened(cls, engine: AsyncEngine) -> "PostgresLane":
+        connection = await engine.connect()
+        try:
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+            if driver.is_closed():
+                await connection.invalidate()
+                driver = (await connection.get_raw_connection()).driver_connection
+        except BaseException:
+            await connection.close()
+            raise
+        return cls(connection, driver)
+
+    @property
+    def usable(self) -> bool:
+        return not self.driver.is_closed()
+
+    async def begin(self) -> None:
+        transaction = self.driver.transaction(isolation="repeatable_read", readonly=True)
+        await transaction.start()
+        self._transaction = transaction
+
+    async def end(self) -> None:
+        await super().end()
+        if self._transaction is not None:
+            transaction, self._transaction = self._transaction, None
+            await transaction.commit()
+
+
+class SqliteLane(Lane):
+    @classmethod
+    async def opened(cls, engine: AsyncEngine) -> "SqliteLane":
+        connection = await engine.connect()
+        try:
+            raw = await connection.get_raw_connection()
+        except BaseException:
+            await connection.close()
+            raise
+        return cls(connection, raw.driver_connection)
+
+    @property
+    def usable(self) -> bool:
+        return True
+
+    async def begin(self) -> None:
+        await self.connection.begin()
+
+    async def drop(self) -> None:
+        """What somebody waited for and no longer does is ended; it would run on in its thread."""
+        dropping = asyncio.create_task(super().drop(), name="closing a connection")
+        while not dropping.done():
+            with suppress(ValueError):  # it is closed by now
+                await self.driver.interrupt()
+            # Only a statement that has begun hears of it.
+            await asyncio.wait([dropping], timeout=INTERRUPT_SECONDS)
+        await dropping
+
+
 class ReadLanes:
     """Opens connections when they are first needed; no more than the pool can spare."""
 
-    def __init__(self, engine: AsyncEngine, pool_size: int) -> None:
-        self._engine = engine
-        # Of a pool that is too small for both, writers must get what readers give back.
-        self._keeps = pool_size > RESERVED
-        self._free = asyncio.Semaphore(pool_size - RESERVED if self._keeps else pool_size)
+    def __init__(self, open_lane: Callable[[], Awaitable[Lane]], most: int, *, keeps: bool) -> None:
+        self._open = open_lane
+        self._keeps = keeps
+        self._free = asyncio.Semaphore(most)
         self._kept: list[Lane] = []
 
     async def close(self) -> None:
         while self._kept:
             await self._kept.pop().connection.close()
 
-    @asynccontextmanager
-    async def lane(self) -> AsyncIterator[Lane]:
-        """Raises DatabaseUnavailableError when none becomes free for long, and what the driver
-        raises. A lane in which something failed, or was cancelled, is not used again."""
+    async def take(self) -> Lane:
+        """To be given back, or dropped if something failed in it or was cancelled. Raises
+        DatabaseUnavailableError when none becomes free for long, and what the driver raises."""
         await self._wait()
         try:
-            lane = await self._take()
-            try:
-                yield lane
-                if lane.connection.in_transaction():
-                    # SQLAlchemy was used, which thinks so even where every statement commits.
-                    await lane.connection.rollback()
-            except BaseException:
+            while self._kept:
+                lane = self._kept.pop()
+                if lane.usable:
+                    return lane
                 await lane.drop()
-                raise
-            if self._keeps:
-                self._kept.append(lane)
-            else:
+            return await self._open()
+        except BaseException:
+            self._free.release()
+            raise
+
+    async def give_back(self, lane: Lane) -> None:
+        try:
+            await lane.end()
+        except BaseException:
+            await self.drop(lane)
+            raise
+        if self._keeps:
+            self._kept.append(lane)
+            self._free.release()
+        else:
+            try:
                 await lane.connection.close()
+            finally:
+                self._free.release()
+
+    async def drop(self, lane: Lane) -> None:
+        try:
+            await lane.drop()
         finally:
             self._free.release()
 
@@ -76,21 +170,14 @@ class ReadLanes:
         except TimeoutError as error:
             raise DatabaseUnavailableError("No connection became free in time.") from error
 
-    async def _take(self) -> Lane:
-        while self._kept:
-            lane = self._kept.pop()
-            if not lane.driver.is_closed():
-                return lane
-            # Lost while it was not in use, such as by a restart of the server.
-            await lane.drop()
-        connection = await self._engine.connect()
-        try:
-            await connection.execution_options(isolation_level="AUTOCOMMIT")
-            driver: Any = (await connection.get_raw_connection()).driver_connection
-            if driver.is_closed():
-                await connection.invalidate()
-                driver = (await connection.get_raw_connection()).driver_connection
-        except BaseException:
-            await connection.close()
-            raise
-        return Lane(connection, driver)
+
+def postgres_lanes(engine: AsyncEngine, pool_size: int) -> ReadLanes:
+    # Of a pool that is too small for both, writers must get what readers give back.
+    keeps = pool_size > RESERVED
+    most = pool_size - RESERVED if keeps else pool_size
+    return ReadLanes(lambda: PostgresLane.opened(engine), most, keeps=keeps)
+
+
+def sqlite_lanes(engine: AsyncEngine) -> ReadLanes:
+    """The one writer has an engine of its own."""
+    return ReadLanes(lambda: SqliteLane.opened(engine), SQLITE_READERS, keeps=True)

@@ -26,12 +26,16 @@ from db.combined import (
     write_and_publish,
     write_together,
 )
-from db.driver_errors import driver_errors_translated, taken_keys_translated
+from db.driver_errors import (
+    driver_errors_translated,
+    raise_translated,
+    taken_keys_translated,
+)
 from db.engine import create_engines, is_sqlite
 from db.hot import HotStatement
 from db.locks import LockName, locking
 from db.models import Base, Change, ChangeFacts, FeedHead
-from db.read_lanes import ReadLanes
+from db.read_lanes import Lane, ReadLanes, postgres_lanes, sqlite_lanes
 from db.transactions import PostgresTransaction, SqliteTransaction, Transaction, nested
 from db.vocabulary import EntryId, MemberId, Position
 
@@ -75,11 +79,13 @@ class NewChange:
 
 
 class ReadSession:
-    """`driver` is the connection of the PostgreSQL driver below; SQLite needs none."""
+    """`driver` is the connection of the PostgreSQL driver below, `sqlite` that of SQLite's. Those
+    who write to SQLite need none."""
 
-    def __init__(self, connection: AsyncConnection, driver: Any = None) -> None:
+    def __init__(self, connection: AsyncConnection, driver: Any = None, sqlite: Any = None) -> None:
         self._connection = connection
         self._driver = driver
+        self._sqlite = sqlite
 
     async def all(
         self, statement: TypedReturnsRows[*Ts], parameters: Mapping[str, Any] | None = None
@@ -100,11 +106,13 @@ class ReadSession:
     async def hot(self, statement: HotStatement, parameters: Mapping[str, Any]) -> Sequence[SqlRow]:
         """The rows of a statement of the hot path, by position."""
         await self._catch_up()
-        if self._driver is None:
-            here = statement.on_sqlite if self.on_sqlite else statement.statement
-            result = await self._connection.execute(here, parameters)
-            return result.all() if result.returns_rows else ()
-        return await statement.run(self._driver, parameters)
+        if self._driver is not None:
+            return await statement.run(self._driver, parameters)
+        if self._sqlite is not None:
+            return await statement.run_on_sqlite(self._sqlite, parameters)
+        here = statement.on_sqlite if self.on_sqlite else statement.statement
+        result = await self._connection.execute(here, parameters)
+        return result.all() if result.returns_rows else ()
 
     async def fetch(self, *queries: Query[Any]) -> None:
         """Answers the queries, in one round trip where there are round trips."""
@@ -257,6 +265,48 @@ class WriteSession(ReadSession):
         return head
 
 
+class _Reading(AbstractAsyncContextManager[ReadSession]):
+    """Not written as a generator, which would cost every request more than what it does."""
+
+    def __init__(self, lanes: ReadLanes, *, on_sqlite: bool, snapshot: bool) -> None:
+        self._lanes = lanes
+        self._on_sqlite = on_sqlite
+        self._snapshot = snapshot
+
+    async def __aenter__(self) -> ReadSession:
+        try:
+            self._lane = lane = await self._lanes.take()
+            if self._snapshot:
+                await self._begin(lane)
+        except Exception as error:
+            raise_translated(error)
+            raise
+        if self._on_sqlite:
+            return ReadSession(lane.connection, sqlite=lane.driver)
+        return ReadSession(lane.connection, lane.driver)
+
+    async def _begin(self, lane: Lane) -> None:
+        try:
+            await lane.begin()
+        except BaseException:
+            await self._lanes.drop(lane)
+            raise
+
+    async def __aexit__(
+        self, _kind: object, error: BaseException | None, _traceback: object
+    ) -> None:
+        try:
+            if error is None:
+                await self._lanes.give_back(self._lane)
+            else:
+                await self._lanes.drop(self._lane)
+        except Exception as late:
+            raise_translated(late)
+            raise
+        if isinstance(error, Exception):
+            raise_translated(error)
+
+
 class Database:
     """Sessions on one database. Opens connections when they are first needed."""
 
@@ -264,28 +314,20 @@ class Database:
         self._reader, self._writer = create_engines(url, pool_size=pool_size)
         self._doorbell = doorbell
         self._on_sqlite = is_sqlite(url)
-        self._lanes = None if self._on_sqlite else ReadLanes(self._reader, pool_size)
+        self._lanes = (
+            sqlite_lanes(self._reader)
+            if self._on_sqlite
+            else postgres_lanes(self._reader, pool_size)
+        )
 
     async def close(self) -> None:
-        if self._lanes is not None:
-            await self._lanes.close()
+        await self._lanes.close()
         await self._reader.dispose()
         await self._writer.dispose()
 
-    @asynccontextmanager
-    async def read(self, *, snapshot: bool = False) -> AsyncIterator[ReadSession]:
+    def read(self, *, snapshot: bool = False) -> AbstractAsyncContextManager[ReadSession]:
         """With `snapshot`, all statements see the same moment; without, each sees its own."""
-        with driver_errors_translated():
-            if self._lanes is None:
-                async with self._reader.connect() as connection:
-                    yield ReadSession(connection)
-            else:
-                async with self._lanes.lane() as lane:
-                    if not snapshot:
-                        yield ReadSession(lane.connection, lane.driver)
-                        return
-                    async with lane.driver.transaction(isolation="repeatable_read", readonly=True):
-                        yield ReadSession(lane.connection, lane.driver)
+        return _Reading(self._lanes, on_sqlite=self._on_sqlite, snapshot=snapshot)
 
     @asynccontextmanager
     async def write(self, holding: Collection[LockName] = ()) -> AsyncIterator[WriteSession]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import aiosqlite
 import asyncpg  # type: ignore[import-untyped]  # it ships no types
 import pytest
 from sqlalchemy import event
@@ -25,10 +26,17 @@ def recorded() -> Iterator[list[str]]:
         statements.append(statement)
         return await fetch(connection, statement, *arguments)
 
+    fetchall = aiosqlite.Connection.execute_fetchall
+
+    def noted_fetchall(connection: Any, statement: str, *arguments: Any) -> Any:
+        statements.append(statement)
+        return fetchall(connection, statement, *arguments)
+
     event.listen(Engine, "before_cursor_execute", note)
     with pytest.MonkeyPatch.context() as patch:
-        # Hot statements go past SQLAlchemy, which itself never calls this.
+        # Hot statements go past SQLAlchemy, which itself never calls these.
         patch.setattr(asyncpg.Connection, "fetch", noted_fetch)
+        patch.setattr(aiosqlite.Connection, "execute_fetchall", noted_fetchall)
         try:
             yield statements
         finally:

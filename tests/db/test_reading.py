@@ -1,0 +1,115 @@
+"""Reading sessions: of which moment they are, and what becomes of their connections."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from sqlalchemy import select, text
+
+from db.hot import HotStatement
+from db.models import Organization
+from db.unit_of_work import Database, ReadSession
+from tests.db.opened import opened
+from tests.service import DEADLINE
+
+NAMES = select(Organization.name).order_by(Organization.id)
+HOT_NAMES = HotStatement(NAMES)
+WRONG = HotStatement(text("SELECT 1 FROM nowhere"))
+# Counts for years, if nobody stops it.
+ENDLESS = HotStatement(
+    text(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1e15) "
+        "SELECT count(*) FROM n"
+    )
+)
+MORE_THAN_THERE_ARE = 15
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    async with opened(database_url) as database:
+        yield database
+
+
+async def write(database: Database, id: int) -> None:
+    row = {"id": id, "portal_id": f"number {id}", "name": f"HLF {id}", "parent_id": None}
+    async with database.write() as session:
+        await session.insert(Organization, [{**row, "as_of": {}}])
+
+
+async def names(session: ReadSession, *, hot: bool) -> list[str | None]:
+    rows = await session.hot(HOT_NAMES, {}) if hot else await session.all(NAMES)
+    return [row[0] for row in rows]
+
+
+@pytest.mark.parametrize("hot", [True, False], ids=["past SQLAlchemy", "by SQLAlchemy"])
+async def test_in_a_snapshot_all_statements_see_the_same_moment(
+    database: Database, hot: bool
+) -> None:
+    await write(database, 1)
+    for number in range(2, 5):
+        before = [f"HLF {id}" for id in range(1, number)]
+        async with database.read(snapshot=True) as session:
+            assert await names(session, hot=hot) == before
+
+            await write(database, number)
+
+            assert await names(session, hot=hot) == before
+            assert await names(session, hot=not hot) == before
+        async with database.read() as session:
+            assert await names(session, hot=hot) == [*before, f"HLF {number}"]
+
+
+async def test_each_statement_outside_of_a_snapshot_sees_its_own_moment(database: Database) -> None:
+    async with database.read() as session:
+        assert await names(session, hot=True) == []
+
+        await write(database, 1)
+
+        assert await names(session, hot=True) == ["HLF 1"]
+
+
+async def test_connections_on_which_something_failed_are_replaced(database: Database) -> None:
+    await write(database, 1)
+    for _ in range(MORE_THAN_THERE_ARE):
+        for snapshot in (True, False):
+            with pytest.raises(Exception, match="nowhere"):
+                async with database.read(snapshot=snapshot) as session:
+                    await session.hot(WRONG, {})
+
+    async with asyncio.timeout(DEADLINE), database.read() as session:
+        assert await names(session, hot=True) == ["HLF 1"]
+
+
+async def test_statements_of_those_who_went_away_are_ended(database: Database) -> None:
+    await write(database, 1)
+    began = asyncio.Event()
+
+    async def read() -> None:
+        async with database.read() as session:
+            began.set()
+            await session.hot(ENDLESS, {})
+
+    for _ in range(MORE_THAN_THERE_ARE):
+        began.clear()
+        reading = asyncio.create_task(read())
+        await began.wait()
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+
+    async with asyncio.timeout(DEADLINE), database.read() as session:
+        assert await names(session, hot=True) == ["HLF 1"]
+
+
+async def test_as_many_as_want_to_can_read_at_the_same_time(database: Database) -> None:
+    await write(database, 1)
+
+    async def read() -> list[str | None]:
+        async with database.read(snapshot=True) as session:
+            return await names(session, hot=True)
+
+    async with asyncio.timeout(DEADLINE):
+        found = await asyncio.gather(*(read() for _ in range(100)))
+
+    assert found == [["HLF 1"]] * 100
