@@ -53,9 +53,9 @@ async def at_rate(
     A connection that waits for its turn for seconds is closed by the server.
     """
     measured = Measured(time.perf_counter())
-    free: asyncio.Queue[_Connection] = asyncio.Queue()
+    free: asyncio.Queue[Connection] = asyncio.Queue()
     for _ in range(connections):
-        free.put_nowait(await _Connection.opened(url))
+        free.put_nowait(await Connection.opened(url))
 
     async def send(request: bytes, due: float) -> None:
         connection = await free.get()
@@ -75,7 +75,7 @@ async def at_rate(
 
 
 async def _worker(url: str, todo: Iterator[bytes], measured: Measured) -> None:
-    connection = await _Connection.opened(url)
+    connection = await Connection.opened(url)
     for request in todo:
         began = time.perf_counter()
         status = await connection.exchange(request)
@@ -90,12 +90,12 @@ def _note(measured: Measured, status: int, now: float, began: float) -> None:
 
 
 @dataclass(slots=True)
-class _Connection:
+class Connection:
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
 
     @classmethod
-    async def opened(cls, url: str) -> "_Connection":
+    async def opened(cls, url: str) -> "Connection":
         parts = urlsplit(url)
         return cls(*await asyncio.open_connection(parts.hostname, parts.port))
 
