@@ -5,7 +5,7 @@ import statistics
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from tests.builders import deactivated, organization, updated
 from tests.console.conftest import Visit, person
@@ -29,6 +29,71 @@ LISTEN = """
   });
 }
 """
+
+
+# Counts how often lists of members are asked for, can keep an answer back that has come to the page
+# already, can let questions fail until some have, and tells when the page has taken a live message.
+ANSWERS = """
+(() => {
+  const { fetch } = window;
+  let keep;
+  window.asked = 0;
+  window.hold = () => {
+    window.kept = new Promise((resolve) => {
+      keep = (letGo) => {
+        window.letGo = letGo;
+        keep = undefined;
+        resolve();
+      };
+    });
+  };
+  let fail;
+  window.cut = () => {
+    const due = new Set(['query Members', 'query Viewer']);
+    window.failed = new Promise((resolve) => {
+      fail = (question) => {
+        due.delete(question);
+        if (due.size > 0) return;
+        fail = undefined;
+        resolve();
+      };
+    });
+  };
+  window.fetch = async (url, options) => {
+    if (fail) {
+      fail(/query [A-Za-z]+/.exec(options.body)?.[0]);
+      throw new TypeError('The line is broken.');
+    }
+    const ofMembers = String(options?.body).includes('query Members(');
+    window.asked += ofMembers;
+    const answer = await fetch(url, options);
+    if (ofMembers && keep) await new Promise(keep);
+    return answer;
+  };
+  const sockets = [];
+  window.WebSocket = class extends WebSocket {
+    constructor(...args) {
+      super(...args);
+      sockets.push(this);
+    }
+  };
+  window.listen = (text) => {
+    window.taken = new Promise((resolve) => {
+      const look = ({ data }) => data.includes(text) && setTimeout(resolve);
+      sockets.forEach((socket) => socket.addEventListener('message', look));
+    });
+  };
+})();
+"""
+
+
+def give(service: ConsoleService, level: str) -> None:
+    """Sets what the role "helper" gives, which ends all streams of lists."""
+    service.data(
+        """mutation ($input: SetRoleAccessInput!) {
+          setRoleAccess(input: $input) { __typename } }""",
+        input={"code": "helper", "accessLevel": level},
+    )
 
 
 def test_what_happened_while_the_service_was_away_is_there_when_it_is_back(
@@ -73,17 +138,72 @@ def test_a_list_goes_on_when_what_roles_give_has_changed(
     expect(roar).to_contain_text("Aktiv")
 
     for number, level in enumerate(("PEER_MENTOR", "MEMBER", "PEER_MENTOR")):
-        service.data(
-            """mutation ($input: SetRoleAccessInput!) {
-              setRoleAccess(input: $input) { __typename } }""",
-            input={"code": "helper", "accessLevel": level},
-        )
+        give(service, level)
         service.tell(updated("Roar", 5 + number, profile={"memberNumber": f"77{number}"}))
         expect(roar).to_contain_text(f"77{number}")
     page.get_by_role("link", name="Roar Rollebytte").click()
     service.tell(deactivated("Roar", 9))
 
     expect(page.get_by_text("Inaktiv", exact=True).first).to_be_visible()
+
+
+def test_a_list_is_asked_for_once_when_its_stream_has_ended(
+    page: Page, visit: Visit, service: ConsoleService
+) -> None:
+    """Of two answers, the older one might come last, and stay."""
+    service.tell(person("Enok", "Engang", OSLO, "helper"))
+    page.add_init_script(ANSWERS)
+    visit("/medlemmer?sok=Engang")
+    enok = page.get_by_test_id("members").get_by_role("row").filter(has_text="Enok")
+    expect(enok).to_contain_text("Aktiv")
+    before = page.evaluate("window.asked")
+
+    give(service, "PEER_MENTOR")
+    for number in ("881", "882"):
+        service.tell(updated("Enok", int(number), profile={"memberNumber": number}))
+        expect(enok).to_contain_text(number)
+
+    assert page.evaluate("window.asked") == before + 1
+
+
+def test_a_row_that_changes_while_the_list_is_on_its_way_stays_as_it_became(
+    page: Page, visit: Visit, service: ConsoleService
+) -> None:
+    service.tell(person("Nora", "Overhalt", OSLO), person("Olga", "Overhalt", OSLO))
+    page.add_init_script(ANSWERS)
+    visit("/medlemmer?sok=Overhalt")
+    rows = page.get_by_test_id("members").locator("tbody").get_by_role("row")
+    expect(rows.first).to_contain_text("Nora")
+
+    page.evaluate("window.hold()")
+    service.tell(updated("Olga", 5, profile={"givenName": "Anna"}))
+    page.evaluate("window.kept")
+    page.evaluate("window.listen('number 883')")
+    service.tell(updated("Olga", 6, profile={"memberNumber": "number 883"}))
+    page.evaluate("window.taken")
+    page.evaluate("window.letGo()")
+
+    # The order of the rows is that of the answer.
+    expect(rows.first).to_contain_text("Anna")
+    expect(rows.first).to_contain_text("number 883")
+
+
+def test_what_was_shown_stays_when_asking_again_fails(
+    page: Page, visit: Visit, service: ConsoleService
+) -> None:
+    service.tell(person("Berit", "Blivende", OSLO, "helper"))
+    page.add_init_script(ANSWERS)
+    visit("/medlemmer?sok=Blivende")
+    rows = page.get_by_test_id("members").locator("tbody").get_by_role("row")
+    expect(rows).to_have_count(1)
+
+    page.evaluate("window.cut()")
+    # Makes the page ask for the list, and for who is looking at it.
+    give(service, "MEMBER")
+    page.evaluate("window.failed")
+    service.tell(updated("Berit", 5, profile={"memberNumber": "number 884"}))
+
+    expect(rows).to_contain_text("number 884")
 
 
 def test_a_burst_of_changes_is_told_in_one_sentence_and_none_comes_soon_after_another(

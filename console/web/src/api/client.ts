@@ -3,6 +3,7 @@ import { cacheExchange, type KeyGenerator } from '@urql/exchange-graphcache';
 import { Client, fetchExchange, mapExchange, subscriptionExchange, type CombinedError } from 'urql';
 
 import type { Connection } from '../live/connection';
+import { inOrder } from './order';
 
 // What has no id belongs to whatever shows it.
 const embedded: KeyGenerator = () => null;
@@ -28,6 +29,7 @@ export function openClient(token: () => string, connection: Connection, onRefuse
         },
       }),
       cacheExchange({ keys: Object.fromEntries(embeddedTypes.map((type) => [type, embedded])) }),
+      inOrder,
       fetchExchange,
       subscriptionExchange({
         forwardSubscription: ({ query = '', variables, operationName }) => ({

@@ -26,7 +26,8 @@ export function useLive<Data, Message extends { __typename: string }, Variables 
   useEffect(() => {
     if (key === null) return;
     const { unsubscribe } = client.subscription(document, JSON.parse(key) as Variables).subscribe((result) => {
-      if (!result.data) return;
+      // When a stream is over, urql gives its last message once more.
+      if (!result.data || !result.hasNext) return;
       const message = found(result.data);
       if (message.__typename === 'ResyncRequired') ended();
       else told(message as Exclude<Message, { __typename: 'ResyncRequired' }>);

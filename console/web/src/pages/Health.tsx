@@ -1,9 +1,9 @@
 import { Alert, Card, Heading, Link, Paragraph, Table } from '@digdir/designsystemet-react';
 import type { ReactNode } from 'react';
-import { useQuery } from 'urql';
 import { Link as To } from 'wouter';
 
 import { HealthDocument, type CountsFragment, type HealthQuery, type SyncConcern } from '../api/operations';
+import { useQuery } from '../api/query';
 import { usePoll } from '../live/poll';
 import { useMessages } from '../messages';
 import { Failure } from '../ui/Failure';

@@ -1,9 +1,9 @@
 import { Button, Heading, Link, Paragraph, Table } from '@digdir/designsystemet-react';
 import { useState } from 'react';
-import { useQuery } from 'urql';
 import { Link as To } from 'wouter';
 
 import { ChangedMembersDocument, MemberDocument, type MemberQuery } from '../api/operations';
+import { useQuery } from '../api/query';
 import { useThrottled } from '../live/throttle';
 import { useWatch } from '../live/watch';
 import { useMessages } from '../messages';

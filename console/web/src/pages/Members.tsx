@@ -1,6 +1,6 @@
 import { Button, Field, Heading, Label, Link, Search, Select, Table, Tag } from '@digdir/designsystemet-react';
 import { useEffect, useRef, useState } from 'react';
-import { useClient, useQuery } from 'urql';
+import { useClient } from 'urql';
 import { Link as To } from 'wouter';
 
 import {
@@ -13,6 +13,7 @@ import {
   type MemberOrderField,
   type MemberRowFragment as Row,
 } from '../api/operations';
+import { useQuery } from '../api/query';
 import { useAnchor } from '../live/anchor';
 import { announce } from '../live/announcements';
 import { useLive } from '../live/live';

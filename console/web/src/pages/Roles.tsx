@@ -1,8 +1,9 @@
 import { Alert, Button, Dialog, Heading, Paragraph, Radio, Table, Tag } from '@digdir/designsystemet-react';
 import { useEffect, useState } from 'react';
-import { useMutation, useQuery } from 'urql';
+import { useMutation } from 'urql';
 
 import { RolesDocument, SetRoleAccessDocument, type AccessLevel, type RoleFieldsFragment as Role } from '../api/operations';
+import { useQuery } from '../api/query';
 import { announce } from '../live/announcements';
 import { usePoll } from '../live/poll';
 import { useMessages } from '../messages';

@@ -1,6 +1,6 @@
 import { Button, Checkbox, Details, Field, Heading, Label, Link, Select, Table, Textfield } from '@digdir/designsystemet-react';
 import { useState } from 'react';
-import { useClient, useQuery } from 'urql';
+import { useClient } from 'urql';
 import { Link as To } from 'wouter';
 
 import {
@@ -13,6 +13,7 @@ import {
   type SyncOutcome,
   type SyncStatus,
 } from '../api/operations';
+import { useQuery } from '../api/query';
 import { useAnchor } from '../live/anchor';
 import { announce } from '../live/announcements';
 import { useLive } from '../live/live';

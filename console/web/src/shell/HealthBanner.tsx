@@ -1,8 +1,8 @@
 import { Alert, Link } from '@digdir/designsystemet-react';
-import { useQuery } from 'urql';
 import { Link as To, useLocation } from 'wouter';
 
 import { ConcernsDocument } from '../api/operations';
+import { useQuery } from '../api/query';
 import { usePoll } from '../live/poll';
 import { useMessages } from '../messages';
 import { sentences } from '../pages/concerns';

@@ -1,8 +1,8 @@
 /** Who is signed in, as the service has them at this moment. */
 import { createContext, useContext, useState, type ReactNode } from 'react';
-import { useQuery } from 'urql';
 
 import { ViewerChangesDocument, ViewerDocument, type ViewerFieldsFragment } from '../api/operations';
+import { useQuery } from '../api/query';
 import { useLive } from '../live/live';
 import { refused } from '../session/session';
 import { Failure } from '../ui/Failure';
