@@ -14,6 +14,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="the long form of the fault tests")
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that asks for its `round_number` has one, and five in the long form, each of which can
+    be run alone: `./test faults -k round3`."""
+    if "round_number" in metafunc.fixturenames:
+        rounds = range(5 if metafunc.config.getoption("long", default=False) else 1)
+        metafunc.parametrize("round_number", rounds, ids=[f"round{number}" for number in rounds])
+
+
 @pytest.fixture
 def long(request: pytest.FixtureRequest) -> bool:
     # When all tests are run, this file is read too late to add an option.

@@ -6,7 +6,7 @@ import itertools
 import random
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from app.settings import Settings
+from db.feed import POLL_SECONDS
 from db.models import MemberFacts
 from db.vocabulary import ActivationState
 from tests.brokers import RedisBroker, redis_binary
@@ -38,6 +39,8 @@ from tests.service import Service
 
 SENDERS = 20
 MEMBERS = 150
+BACK_TO_NORMAL_SECONDS = 2
+PINGS = 20
 CHAPTERS = ["Oslo", "Bergen", "Viken", "Vestland"]
 END_LISTENERS = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE application_name = 'likeperson-sync bell'"""
@@ -55,6 +58,7 @@ class World:
     http: httpx.AsyncClient
     chance: random.Random
     delivered: int = 0
+    busy: asyncio.Event = field(default_factory=asyncio.Event)
     _moment: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def service(self, process: ServiceProcess) -> Service:
@@ -76,6 +80,7 @@ class World:
     async def send_on(self) -> None:
         """Endless; what is not taken is another process's, or nobody's, to take."""
         while True:
+            await self.busy.wait()
             service = self.service(self.chance.choice(self.processes))
             try:
                 answer = await service.deliver(self._event())
@@ -109,6 +114,10 @@ class World:
                 return updated(f"member of {where}", when, profile=phone)
             case _:
                 return updated(name, when, profile=phone, organization=chapter(where))
+
+    def ping(self) -> dict[str, Any]:
+        when = next(self._moment) / 1000
+        return updated("member of Oslo", when, profile={"memberNumber": str(when)})
 
     async def last_words(self) -> None:
         """A change for everybody who watches, whoever they are."""
@@ -186,6 +195,24 @@ async def ids_of(url: str) -> tuple[dict[str, int], dict[str, int]]:
     )
 
 
+async def seconds_to_the_other(
+    world: World, teller: ServiceProcess, listener: Watcher, member_id: int
+) -> float:
+    """From before a change is sent to one process until it is told by the other."""
+
+    def told() -> int:
+        return sum(found == member_id for _, _, found in listener.told)
+
+    before, began = told(), time.perf_counter()
+    await world.service(teller).tell(world.ping())
+
+    async def has_come() -> bool:
+        return told() > before
+
+    await until(has_come)
+    return time.perf_counter() - began
+
+
 @pytest.mark.parametrize("broker", ["postgresql", "redis"])
 async def test_every_change_is_told_once_and_in_order_whatever_fails(
     fragile_postgres: PostgresCluster,
@@ -193,11 +220,12 @@ async def test_every_change_is_told_once_and_in_order_whatever_fails(
     redis: RedisBroker,
     tmp_path: Path,
     broker: str,
+    round_number: int,
     long: bool,
 ) -> None:
     settings = {"broadcast_url": redis.url} if broker == "redis" else {}
-    chance = random.Random(4)  # noqa: S311
-    calm: list[tuple[float, float]] = []
+    chance = random.Random(4 + round_number)  # noqa: S311
+    normal: dict[str, list[list[float]]] = {}
     async with (
         two_processes(fragile_url, tmp_path, **settings) as processes,
         httpx.AsyncClient(timeout=PATIENCE) as http,
@@ -205,13 +233,19 @@ async def test_every_change_is_told_once_and_in_order_whatever_fails(
     ):
         world = World(processes, http, chance)
         await world.found()
-        everyone = list(watchers_of(world, 200 if long else 40, *await ids_of(fragile_url)))
+        chapters, members = await ids_of(fragile_url)
+        everyone = list(watchers_of(world, 200 if long else 40, chapters, members))
         # The first of each kind stay for as long as they are let.
         for watcher in everyone[: 4 * len(CHAPTERS)]:
             watcher.stay_seconds = PATIENCE * PATIENCE
+        # And two of them, who see everything, each with one process.
+        listeners = everyone[0], everyone[4]
+        for listener, process in zip(listeners, processes, strict=True):
+            listener.urls = [process.url]
         await asyncio.gather(*(watcher.begin() for watcher in everyone))
         first = (await evidence(fragile_url)).head
         watching = [asyncio.create_task(watcher.watch()) for watcher in everyone]
+        world.busy.set()
         sending = [asyncio.create_task(world.send_on()) for _ in range(SENDERS)]
         step = 400 if long else 30
 
@@ -230,52 +264,52 @@ async def test_every_change_is_told_once_and_in_order_whatever_fails(
             victim.start()
             await victim.ready()
 
-        for fault in [listeners_are_ended, broker_is_restarted, process_is_killed] * (
-            5 if long else 1
-        ):
+        for fault in listeners_are_ended, broker_is_restarted, process_is_killed:
             await world.progress(step)
             await fault()
-            back_to_normal = time.time() + 2
             if long:
-                await until_time(back_to_normal)
-                await world.progress(step)
-                calm.append((back_to_normal, time.time()))
+                await until_time(time.time() + BACK_TO_NORMAL_SECONDS)
+                world.busy.clear()
+                normal[fault.__name__] = [
+                    [
+                        await seconds_to_the_other(world, teller, listener, members["Oslo"])
+                        for _ in range(PINGS)
+                    ]
+                    for teller, listener in zip(reversed(processes), listeners, strict=True)
+                ]
+                world.busy.set()
         await stopped(sending)
         await world.last_words()
         found = await evidence(fragile_url)
 
+        expected = [watcher.expected(found.changes, first) for watcher in everyone]
+
         async def all_told() -> bool:
-            return all(len(w.told) >= len(w.expected(found.changes, first)) for w in everyone)
+            pairs = zip(everyone, expected, strict=True)
+            return all(len(watcher.told) >= len(due) for watcher, due in pairs)
 
-        try:
+        # What is missing then, the comparison says.
+        with suppress(TimeoutError):
             await until(all_told)
-        finally:
-            await stopped(watching)
+        await stopped(watching)
 
-    for number, watcher in enumerate(everyone):
+    for number, (watcher, due) in enumerate(zip(everyone, expected, strict=True)):
         assert watcher.surprises == [], number
-        assert watcher.told == watcher.expected(found.changes, first), number
+        assert watcher.told == due, number
     print(  # noqa: T201 -- what the long form is read for
         f"{len(everyone)} subscribers, {sum(w.connections for w in everyone)} connections, "
         f"{world.delivered} deliveries, {sum(len(w.told) for w in everyone)} messages, "
         "none missed or repeated"
     )
-    if long:
-        lags = lags_within(calm, everyone[: 4 * len(CHAPTERS)])
-        worst = lags[int(0.99 * len(lags))]
-        print(f"from 2 s after each repair on: p50 {lags[len(lags) // 2]:.3f} s, p99 {worst:.3f} s")  # noqa: T201
-        # A process that hears no bell looks every second.
-        assert worst < 1
-
-
-def lags_within(spans: list[tuple[float, float]], watchers: list[Watcher]) -> list[float]:
-    """From the commit to the message, of what was committed then; in order."""
-    return sorted(
-        lag
-        for watcher in watchers
-        for committed, lag in watcher.lags
-        if any(begin <= committed <= end for begin, end in spans)
-    )
+    for name, ways in normal.items():
+        seconds = sorted(itertools.chain(*ways))
+        print(  # noqa: T201
+            f"{name}: {BACK_TO_NORMAL_SECONDS} s later, from a webhook at one process to the "
+            f"message of the other p50 {seconds[PINGS]:.3f} s, longest {seconds[-1]:.3f} s"
+        )
+        # Who hears no bell looks every second, and each change came just after such a look: a
+        # process that is deaf is fast not even once. A busy machine is slow now and then.
+        assert all(min(way) < POLL_SECONDS / 2 for way in ways), name
 
 
 async def until_time(moment: float) -> None:

@@ -7,10 +7,8 @@ last cursor they were given.
 import asyncio
 import json
 import random
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -24,7 +22,7 @@ CHANGES = """subscription ($after: ChangeCursor, $filter: MemberFilter) {
   memberChanges(after: $after, filter: $filter) { __typename
     ... on StreamHeartbeat { cursor }
     ... on ResyncRequired { cursor reason }
-    ... on MemberChange { cursor operation memberId occurredAt member { givenName } } } }"""
+    ... on MemberChange { cursor operation memberId member { givenName } } } }"""
 PROTOCOL = Subprotocol("graphql-transport-ws")
 
 Shows = Callable[[int, MemberFacts], bool]
@@ -44,7 +42,6 @@ class Watcher:
     stay_seconds: float = 1.5
     after: str | None = None
     told: list[Told] = field(default_factory=list)
-    lags: list[tuple[float, float]] = field(default_factory=list)
     connections: int = 0
     surprises: list[dict[str, Any]] = field(default_factory=list)
 
@@ -94,8 +91,6 @@ class Watcher:
             place = parse_change_cursor(found["cursor"], "cursor").position
             _, member_id = parse_global_id(found["memberId"], "memberId")
             self.told.append((place, found["operation"], member_id))
-            committed = datetime.fromisoformat(found["occurredAt"]).timestamp()
-            self.lags.append((committed, time.time() - committed))
         elif found["__typename"] != "StreamHeartbeat":
             self.surprises.append(message)
         self.after = found["cursor"]
