@@ -174,6 +174,7 @@ class _Writer:
         self._given: dict[str, Any] = {"Unexpected": UnexpectedValueError, "present": _present}
         self._lines: list[str] = []
         self._names = 0
+        self._objects: dict[tuple[object, ...], str] = {}
 
     def function(self, type: GraphQLOutputType, nodes: list[FieldNode]) -> Complete:
         result = self._value(type, nodes, "root", of_view=False)
@@ -258,6 +259,15 @@ class _Writer:
         return name
 
     def _object(
+        self, type: GraphQLObjectType, python_class: type, sets: Sequence[SelectionSetNode]
+    ) -> str:
+        """What a fragment asks for is written once, however often the fragment is spread."""
+        key = (type, *map(id, sets))
+        if key not in self._objects:
+            self._objects[key] = self._written(type, python_class, sets)
+        return self._objects[key]
+
+    def _written(
         self, type: GraphQLObjectType, python_class: type, sets: Sequence[SelectionSetNode]
     ) -> str:
         view_class = python_class if issubclass(python_class, View) else None
