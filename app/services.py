@@ -71,7 +71,9 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                 Sessions(feed) as sessions,
                 RetryWorker(database, feed, utc_now),
                 Retention(database, keep, utc_now),
-                Intake(partial(record_deliveries, database)) as intake,
+                Intake(
+                    partial(record_deliveries, database), at_once=database.writes_at_once
+                ) as intake,
             ):
                 _calm_garbage_collector()
                 authenticator = authenticator_of(settings, provider)

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.sql import Select
 
 from db.among import among, among_parameter
@@ -198,6 +198,35 @@ async def save_organizations(session: WriteSession, records: Sequence[Organizati
             for r in records
         ],
     )
+
+
+_ADVANCE = HotStatement(
+    text(
+        "UPDATE organizations SET as_of = jsonb_strip_nulls(jsonb_build_object("
+        "'name', greatest(as_of::jsonb->>'name' COLLATE \"C\", given.name), "
+        "'parent', greatest(as_of::jsonb->>'parent' COLLATE \"C\", given.parent)))::text "
+        "FROM unnest(CAST(:ids AS bigint[]), CAST(:names AS text[]), CAST(:parents AS text[])) "
+        "AS given(id, name, parent) WHERE organizations.id = given.id"
+    )
+)
+
+
+async def advance_organizations(
+    session: WriteSession, records: Sequence[OrganizationRecord]
+) -> None:
+    """Saves the stamps of chapters whose name and place stay as they are. Others may do the same at
+    the same time: the newest stamps stay."""
+    if not records or session.on_sqlite:
+        await save_organizations(session, records)
+        return
+    # In one order, since every row is locked in turn.
+    ordered = sorted(records, key=lambda record: record.id)
+    parameters = {
+        "ids": [record.id for record in ordered],
+        "names": [record.as_of.get("name") for record in ordered],
+        "parents": [record.as_of.get("parent") for record in ordered],
+    }
+    await session.rewrite(Organization, _ADVANCE, parameters)
 
 
 def _organization_row(row: Sequence[object]) -> OrganizationRow:

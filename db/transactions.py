@@ -14,7 +14,7 @@ _savepoints = count(1)
 
 
 class Transaction(Protocol):
-    async def begin(self, locks: Collection[LockName]) -> None: ...
+    async def begin(self, alone: Collection[LockName], shared: Collection[LockName]) -> None: ...
 
     async def commit(self) -> None: ...
 
@@ -28,7 +28,7 @@ class SqliteTransaction:
         self._connection = connection
         self._transaction: AsyncTransaction | None = None
 
-    async def begin(self, locks: Collection[LockName]) -> None:
+    async def begin(self, alone: Collection[LockName], shared: Collection[LockName]) -> None:
         """Nobody else writes, so there is nothing to lock."""
         self._transaction = await self._connection.begin()
 
@@ -47,8 +47,9 @@ class PostgresTransaction:
     def __init__(self, driver: asyncpg.Connection) -> None:
         self._driver = driver
 
-    async def begin(self, locks: Collection[LockName]) -> None:
-        await self._driver.execute(f"BEGIN; {locking(locks)}" if locks else "BEGIN")
+    async def begin(self, alone: Collection[LockName], shared: Collection[LockName]) -> None:
+        locks = f"; {locking(alone, shared)}" if alone or shared else ""
+        await self._driver.execute(f"BEGIN{locks}")
 
     async def commit(self) -> None:
         # PostgreSQL rolls back what had failed, and calls that no error.

@@ -32,6 +32,7 @@ from db.driver_errors import (
     taken_keys_translated,
 )
 from db.engine import create_engines, is_sqlite
+from db.errors import SharedLockError
 from db.hot import HotStatement
 from db.locks import LockName, locking
 from db.models import Base, Change, ChangeFacts, FeedHead
@@ -163,6 +164,11 @@ class WriteSession(ReadSession):
             await self._driver.execute(locking(missing))
         self._held |= missing
 
+    def require(self, names: Collection[LockName]) -> None:
+        """Raises SharedLockError if what one of them protects may not be changed."""
+        if self._driver is not None and not self._held.issuperset(names):
+            raise SharedLockError("A lock that is needed alone is held with others.")
+
     async def run(
         self, statement: Executable, parameters: Parameters | None = None
     ) -> CursorResult[Any]:
@@ -184,6 +190,13 @@ class WriteSession(ReadSession):
             await self.run(update_each(model, rows), rows)
         elif rows:
             await self._write("update", model, bulk_update(model, rows))
+
+    async def rewrite(
+        self, model: type[Base], statement: HotStatement, parameters: Mapping[str, Any]
+    ) -> None:
+        """On PostgreSQL, an update that tells itself what becomes of the rows. They are none of
+        those that are updated by what waits already."""
+        await self._write("rewrite", model, (statement, parameters))
 
     async def delete(self, model: type[Base], ids: Sequence[int]) -> None:
         """Their keys are free for others once something was read."""
@@ -320,6 +333,12 @@ class Database:
             else postgres_lanes(self._reader, pool_size)
         )
 
+    @property
+    def writes_at_once(self) -> int:
+        """How many transactions get on beside each other. Two are enough for the program to work
+        on one while PostgreSQL works on the other."""
+        return 1 if self._on_sqlite else 2
+
     async def close(self) -> None:
         await self._lanes.close()
         await self._reader.dispose()
@@ -330,15 +349,17 @@ class Database:
         return _Reading(self._lanes, on_sqlite=self._on_sqlite, snapshot=snapshot)
 
     @asynccontextmanager
-    async def write(self, holding: Collection[LockName] = ()) -> AsyncIterator[WriteSession]:
+    async def write(
+        self, holding: Collection[LockName] = (), sharing: Collection[LockName] = ()
+    ) -> AsyncIterator[WriteSession]:
         """Leaving it commits everything as one, then rings the bell; an exception undoes it all.
 
-        `holding`: the locks to begin with.
+        `holding`, `sharing`: the locks to begin with, alone or with others.
         """
         with driver_errors_translated():
             async with (
                 self._writer.connect() as connection,
-                self._begun(connection, holding) as begun,
+                self._begun(connection, holding, sharing) as begun,
             ):
                 session, transaction = begun
                 yield session
@@ -352,7 +373,10 @@ class Database:
 
     @asynccontextmanager
     async def _begun(
-        self, connection: AsyncConnection, locks: Collection[LockName]
+        self,
+        connection: AsyncConnection,
+        alone: Collection[LockName],
+        shared: Collection[LockName],
     ) -> AsyncIterator[tuple[WriteSession, Transaction]]:
         transaction: Transaction = SqliteTransaction(connection)
         driver = None
@@ -363,8 +387,8 @@ class Database:
             driver = await _driver_of(connection)
             transaction = PostgresTransaction(driver)
         try:
-            await transaction.begin(locks)
-            yield WriteSession(connection, driver, locks), transaction
+            await transaction.begin(alone, shared)
+            yield WriteSession(connection, driver, alone), transaction
         except BaseException:
             await transaction.rollback()
             raise

@@ -20,6 +20,7 @@ from db.member_records import (
 from db.models import FieldChange, MemberFacts
 from db.organizations import (
     OrganizationRecord,
+    advance_organizations,
     insert_stubs,
     organization_ids,
     organization_records,
@@ -111,10 +112,19 @@ class Reading:
         )
 
 
+def member_locks(events: Collection[Event]) -> set[LockName]:
+    return {member_lock(event.member_id) for event in events}
+
+
+def organization_locks(events: Collection[Event]) -> set[LockName]:
+    """They may be shared, as long as no chapter is created, renamed or moved: most events state
+    what is known of a chapter already."""
+    return {organization_lock(id) for id in _mentioned(events)}
+
+
 def locks_for(events: Collection[Event]) -> set[LockName]:
     """What nobody else may write while the events are applied."""
-    members = {member_lock(event.member_id) for event in events}
-    return members | {organization_lock(id) for id in _mentioned(events)}
+    return member_locks(events) | organization_locks(events)
 
 
 def _mentioned(events: Collection[Event]) -> set[PortalId]:
@@ -135,7 +145,7 @@ async def apply_events(
     `unrecorded`: what was applied earlier in this transaction and is not in the log yet.
 
     ConcurrentWriteError, raised when everything is sent, means that another process created the
-    same rows first.
+    same rows first. SharedLockError means that a chapter changes whose lock is shared.
     """
     if reading is None:
         told = [received.event for received in events]
@@ -153,7 +163,11 @@ async def apply_events(
     for member in batch.late.values():
         mine = [event for event in in_hand if event.event.member_id == member.portal_id]
         restate_times(member, await _statements(session, member, mine, catalogue))
-    await save_organizations(session, list(batch.organizations.values()))
+    restated = [known for id, known in batch.organizations.items() if id not in batch.changed]
+    changed = [batch.organizations[id] for id in batch.changed]
+    session.require([organization_lock(id) for id in batch.changed])
+    await advance_organizations(session, restated)
+    await save_organizations(session, changed)
     await save_members(session, [members[portal_id] for portal_id in batch.touched], new_ids)
     for result in results.values():
         if result.member is not None:
@@ -172,6 +186,8 @@ class _Batch:
     touched: dict[PortalId, None] = field(default_factory=dict)
     late: dict[PortalId, MemberRecord] = field(default_factory=dict)
     organizations: dict[PortalId, OrganizationRecord] = field(default_factory=dict)
+    """Those of which something was stated, and which of them it changed."""
+    changed: set[PortalId] = field(default_factory=set)
     tree_changed: bool = False
 
     def apply(self, received: ReceivedEvent) -> Result:
@@ -220,7 +236,10 @@ class _Batch:
         for portal_id, organization in draft.organizations.items():
             known = self.catalogue.organizations[portal_id]
             if organization.as_of != known.as_of:
-                self.tree_changed |= organization.parent_id != known.parent_id
+                moved = organization.parent_id != known.parent_id
+                self.tree_changed |= moved
+                if moved or organization.name != known.name:
+                    self.changed.add(portal_id)
                 self.organizations[portal_id] = organization
                 self.catalogue.organizations[portal_id] = organization
                 self.catalogue.organization_labels[organization.id] = organization.label()
@@ -243,7 +262,9 @@ async def _load(
     """The members, ids for those that are new, and what the events refer to."""
     told = [received.event for received in events]
     organizations = reading.organizations.found
-    for stub in await insert_stubs(session, sorted(_mentioned(told) - organizations.keys())):
+    unknown = sorted(_mentioned(told) - organizations.keys())
+    session.require([organization_lock(id) for id in unknown])
+    for stub in await insert_stubs(session, unknown):
         organizations[stub.portal_id] = stub
     roles = {role.code: role for role in reading.roles.found}
     new_codes = frozenset(

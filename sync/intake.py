@@ -1,6 +1,6 @@
 """The intake: deliveries that arrive together are recorded together, in one transaction.
 
-While one transaction commits, whatever arrives waits and shares the next one. What waits is
+While transactions are under way, whatever arrives waits and shares the next one. What waits is
 bounded; more is turned away, to be sent again later.
 """
 
@@ -8,7 +8,6 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 
 from sync.deliveries import Delivery, Receipt
 from sync.errors import OverloadedError
@@ -17,7 +16,11 @@ logger = logging.getLogger(__name__)
 
 Recorder = Callable[[Sequence[Delivery]], Awaitable[list[Receipt]]]
 
+Waiting = tuple[Delivery, asyncio.Future[Receipt]]
+
 BATCH = 100
+SMALLEST_SHARE = 4
+"""So few are not worth a transaction of their own beside another."""
 MAX_WAITING = 1000
 LONGEST_WAIT = 20.0
 """Seconds, less than the senders' own patience: a minute with Dataverse."""
@@ -26,23 +29,21 @@ LONGEST_WAIT = 20.0
 class Intake:
     """Runs inside `async with`; leaving it finishes what was accepted."""
 
-    def __init__(self, record: Recorder) -> None:
+    def __init__(self, record: Recorder, *, at_once: int = 1) -> None:
+        """`at_once`: how many transactions get on beside each other."""
         self._record = record
-        self._waiting: deque[tuple[Delivery, asyncio.Future[Receipt]]] = deque()
-        self._arrived = asyncio.Event()
+        self._at_once = at_once
+        self._waiting: deque[Waiting] = deque()
+        self._under_way: dict[asyncio.Task[None], int] = {}
         self._closing = False
-        self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "Intake":
-        self._task = asyncio.create_task(self._run(), name="intake")
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._closing = True
-        self._arrived.set()
-        if self._task is not None:
-            with suppress(asyncio.CancelledError):
-                await self._task
+        while self._under_way:
+            await asyncio.wait(self._under_way)
 
     async def submit(self, delivery: Delivery) -> Receipt:
         """Returns after the commit. Raises OverloadedError, or what the recorder raises."""
@@ -52,7 +53,7 @@ class Intake:
             raise OverloadedError("Too many deliveries are waiting.")
         receipt: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         self._waiting.append((delivery, receipt))
-        self._arrived.set()
+        self._begin_batches()
         try:
             async with asyncio.timeout(LONGEST_WAIT):
                 return await receipt
@@ -60,17 +61,25 @@ class Intake:
             # It may be recorded yet. What is sent again is then a repetition.
             raise OverloadedError("The delivery waited too long.") from error
 
-    async def _run(self) -> None:
-        while True:
-            await self._arrived.wait()
-            while self._waiting:
-                size = min(BATCH, len(self._waiting))
-                await self._flush([self._waiting.popleft() for _ in range(size)])
-            if self._closing:
+    def _begin_batches(self) -> None:
+        """What waits is shared out, so that no transaction is much larger than the one beside it:
+        senders that wait for an answer come back together."""
+        while self._waiting and len(self._under_way) < self._at_once:
+            busy = sum(self._under_way.values())
+            if self._under_way and len(self._waiting) < busy:
                 return
-            self._arrived.clear()
+            share = -(-(len(self._waiting) + busy) // self._at_once)
+            size = min(BATCH, len(self._waiting), max(share, SMALLEST_SHARE))
+            batch = [self._waiting.popleft() for _ in range(size)]
+            task = asyncio.create_task(self._flush(batch), name="intake")
+            self._under_way[task] = size
+            task.add_done_callback(self._go_on)
 
-    async def _flush(self, batch: list[tuple[Delivery, asyncio.Future[Receipt]]]) -> None:
+    def _go_on(self, done: asyncio.Task[None]) -> None:
+        del self._under_way[done]
+        self._begin_batches()
+
+    async def _flush(self, batch: list[Waiting]) -> None:
         try:
             receipts = await self._record([delivery for delivery, _ in batch])
         except Exception as error:

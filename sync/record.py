@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from db.attempts import insert_attempts
-from db.errors import ConcurrentWriteError, DatabaseUnavailableError
+from db.errors import ConcurrentWriteError, DatabaseUnavailableError, SharedLockError
 from db.models import ChangeFacts
 from db.sync_log import (
     EntryRecord,
@@ -24,7 +24,7 @@ from db.sync_log import (
 )
 from db.unit_of_work import Database, NewChange, WriteSession
 from db.vocabulary import AttemptTrigger, EntryId, SyncOutcome, SyncStatus
-from sync.apply import Reading, locks_for
+from sync.apply import Reading, member_locks, organization_locks
 from sync.attempt import as_received, attempt, attempt_of, change_of
 from sync.deliveries import Delivery, Receipt, conflicting, receipt_of
 from sync.errors import RejectedError
@@ -42,13 +42,16 @@ async def record_deliveries(database: Database, deliveries: Sequence[Delivery]) 
     Raises DatabaseUnavailableError: then nothing was recorded.
     """
     hopeful = True
-    locks = locks_for([d.content for d in deliveries if isinstance(d.content, Event)])
+    events = [d.content for d in deliveries if isinstance(d.content, Event)]
+    holding, sharing = member_locks(events), organization_locks(events)
     for _ in range(MAX_ROUNDS):
         try:
-            async with database.write(holding=locks) as session:
+            async with database.write(holding, sharing) as session:
                 return await _record(session, deliveries, hopeful=hopeful)
         except ConcurrentWriteError:
             continue
+        except SharedLockError:
+            holding, sharing = holding | sharing, set()
         except DatabaseUnavailableError:
             raise
         except Exception:
@@ -56,6 +59,7 @@ async def record_deliveries(database: Database, deliveries: Sequence[Delivery]) 
             if not hopeful:
                 raise
             hopeful = False
+            holding, sharing = holding | sharing, set()
     raise DatabaseUnavailableError("Other processes keep writing the same rows.")
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import column, func, select, table
 
-from db.errors import ConcurrentWriteError
+from db.errors import ConcurrentWriteError, SharedLockError
 from db.locks import LockName, member_lock, organization_lock
 from db.models import Organization
 from db.unit_of_work import Database, NewChange, WriteSession
@@ -122,6 +122,51 @@ async def test_what_is_read_under_a_lock_is_what_the_one_before_committed(
         await task
 
     assert seen == ["HLF Oslo"]
+
+
+async def test_a_lock_is_shared_by_many_or_held_by_one(on_postgres: Database) -> None:
+    lock = [organization_lock(PortalId("oslo"))]
+    order: list[str] = []
+
+    async def alone() -> None:
+        async with on_postgres.write(holding=lock) as session:
+            session.require(lock)
+            order.append("alone")
+
+    async with asyncio.timeout(DEADLINE):
+        async with on_postgres.write(sharing=lock) as one, on_postgres.write(sharing=lock):
+            with pytest.raises(SharedLockError):
+                one.require(lock)
+            task = asyncio.create_task(alone())
+            while not await waiting(on_postgres):
+                pass
+            order.append("shared")
+        await task
+
+    assert order == ["shared", "alone"]
+
+
+async def test_events_wait_for_each_other_only_if_one_of_them_changes_their_chapter(
+    on_postgres: Database,
+) -> None:
+    await record_deliveries(on_postgres, [delivery(created("Kari"), "evt_1")])
+    home = {**organization(), "name": "HLF Oslo og omegn"}
+    renamed = created("Åse", 1, organization=home)
+
+    async with asyncio.timeout(DEADLINE):
+        oslo = [organization_lock(PortalId(guid("HLF Oslo")))]
+        async with on_postgres.write(sharing=oslo):
+            await record_deliveries(on_postgres, [delivery(created("Ola"), "evt_2")])
+            renaming = asyncio.create_task(
+                record_deliveries(on_postgres, [delivery(renamed, "evt_3")])
+            )
+            while not await waiting(on_postgres):
+                assert not renaming.done()
+        await renaming
+
+    world = await world_of(on_postgres)
+    assert world.chapter().name == "HLF Oslo og omegn"
+    assert world.people.keys() == {guid(name) for name in ("Kari", "Ola", "Åse")}
 
 
 async def test_locks_taken_in_any_order_of_their_names_never_wait_in_a_circle(

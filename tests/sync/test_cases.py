@@ -1,4 +1,4 @@
-"""What becomes of members, chapters and roles: DESIGN §4 "Any order", "Clocks" and "Cases"."""
+"""What becomes of members, chapters and roles, case by case."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
@@ -227,6 +227,26 @@ async def test_older_name_of_an_organization_does_not_replace_a_newer_one(
     chapter = (await world_of(database)).chapter("HLF Oslo")
     assert chapter.name == "HLF Oslo og omegn"
     assert chapter.parent == guid("HLF")
+
+
+async def test_a_name_counts_from_when_it_was_last_stated_not_from_when_it_was_new(
+    database: Database,
+) -> None:
+    renamed = {"id": guid("HLF Oslo"), "name": "HLF Oslo og omegn"}
+    moved = {"id": guid("HLF Oslo"), "parentId": guid("HLF Viken")}
+    for number, event in enumerate(
+        [
+            created("Kari", 0),
+            created("Ola", 5),
+            # Both are newer than the first statement and older than the last.
+            created("Åse", 2, organization=renamed),
+            created("Per", 3, organization=moved),
+        ]
+    ):
+        await record(database, event, f"evt_{number}")
+
+    chapter = (await world_of(database)).chapter("HLF Oslo")
+    assert (chapter.name, chapter.parent) == ("HLF Oslo", None)
 
 
 async def test_organization_that_is_its_own_parent_is_taken_with_a_warning(

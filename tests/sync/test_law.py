@@ -1,4 +1,5 @@
-"""The law: every order and every repetition of the same events ends in the same world."""
+"""The law: every order and every repetition of the same events, and whatever happens at the same
+time, ends in the same world."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -38,21 +39,25 @@ class Stage:
         self._runner = runner
         self._database = database
 
-    def play(self, plan: Plan) -> Ending:
-        return self._runner.run(self._play(plan))
+    def play(self, plan: Plan, *, at_once: bool = False) -> Ending:
+        return self._runner.run(self._play(plan, at_once=at_once))
 
-    async def _play(self, plan: Plan) -> Ending:
+    async def _play(self, plan: Plan, *, at_once: bool) -> Ending:
         await clear(self._database)
-        for batch in plan:
-            await record_deliveries(
-                self._database,
-                [delivery(one.event, one.event_id, source=one.source) for one in batch],
-            )
+        if at_once:
+            await asyncio.gather(*map(self._record, plan))
+        else:
+            for batch in plan:
+                await self._record(batch)
         log = await entries(self._database)
         return Ending(
             await world_of(self._database),
             {(entry.source, entry.event_id): entry.deliveries for entry in log},
         )
+
+    async def _record(self, batch: list[Told]) -> None:
+        told = [delivery(one.event, one.event_id, source=one.source) for one in batch]
+        await record_deliveries(self._database, told)
 
 
 @pytest.fixture
@@ -148,9 +153,12 @@ def test_every_order_and_repetition_of_a_history_ends_in_the_same_world(
     event(f"{len(history)} events")
 
     ending, other_ending = stage.play(plan), stage.play(other_plan)
+    crowded = stage.play(other_plan, at_once=True)
 
     assert ending.world == expected
     assert other_ending.world == ending.world
+    assert crowded.world == ending.world
+    assert crowded.deliveries == _deliveries(other_plan)
     assert ending.deliveries == _deliveries(plan)
     assert other_ending.deliveries == _deliveries(other_plan)
 
