@@ -15,12 +15,15 @@ from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
 from app.console import console_routes
+from app.deliveries import DeliveryDoor
 from app.gate import gate_of
 from app.graphql import GraphQLRoute
 from app.known_documents import load_known
 from app.metrics import Metrics
 from app.pages import page
-from app.perimeter.layers import perimeter
+from app.perimeter import layers
+from app.perimeter.bodies import Deadlines
+from app.perimeter.headers import AnswerHeaders
 from app.request_ids import RequestIds
 from app.services import Services, open_services, utc_now
 from app.settings import Settings, SourceSettings
@@ -57,9 +60,19 @@ def create_app(settings: Settings) -> Starlette:
             metrics.feed_position.set_function(lambda: opened.feed.position)
             yield
 
+    headers = AnswerHeaders(settings.auth_issuer)
+    deadlines = Deadlines(layers.BODY_SECONDS)
+    door = Middleware(
+        DeliveryDoor,
+        webhook=_webhook(settings, services, metrics),
+        headers=headers,
+        deadlines=deadlines,
+        refusals=layers.failures_of(settings) if settings.is_guarded else None,
+    )
+    perimeter = layers.perimeter(settings, headers, deadlines)
     app = Starlette(
         routes=_routes(settings, services, metrics),
-        middleware=[Middleware(RequestIds), *perimeter(settings)],
+        middleware=[*layers.proxies(settings), door, Middleware(RequestIds), *perimeter],
         lifespan=lifespan,
         exception_handlers={HTTPException: _http_problem, Exception: _surprise},
     )
@@ -87,14 +100,7 @@ def _routes(
         socket_init_seconds=settings.socket_init_seconds,
     )
 
-    async def submit(delivery: Delivery) -> Receipt:
-        return await services().intake.submit(delivery)
-
-    webhook = WebhookRoute(
-        sources_of(settings), submit, utc_now, metrics, max_bytes=settings.max_delivery_bytes
-    )
     return [
-        Route("/webhooks/{source}", webhook, methods=["POST"]),
         Route("/graphql", graphql, methods=["GET", "POST"]),
         WebSocketRoute("/graphql", graphql),
         Route("/healthz", _alive),
@@ -104,6 +110,17 @@ def _routes(
         Route("/graphiql", page(GRAPHIQL / "index.html")),
         Mount("/graphiql", StaticFiles(directory=GRAPHIQL, html=True, check_dir=False)),
     ]
+
+
+def _webhook(
+    settings: Settings, services: Callable[[], Services], metrics: Metrics
+) -> WebhookRoute:
+    def submit(delivery: Delivery) -> Awaitable[Receipt]:
+        return services().intake.submit(delivery)
+
+    return WebhookRoute(
+        sources_of(settings), submit, utc_now, metrics, max_bytes=settings.max_delivery_bytes
+    )
 
 
 def sources_of(settings: Settings) -> dict[str, Source]:

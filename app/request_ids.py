@@ -2,12 +2,11 @@
 
 import re
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from schema.context import new_request_id
 
-HEADER = "X-Request-Id"
+HEADER = b"x-request-id"
 
 _KEY = "likeperson_request_id"
 # Anything else could not go into a header or a line of the log as it is.
@@ -24,16 +23,23 @@ class RequestIds:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get(HEADER, "")
-        request_id = given if _ACCEPTABLE.fullmatch(given) else new_request_id()
-        scope[_KEY] = request_id
+        request_id = scope[_KEY] = request_id_for(scope)
 
         async def tell(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)[HEADER] = request_id
+                message["headers"] = [*message.get("headers", ()), (HEADER, request_id.encode())]
             await send(message)
 
         await self._app(scope, receive, tell if scope["type"] == "http" else send)
+
+
+def request_id_for(scope: Scope) -> str:
+    """The caller's own, or a new one."""
+    for name, value in scope["headers"]:
+        if name == HEADER:
+            given: str = value.decode("latin-1")
+            return given if _ACCEPTABLE.fullmatch(given) else new_request_id()
+    return new_request_id()
 
 
 def request_id_of(scope: Scope) -> str:

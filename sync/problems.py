@@ -26,3 +26,10 @@ def problem(status: HTTPStatus, detail: str | None = None, **members: str | None
         media_type="application/problem+json",
         headers=headers,
     )
+
+
+def too_slow() -> Response:
+    """Whatever comes yet on this connection is not to be taken for another request."""
+    response = problem(HTTPStatus.REQUEST_TIMEOUT, "The body did not arrive in time.")
+    response.headers["Connection"] = "close"
+    return response

@@ -54,7 +54,7 @@ class StandardWebhooks:
         if abs(now.timestamp() - int(timestamp)) > TOLERANCE_SECONDS:
             raise VerificationError(Refusal.TIMESTAMP_STALE)
         signed = f"{event_id}.{timestamp}.".encode() + body
-        expected = [hmac.new(key, signed, hashlib.sha256).digest() for key in self.keys]
+        expected = [hmac.digest(key, signed, "sha256") for key in self.keys]
         if not _any_equal(expected, _v1_signatures(signatures)):
             raise VerificationError(Refusal.SIGNATURE_WRONG)
         return event_id

@@ -4,28 +4,32 @@ Nothing is stored, and no statement reaches the database, before a delivery is a
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from http import HTTPStatus
 from typing import Protocol
 
 import msgspec
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Receive
 
 from db.errors import DatabaseUnavailableError
 from db.vocabulary import SyncStatus
 from sync.deliveries import Delivery, Receipt, read_delivery
 from sync.errors import OverloadedError, Refusal, VerificationError
-from sync.problems import problem
+from sync.problems import problem, too_slow
 from sync.sources import Source
 
 logger = logging.getLogger(__name__)
 
 
+RawHeaders = Sequence[tuple[bytes, bytes]]
+"""As they came; the names in lower case."""
+
+
 class Submit(Protocol):
-    async def __call__(self, delivery: Delivery) -> Receipt: ...
+    def __call__(self, delivery: Delivery) -> Awaitable[Receipt]: ...
 
 
 class Observer(Protocol):
@@ -37,6 +41,10 @@ class Observer(Protocol):
 
 
 class TooLargeError(Exception):
+    pass
+
+
+class TooSlowError(Exception):
     pass
 
 
@@ -56,33 +64,32 @@ class WebhookRoute:
         self._observer = observer
         self._max_bytes = max_bytes
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The route is an application itself: what Starlette wraps around functions costs as much
-        as reading the event."""
-        response = await self._respond(Request(scope, receive))
-        await response(scope, receive, send)
-
-    async def _respond(self, request: Request) -> Response:
-        name = request.path_params["source"]
+    async def respond(self, name: str, headers: RawHeaders, receive: Receive) -> Response:
+        """The answer to a delivery of the source of this name. `receive` raises TimeoutError when
+        the body takes too long."""
         source = self._sources.get(name)
         if source is None:
             return problem(HTTPStatus.NOT_FOUND, "There is no source of this name.")
-        response, receipt = await self._answer(request, source)
+        response, receipt = await self._answer(source, _by_name(headers), receive)
         self._observer.answered(source.name, response.status_code, receipt)
         return response
 
-    async def _answer(self, request: Request, source: Source) -> tuple[Response, Receipt | None]:
-        if not _is_json(request.headers.get("content-type", "")):
+    async def _answer(
+        self, source: Source, headers: Mapping[str, str], receive: Receive
+    ) -> tuple[Response, Receipt | None]:
+        if not _is_json(headers.get("content-type", "")):
             text = "Send the event as application/json."
             return problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, text), None
         try:
-            body = await self._body(request)
+            body = await self._body(receive)
             now = self._clock()
-            event_id = source.verifier.verify(request.headers, body, now)
+            event_id = source.verifier.verify(headers, body, now)
             receipt = await self._submit(read_delivery(source.name, event_id, now, body))
         except TooLargeError:
             text = f"A delivery may have {self._max_bytes} bytes at the most."
             return problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, text), None
+        except TooSlowError:
+            return too_slow(), None
         except ClientDisconnect:
             # Nobody is there to read the answer.
             return problem(HTTPStatus.BAD_REQUEST, "The body did not arrive whole."), None
@@ -100,16 +107,24 @@ class WebhookRoute:
             return problem(HTTPStatus.SERVICE_UNAVAILABLE, "Try again in a few seconds."), None
         return answer(event_id, receipt), receipt
 
-    async def _body(self, request: Request) -> bytes:
+    async def _body(self, receive: Receive) -> bytes:
         """Counted while it streams: what Content-Length says is not to be trusted."""
-        chunks = []
+        chunks: list[bytes] = []
         size = 0
-        async for chunk in request.stream():
+        while True:
+            try:
+                message = await receive()
+            except TimeoutError as error:
+                raise TooSlowError from error
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            chunk: bytes = message.get("body", b"")
             size += len(chunk)
             if size > self._max_bytes:
                 raise TooLargeError
             chunks.append(chunk)
-        return b"".join(chunks)
+            if not message.get("more_body", False):
+                return b"".join(chunks)
 
 
 def answer(event_id: str, receipt: Receipt) -> Response:
@@ -129,6 +144,11 @@ def answer(event_id: str, receipt: Receipt) -> Response:
     done = receipt.status in (SyncStatus.SUCCESS, SyncStatus.SKIPPED)
     code = HTTPStatus.OK if done else HTTPStatus.ACCEPTED
     return Response(msgspec.json.encode(document), code.value, media_type="application/json")
+
+
+def _by_name(headers: RawHeaders) -> dict[str, str]:
+    """Of those that come twice, the first."""
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(headers)}
 
 
 def _is_json(content_type: str) -> bool:

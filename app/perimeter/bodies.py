@@ -1,26 +1,73 @@
 """How long a request may take to arrive. Who sends a byte now and then holds nothing for long."""
 
 import asyncio
-from http import HTTPStatus
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sync.problems import problem
+from sync.problems import too_slow
+
+
+class Deadlines:
+    """How long requests may take to arrive: so many seconds, or up to a twentieth more. One timer
+    serves them all; a timer for each would cost more than most of what it guards."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._waits: dict[asyncio.Task[object], float] = {}
+        self._late: set[asyncio.Task[object]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def of_a_request(self) -> float:
+        """That of one which begins now, in the loop's time."""
+        return asyncio.get_running_loop().time() + self._seconds
+
+    async def receive(self, receive: Receive, deadline: float) -> Message:
+        """The next message. Raises TimeoutError."""
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("Only a task can wait.")
+        self._waits[task] = deadline
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._look_later(loop)
+        try:
+            return await receive()
+        except asyncio.CancelledError:
+            # Somebody else may have cancelled it at the same time.
+            if task in self._late and task.uncancel() == 0:
+                raise TimeoutError from None
+            raise
+        finally:
+            self._waits.pop(task, None)
+            self._late.discard(task)
+
+    def _look_later(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = loop.call_later(self._seconds / 20, self._look, loop)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        for task in [task for task, deadline in self._waits.items() if deadline <= now]:
+            del self._waits[task]
+            self._late.add(task)
+            task.cancel()
+        self._timer = None
+        if self._waits:
+            self._look_later(loop)
 
 
 class SlowBodies:
     """Answers 408 when the body was not there in time, whoever was waiting for it."""
 
-    def __init__(self, app: ASGIApp, seconds: float) -> None:
+    def __init__(self, app: ASGIApp, deadlines: Deadlines) -> None:
         self._app = app
-        self._seconds = seconds
+        self._deadlines = deadlines
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
             await self._app(scope, receive, send)
             return
-        deadline = asyncio.get_running_loop().time() + self._seconds
+        deadline = self._deadlines.of_a_request()
         complete = False
         late = False
 
@@ -30,8 +77,7 @@ class SlowBodies:
                 # Only whether the client goes away is still to be heard.
                 return await receive()
             try:
-                async with asyncio.timeout_at(deadline):
-                    message = await receive()
+                message = await self._deadlines.receive(receive, deadline)
             except TimeoutError:
                 late = True
                 return {"type": "http.disconnect"}
@@ -48,6 +94,4 @@ class SlowBodies:
             if not late:
                 raise
         if late:
-            response = problem(HTTPStatus.REQUEST_TIMEOUT, "The body did not arrive in time.")
-            response.headers["Connection"] = "close"
-            await response(scope, receive, send)
+            await too_slow()(scope, receive, send)

@@ -33,11 +33,10 @@ _NO_STORE = {"Cache-Control": "no-store"}
 Raw = list[tuple[bytes, bytes]]
 
 
-class SecurityHeaders:
+class AnswerHeaders:
     """`issuer`: where pages sign in, and so must be able to connect to."""
 
-    def __init__(self, app: ASGIApp, issuer: str | None = None) -> None:
-        self._app = app
+    def __init__(self, issuer: str | None = None) -> None:
         page = dict(_PAGE)
         if issuer is not None:
             parts = urlsplit(issuer)
@@ -49,19 +48,8 @@ class SecurityHeaders:
         self._over_tls = _raw(_TLS)
         self._no_store = _raw(_NO_STORE)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-
-        async def tell(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = self._with_ours(list(message.get("headers", ())), scope)
-            await send(message)
-
-        await self._app(scope, receive, tell)
-
-    def _with_ours(self, given: Raw, scope: Scope) -> Raw:
+    def add(self, given: Raw, scope: Scope) -> None:
+        """Adds ours to those of the answer to a request."""
         names = dict(given)
         is_page = names.get(b"content-type", b"").startswith(b"text/html")
         given += self._of_pages if is_page else self._of_others
@@ -70,7 +58,25 @@ class SecurityHeaders:
         if scope["path"] == "/graphql" and b"cache-control" not in names:
             # Answers tell of people; what may be kept says so itself.
             given += self._no_store
-        return given
+
+
+class SecurityHeaders:
+    def __init__(self, app: ASGIApp, headers: AnswerHeaders) -> None:
+        self._app = app
+        self._headers = headers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def tell(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = list(message.get("headers", ()))
+                self._headers.add(message["headers"], scope)
+            await send(message)
+
+        await self._app(scope, receive, tell)
 
 
 def _raw(headers: dict[str, str]) -> Raw:

@@ -4,9 +4,8 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from app.perimeter.bodies import SlowBodies
-from app.perimeter.deliveries import DoubtfulDeliveries
-from app.perimeter.headers import SecurityHeaders
+from app.perimeter.bodies import Deadlines, SlowBodies
+from app.perimeter.headers import AnswerHeaders, SecurityHeaders
 from app.perimeter.origins import OriginGuard
 from app.perimeter.rates import Limiter, Rate
 from app.settings import Settings
@@ -20,13 +19,16 @@ def failures_of(settings: Settings) -> Limiter:
     return Limiter(rate)
 
 
-def perimeter(settings: Settings) -> list[Middleware]:
-    layers = []
-    if settings.trusted_proxies:
-        proxies = list(settings.trusted_proxies)
-        layers.append(Middleware(ProxyHeadersMiddleware, trusted_hosts=proxies))
-    layers += [
-        Middleware(SecurityHeaders, issuer=settings.auth_issuer),
+def proxies(settings: Settings) -> list[Middleware]:
+    """Before everything that asks where a request comes from."""
+    if not settings.trusted_proxies:
+        return []
+    return [Middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies))]
+
+
+def perimeter(settings: Settings, headers: AnswerHeaders, deadlines: Deadlines) -> list[Middleware]:
+    layers = [
+        Middleware(SecurityHeaders, headers),
         Middleware(OriginGuard, settings.allowed_origins, strict=settings.is_guarded),
     ]
     if settings.allowed_origins:
@@ -39,7 +41,4 @@ def perimeter(settings: Settings) -> list[Middleware]:
                 expose_headers=_READABLE,
             )
         )
-    layers.append(Middleware(SlowBodies, seconds=BODY_SECONDS))
-    if settings.is_guarded:
-        layers.append(Middleware(DoubtfulDeliveries, failures=failures_of(settings)))
-    return layers
+    return [*layers, Middleware(SlowBodies, deadlines)]
