@@ -1,7 +1,6 @@
 """Members as events write them: loaded under a lock, changed in memory, saved as a set."""
 
 from collections.abc import Collection, Sequence
-from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -60,10 +59,23 @@ class MemberRecord:
         )
 
     def copy(self) -> "MemberRecord":
-        copied = copy(self)
-        copied.as_of = dict(self.as_of)
-        copied.roles = dict(self.roles)
-        return copied
+        return MemberRecord(
+            self.portal_id,
+            self.id,
+            self.member_number,
+            self.given_name,
+            self.family_name,
+            self.email,
+            self.phone,
+            self.state,
+            self.state_changed_at,
+            self.organization_id,
+            self.updated_at,
+            dict(self.as_of),
+            self.search_text,
+            dict(self.roles),
+            self.saved_roles,
+        )
 
 
 _COLUMNS = (

@@ -78,7 +78,8 @@ class ReceivedEvent:
 
 @dataclass(slots=True)
 class Result:
-    """What became of one event. `member` is None when its handler failed."""
+    """What became of one event. `member` is None when its handler failed; there are facts only if
+    something about the member has changed."""
 
     status: SyncStatus
     outcome: SyncOutcome | None = None
@@ -208,10 +209,12 @@ class _Batch:
         self._keep_organizations(draft)
         changes = field_changes(before, member, self.catalogue)
         status, outcome = outcome_of(before, draft, changes)
-        old_facts = facts_of(before, self.catalogue) if before else None
-        if changes or before is None:
+        old_facts = new_facts = None
+        if changes:
             member.updated_at = self.now
             member.index()
+            old_facts = facts_of(before, self.catalogue) if before else None
+            new_facts = facts_of(member, self.catalogue)
         self._keep_member(draft, is_new=before is None)
         return Result(
             status=status,
@@ -220,7 +223,7 @@ class _Batch:
             member=member,
             field_changes=changes,
             before=old_facts,
-            after=facts_of(member, self.catalogue) if changes else old_facts,
+            after=new_facts,
         )
 
     def _keep_member(self, draft: Draft, *, is_new: bool) -> None:

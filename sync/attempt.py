@@ -140,17 +140,13 @@ def _try_later(entry: EntryRecord, now: datetime) -> None:
 
 def change_of(entry: EntryRecord, before: EntryFacts | None, result: Result | None) -> NewChange:
     """What the feed is told of an entry and, if it changed, of its member."""
-    changed = (
-        result is not None
-        and result.member is not None
-        and (bool(result.field_changes) or result.before is None)
-    )
+    before_it, after_it = (result.before, result.after) if result else (None, None)
     return NewChange(
         entry_id=entry.id,
-        member_id=entry.member_id if changed else None,
+        member_id=entry.member_id if after_it else None,
         facts=ChangeFacts(
-            member_before=result.before if result and changed else None,
-            member_after=result.after if result and changed else None,
+            member_before=before_it,
+            member_after=after_it,
             entry_before=before,
             entry_after=entry_facts(entry),
         ),

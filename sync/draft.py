@@ -5,7 +5,7 @@ from; a statement writes a part only if it is newer. That is why every order of 
 ends in the same members.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -129,33 +129,34 @@ _PROFILE_LABELS = {
     "email": "email",
     "phone": "phone",
 }
+_NOBODY = MemberRecord(PortalId(""))
 
 
 def field_changes(
     before: MemberRecord | None, after: MemberRecord, catalogue: Catalogue
 ) -> list[FieldChange]:
     """What people would say has changed, in words; empty when nothing they see did."""
-    nothing = (None, None)
-    old = {} if before is None else _readable(before, catalogue)
-    return [
-        FieldChange(name, old.get(name, nothing)[1], text)
-        for name, (value, text) in _readable(after, catalogue).items()
-        if value != old.get(name, nothing)[0]
+    old = _NOBODY if before is None else before
+    changes = [
+        FieldChange(label, known, stated)
+        for label, field in _PROFILE_LABELS.items()
+        if (known := getattr(old, field)) != (stated := getattr(after, field))
     ]
+    # Two chapters can have one name, so texts alone tell no change.
+    if old.organization_id != after.organization_id:
+        homes = catalogue.label(old.organization_id), catalogue.label(after.organization_id)
+        changes.append(FieldChange("organization", *homes))
+    if old.roles.keys() != after.roles.keys():
+        held = _roles_in_words(old, catalogue), _roles_in_words(after, catalogue)
+        changes.append(FieldChange("roles", *held))
+    if before is None or before.state is not after.state:
+        state = None if before is None else before.state.value
+        changes.append(FieldChange("state", state, after.state.value))
+    return changes
 
 
-def _readable(
-    member: MemberRecord, catalogue: Catalogue
-) -> dict[str, tuple[Hashable | None, str | None]]:
-    """Each part with its text. Two chapters can have one name, so texts alone tell no change."""
-    roles = ", ".join(sorted(catalogue.role_label(key) for key in member.roles))
-    profile = {label: getattr(member, field) for label, field in _PROFILE_LABELS.items()}
-    return {
-        **{label: (value, value) for label, value in profile.items()},
-        "organization": (member.organization_id, catalogue.label(member.organization_id)),
-        "roles": (frozenset(member.roles) or None, roles or None),
-        "state": (member.state, member.state.value),
-    }
+def _roles_in_words(member: MemberRecord, catalogue: Catalogue) -> str | None:
+    return ", ".join(sorted(catalogue.role_label(key) for key in member.roles)) or None
 
 
 def facts_of(member: MemberRecord, catalogue: Catalogue) -> MemberFacts:

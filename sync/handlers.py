@@ -86,7 +86,12 @@ def _state_roles(event: Event, draft: Draft) -> None:
             )
     if draft.claim(ROLES):
         held = draft.member.roles
-        draft.member.roles = {key: held.get(key, draft.at) for key in sorted(stated, key=str)}
+        draft.member.roles = {key: held.get(key, draft.at) for key in sorted(stated, key=_in_order)}
+
+
+def _in_order(key: RoleKey) -> tuple[int, int]:
+    role_id, organization_id = key
+    return role_id, organization_id or 0
 
 
 def _state_activation(draft: Draft, state: ActivationState) -> None:

@@ -23,7 +23,7 @@ SMALLEST_SHARE = 4
 """So few are not worth a transaction of their own beside another."""
 MAX_WAITING = 1000
 LONGEST_WAIT = 20.0
-"""Seconds, less than the senders' own patience: a minute with Dataverse."""
+"""Seconds, to the next full one; less than the senders' own patience: a minute with Dataverse."""
 
 
 class Intake:
@@ -35,6 +35,8 @@ class Intake:
         self._at_once = at_once
         self._waiting: deque[Waiting] = deque()
         self._under_way: dict[asyncio.Task[None], int] = {}
+        self._unanswered: deque[tuple[float, asyncio.Future[Receipt]]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
         self._closing = False
 
     async def __aenter__(self) -> "Intake":
@@ -44,6 +46,8 @@ class Intake:
         self._closing = True
         while self._under_way:
             await asyncio.wait(self._under_way)
+        if self._timer is not None:
+            self._timer.cancel()
 
     async def submit(self, delivery: Delivery) -> Receipt:
         """Returns after the commit. Raises OverloadedError, or what the recorder raises."""
@@ -51,15 +55,27 @@ class Intake:
             raise OverloadedError("The service is stopping.")
         if len(self._waiting) >= MAX_WAITING:
             raise OverloadedError("Too many deliveries are waiting.")
-        receipt: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        receipt: asyncio.Future[Receipt] = loop.create_future()
         self._waiting.append((delivery, receipt))
+        self._unanswered.append((loop.time() + LONGEST_WAIT, receipt))
+        if self._timer is None:
+            self._timer = loop.call_later(1, self._turn_away, loop)
         self._begin_batches()
-        try:
-            async with asyncio.timeout(LONGEST_WAIT):
-                return await receipt
-        except TimeoutError as error:
-            # It may be recorded yet. What is sent again is then a repetition.
-            raise OverloadedError("The delivery waited too long.") from error
+        return await receipt
+
+    def _turn_away(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Those who waited too long. One timer looks after all of them: a timer for each would cost
+        more than signing what they sent."""
+        now = loop.time()
+        while self._unanswered and (self._unanswered[0][1].done() or self._unanswered[0][0] <= now):
+            _, receipt = self._unanswered.popleft()
+            if not receipt.done():
+                # It may be recorded yet. What is sent again is then a repetition.
+                receipt.set_exception(OverloadedError("The delivery waited too long."))
+        self._timer = None
+        if self._unanswered:
+            self._timer = loop.call_later(1, self._turn_away, loop)
 
     def _begin_batches(self) -> None:
         """What waits is shared out, so that no transaction is much larger than the one beside it:
