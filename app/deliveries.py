@@ -40,16 +40,17 @@ class DeliveryDoor:
         self._refusals = refusals
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not scope["path"].startswith(_PREFIX):
+        source = _source_of(scope)
+        if source is None:
             await self._app(scope, receive, send)
             return
-        response = await self._respond(scope, receive)
+        response = await self._respond(source, scope, receive)
         given = response.raw_headers
         given.append((HEADER, request_id_for(scope).encode()))
         self._headers.add(given, scope)
         await response(scope, receive, send)
 
-    async def _respond(self, scope: Scope, receive: Receive) -> Response:
+    async def _respond(self, source: str, scope: Scope, receive: Receive) -> Response:
         if scope["method"] != "POST":
             response = problem(HTTPStatus.METHOD_NOT_ALLOWED, "Deliveries are sent by POST.")
             response.headers["Allow"] = "POST"
@@ -59,7 +60,6 @@ class DeliveryDoor:
         async def receive_in_time() -> Message:
             return await self._deadlines.receive(receive, deadline)
 
-        source = scope["path"].removeprefix(_PREFIX)
         response = await self._webhook.respond(source, scope["headers"], receive_in_time)
         if response.status_code == HTTPStatus.UNAUTHORIZED and self._refusals is not None:
             return self._unless_too_many(response, scope, self._refusals)
@@ -73,3 +73,10 @@ class DeliveryDoor:
         response = problem(HTTPStatus.SERVICE_UNAVAILABLE, "Too many deliveries were refused.")
         response.headers.update(exceeded.headers())
         return response
+
+
+def _source_of(scope: Scope) -> str | None:
+    if scope["type"] != "http" or not scope["path"].startswith(_PREFIX):
+        return None
+    source: str = scope["path"].removeprefix(_PREFIX)
+    return source if source and "/" not in source else None

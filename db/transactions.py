@@ -14,8 +14,6 @@ _savepoints = count(1)
 
 
 class Transaction(Protocol):
-    async def begin(self, alone: Collection[LockName], shared: Collection[LockName]) -> None: ...
-
     async def commit(self) -> None: ...
 
     async def rollback(self) -> None:
@@ -28,7 +26,7 @@ class SqliteTransaction:
         self._connection = connection
         self._transaction: AsyncTransaction | None = None
 
-    async def begin(self, alone: Collection[LockName], shared: Collection[LockName]) -> None:
+    async def begin(self) -> None:
         """Nobody else writes, so there is nothing to lock."""
         self._transaction = await self._connection.begin()
 

@@ -31,12 +31,12 @@ from db.driver_errors import (
     raise_translated,
     taken_keys_translated,
 )
-from db.engine import create_engines, is_sqlite
+from db.engine import POSTGRES_WRITERS, create_engines, is_sqlite
 from db.errors import SharedLockError
 from db.hot import HotStatement
+from db.lanes import Lane, Lanes, postgres_lanes, sqlite_lanes
 from db.locks import LockName, locking
 from db.models import Base, Change, ChangeFacts, FeedHead
-from db.read_lanes import Lane, ReadLanes, postgres_lanes, sqlite_lanes
 from db.transactions import PostgresTransaction, SqliteTransaction, Transaction, nested
 from db.vocabulary import EntryId, MemberId, Position
 
@@ -281,7 +281,7 @@ class WriteSession(ReadSession):
 class _Reading(AbstractAsyncContextManager[ReadSession]):
     """Not written as a generator, which would cost every request more than what it does."""
 
-    def __init__(self, lanes: ReadLanes, *, on_sqlite: bool, snapshot: bool) -> None:
+    def __init__(self, lanes: Lanes, *, on_sqlite: bool, snapshot: bool) -> None:
         self._lanes = lanes
         self._on_sqlite = on_sqlite
         self._snapshot = snapshot
@@ -327,11 +327,12 @@ class Database:
         self._reader, self._writer = create_engines(url, pool_size=pool_size)
         self._doorbell = doorbell
         self._on_sqlite = is_sqlite(url)
-        self._lanes = (
-            sqlite_lanes(self._reader)
-            if self._on_sqlite
-            else postgres_lanes(self._reader, pool_size)
-        )
+        self._write_lanes: Lanes | None = None
+        if self._on_sqlite:
+            self._lanes = sqlite_lanes(self._reader)
+        else:
+            self._lanes = postgres_lanes(self._reader, pool_size)
+            self._write_lanes = postgres_lanes(self._writer, POSTGRES_WRITERS)
 
     @property
     def writes_at_once(self) -> int:
@@ -341,6 +342,8 @@ class Database:
 
     async def close(self) -> None:
         await self._lanes.close()
+        if self._write_lanes is not None:
+            await self._write_lanes.close()
         await self._reader.dispose()
         await self._writer.dispose()
 
@@ -357,57 +360,50 @@ class Database:
         `holding`, `sharing`: the locks to begin with, alone or with others.
         """
         with driver_errors_translated():
-            async with (
-                self._writer.connect() as connection,
-                self._begun(connection, holding, sharing) as begun,
-            ):
-                session, transaction = begun
-                yield session
-                if session.discarded:
+            async with self._begun(holding, sharing) as (session, transaction):
+                try:
+                    yield session
+                    if session.discarded:
+                        await transaction.rollback()
+                        return
+                    position = await session.publish_changes(datetime.now(UTC))
+                    await transaction.commit()
+                except BaseException:
                     await transaction.rollback()
-                    return
-                position = await session.publish_changes(datetime.now(UTC))
-                await transaction.commit()
+                    raise
         if position is not None:
             self._doorbell.ring(position)
 
     @asynccontextmanager
     async def _begun(
-        self,
-        connection: AsyncConnection,
-        alone: Collection[LockName],
-        shared: Collection[LockName],
+        self, alone: Collection[LockName], shared: Collection[LockName]
     ) -> AsyncIterator[tuple[WriteSession, Transaction]]:
-        transaction: Transaction = SqliteTransaction(connection)
-        driver = None
-        if not self._on_sqlite:
-            await self._revive(connection)
+        if self._write_lanes is None:
+            async with self._writer.connect() as connection:
+                on_sqlite = SqliteTransaction(connection)
+                await on_sqlite.begin()
+                yield WriteSession(connection), on_sqlite
+            return
+        async with self._writing(self._write_lanes) as lane:
             # The transaction is the driver's, so that hot statements and others share it.
-            await connection.execution_options(isolation_level="AUTOCOMMIT")
-            driver = await _driver_of(connection)
-            transaction = PostgresTransaction(driver)
-        try:
-            await transaction.begin(alone, shared)
-            yield WriteSession(connection, driver, alone), transaction
-        except BaseException:
-            await transaction.rollback()
-            raise
-        finally:
-            if driver is not None and (driver.is_closed() or driver.is_in_transaction()):
-                # It could not even be rolled back: nobody may get this connection again.
-                await connection.invalidate()
+            on_postgres = PostgresTransaction(lane.driver)
+            try:
+                await on_postgres.begin(alone, shared)
+                yield WriteSession(lane.connection, lane.driver, alone), on_postgres
+            except BaseException:
+                await on_postgres.rollback()
+                raise
 
-    async def _revive(self, connection: AsyncConnection) -> None:
-        """A connection that was lost while it lay in the pool is replaced. That costs no round
-        trip, and so a restart of the server is felt by those under way only."""
-        if not self._on_sqlite and (await _driver_of(connection)).is_closed():
-            await connection.invalidate()
+    @asynccontextmanager
+    async def _writing(self, lanes: Lanes) -> AsyncIterator[Lane]:
+        lane = await lanes.take()
+        try:
+            yield lane
+        finally:
+            # Whatever failed is undone by now, or nobody may get this connection again.
+            await (lanes.give_back(lane) if lane.usable else lanes.drop(lane))
 
     async def check(self) -> None:
         """Raises DatabaseUnavailableError when the database does not answer."""
         async with self.read() as session:
             await session.scalar(select(1))
-
-
-async def _driver_of(connection: AsyncConnection) -> Any:
-    return (await connection.get_raw_connection()).driver_connection

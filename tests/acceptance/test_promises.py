@@ -1,4 +1,4 @@
-"""The five promises of DESIGN §1, in the order in which they are given there."""
+"""The five promises of the service, each from the delivery to whoever is to see it."""
 
 import asyncio
 import json

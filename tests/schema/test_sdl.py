@@ -23,7 +23,7 @@ COMMITTED = Path(schema.__file__).parent / "schema.graphql"
 SDL = our_schema().as_str()
 TYPES = build_schema(SDL).type_map
 
-# The contract: DESIGN §3.3. A name without a type must exist, whatever its type.
+# The contract with clients. A name without a type must exist, whatever its type.
 CONTRACT = """
 Query.viewer: Viewer
 Query.node(id: ID!): Node

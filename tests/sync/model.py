@@ -1,5 +1,5 @@
-"""The law of DESIGN §4 "Any order", written a second time and in another way: the world that a set
-of events ends in, without any order of arrival. Shares no code with the product."""
+"""The law of any order, written a second time and in another way: the world that a set of events
+ends in, without any order of arrival. Shares no code with the product."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

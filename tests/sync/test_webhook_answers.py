@@ -1,4 +1,4 @@
-"""The answers to deliveries, over HTTP: every case of the table in DESIGN §3.1."""
+"""The answers to deliveries, over HTTP: every case of them."""
 
 import asyncio
 import base64

@@ -1,8 +1,8 @@
-"""Connections for reading that are kept ready, each with its driver at hand.
+"""Connections that are kept ready, each with its driver at hand.
 
 To take one from SQLAlchemy's pool and give it back costs a query more than the query itself: it
 goes through greenlets four times, and on SQLite from thread to thread each time. A lane is taken
-once, and then passed from reader to reader.
+once, and then passed from user to user.
 """
 
 import asyncio
@@ -18,12 +18,10 @@ from db.errors import DatabaseUnavailableError
 
 PATIENCE_SECONDS = 5.0
 INTERRUPT_SECONDS = 0.05
-# Of the pool, for those who write.
-RESERVED = 3
 
 
 class Lane(ABC):
-    """Between two readers, it is in no transaction."""
+    """Between two users, it is in no transaction."""
 
     def __init__(self, connection: AsyncConnection, driver: Any) -> None:
         self.connection = connection
@@ -32,7 +30,8 @@ class Lane(ABC):
     @property
     @abstractmethod
     def usable(self) -> bool:
-        """False after it was lost while nobody used it, such as by a restart of the server."""
+        """False when it was lost, such as by a restart of the server, or when what was begun in it
+        could not be undone."""
 
     @abstractmethod
     async def begin(self) -> None:
@@ -68,7 +67,7 @@ class PostgresLane(Lane):
 
     @property
     def usable(self) -> bool:
-        return not self.driver.is_closed()
+        return not (self.driver.is_closed() or self.driver.is_in_transaction())
 
     async def begin(self) -> None:
         transaction = self.driver.transaction(isolation="repeatable_read", readonly=True)
@@ -111,12 +110,11 @@ class SqliteLane(Lane):
         await dropping
 
 
-class ReadLanes:
-    """Opens connections when they are first needed; no more than the pool can spare."""
+class Lanes:
+    """Opens connections when they are first needed; no more than `most`."""
 
-    def __init__(self, open_lane: Callable[[], Awaitable[Lane]], most: int, *, keeps: bool) -> None:
+    def __init__(self, open_lane: Callable[[], Awaitable[Lane]], most: int) -> None:
         self._open = open_lane
-        self._keeps = keeps
         self._free = asyncio.Semaphore(most)
         self._kept: list[Lane] = []
 
@@ -145,14 +143,8 @@ class ReadLanes:
         except BaseException:
             await self.drop(lane)
             raise
-        if self._keeps:
-            self._kept.append(lane)
-            self._free.release()
-        else:
-            try:
-                await lane.connection.close()
-            finally:
-                self._free.release()
+        self._kept.append(lane)
+        self._free.release()
 
     async def drop(self, lane: Lane) -> None:
         try:
@@ -171,13 +163,10 @@ class ReadLanes:
             raise DatabaseUnavailableError("No connection became free in time.") from error
 
 
-def postgres_lanes(engine: AsyncEngine, pool_size: int) -> ReadLanes:
-    # Of a pool that is too small for both, writers must get what readers give back.
-    keeps = pool_size > RESERVED
-    most = pool_size - RESERVED if keeps else pool_size
-    return ReadLanes(lambda: PostgresLane.opened(engine), most, keeps=keeps)
+def postgres_lanes(engine: AsyncEngine, most: int) -> Lanes:
+    return Lanes(lambda: PostgresLane.opened(engine), most)
 
 
-def sqlite_lanes(engine: AsyncEngine) -> ReadLanes:
-    """The one writer has an engine of its own."""
-    return ReadLanes(lambda: SqliteLane.opened(engine), SQLITE_READERS, keeps=True)
+def sqlite_lanes(engine: AsyncEngine) -> Lanes:
+    """For those who read."""
+    return Lanes(lambda: SqliteLane.opened(engine), SQLITE_READERS)
