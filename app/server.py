@@ -14,6 +14,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from app.direct import DirectProtocol
+from app.graphql_http import MAX_BODY_BYTES
 from app.main import create_app
 from app.services import Services
 from app.settings import Settings
@@ -67,6 +68,8 @@ def make_server(settings: Settings) -> uvicorn.Server:
         backlog=8192,
         http="httptools",
         ws=DirectProtocol,
+        # As much as a request over HTTP may hold.
+        ws_max_size=MAX_BODY_BYTES,
         # It would more than double what a subscriber costs, in memory and in time.
         ws_per_message_deflate=False,
         # Heartbeats keep what is between us and the clients awake; this only finds the dead.

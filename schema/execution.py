@@ -163,7 +163,8 @@ class Executor:
         if request.query is None:
             text = self._known.text(request.document_id or "")
             if text is None:
-                raise BadUserInputError("No document is known by this id.", "documentId")
+                hint = "Its manifest has to be among the known documents of this service."
+                raise BadUserInputError(f"No document is known by this id. {hint}", "documentId")
             return self._documents.read(text, known=True)
         operator = context.credentials is not None and context.credentials.operator
         if not self._known.must_be_known(operator=operator):

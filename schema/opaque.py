@@ -32,10 +32,10 @@ def global_id(type_name: str, row_id: int) -> str:
 def parse_global_id(text: str, argument: str) -> tuple[str, int]:
     """Raises BadUserInputError."""
     type_name, _, number = (
-        _from_text(text, argument, "id").decode("ascii", "replace").partition(":")
+        _from_text(text, argument, "an id").decode("ascii", "replace").partition(":")
     )
     if not (number.isascii() and number.isdecimal()) or int(number[:20]) > MAX_ROW_ID:
-        raise BadUserInputError("This is not an id of this API.", argument)
+        raise _foreign("an id", argument)
     return type_name, int(number)
 
 
@@ -54,7 +54,7 @@ def page_cursor(order: str, key: KeyValues) -> str:
 
 def parse_page_cursor(text: str, order: str, types: tuple[type, ...], argument: str) -> KeyValues:
     """Raises BadUserInputError, also for a cursor of another order."""
-    raw = _from_text(text, argument, "cursor")
+    raw = _from_text(text, argument, "a cursor")
     try:
         found, *values = msgspec.json.decode(raw, type=list[msgspec.Raw])
         if msgspec.json.decode(found, type=str) != order or len(values) != len(types):
@@ -64,7 +64,7 @@ def parse_page_cursor(text: str, order: str, types: tuple[type, ...], argument: 
         )
         return tuple(_key_value(value, argument) for value in key)
     except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError) as error:
-        raise BadUserInputError("This is not a cursor of this API.", argument) from error
+        raise _foreign("a cursor", argument) from error
 
 
 def _key_value(value: Any, argument: str) -> Any:
@@ -84,10 +84,10 @@ def change_cursor(cursor: Cursor) -> str:
 
 def parse_change_cursor(text: str, argument: str) -> Cursor:
     """Raises BadUserInputError. Whether the place exists, only the feed can tell."""
-    raw = _from_text(text, argument, "change cursor").decode("ascii", "replace")
+    raw = _from_text(text, argument, "a change cursor").decode("ascii", "replace")
     feed_id, _, position = raw.partition(":")
     if not (position.isascii() and position.isdecimal()) or int(position[:20]) > MAX_ROW_ID:
-        raise BadUserInputError("This is not a change cursor of this API.", argument)
+        raise _foreign("a change cursor", argument)
     return Cursor(feed_id, Position(int(position)))
 
 
@@ -102,4 +102,10 @@ def _from_text(text: str, argument: str, what: str) -> bytes:
         padded = text.encode("ascii") + b"=" * (-len(text) % 4)
         return base64.b64decode(padded, altchars=b"-_", validate=True)
     except (UnicodeEncodeError, binascii.Error) as error:
-        raise BadUserInputError(f"This is not a {what} of this API.", argument) from error
+        raise _foreign(what, argument) from error
+
+
+def _foreign(what: str, argument: str) -> BadUserInputError:
+    return BadUserInputError(
+        f"This is not {what} of this API. Send one as an answer gave it.", argument
+    )

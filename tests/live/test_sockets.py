@@ -1,10 +1,12 @@
 """What the protocol says of a socket, and what the operations on it have to do with each other."""
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
 
+from app.graphql_http import MAX_BODY_BYTES
 from app.sockets import MAX_OPERATIONS
 from tests.builders import created, deactivated, role, updated
 from tests.live.sockets import CHANGES, names, socket
@@ -44,6 +46,22 @@ async def test_socket_that_breaks_the_protocol_takes_no_other_along(service: Ser
 
         assert bad.connection.close_code == 4400
         assert names(await good.values(1)) == [("1", "Kari")]
+
+
+async def test_message_that_is_too_large_closes_the_socket_unread(service: Service) -> None:
+    async with socket(service) as one:
+        payload = {"query": "{ __typename }", "extensions": {"x": ""}}
+        empty = json.dumps({"type": "subscribe", "id": "1", "payload": payload})
+        whole = empty.replace('""', f'"{"x" * (MAX_BODY_BYTES - len(empty))}"')
+
+        await one.connection.send(whole)
+        answers = [(await one.received())["type"] for _ in range(2)]
+        await one.connection.send(whole + " ")
+        async with asyncio.timeout(DEADLINE):
+            await one.connection.wait_closed()
+
+        assert answers == ["next", "complete"]
+        assert one.connection.close_code == 1009
 
 
 async def test_subscriptions_of_one_socket_have_their_own_ids_and_places(
