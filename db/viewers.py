@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, Subquery, Text, cast, func, literal_column, select
+from sqlalchemy import Select, Subquery, Text, and_, cast, func, literal_column, select
 
 from db.among import among_parameter
 from db.combined import SqlRow
@@ -64,59 +64,41 @@ class Viewer:
 OPERATOR = Viewer(_EVERYTHING, AccessLevel.ADMIN)
 
 
+_PLACE = func.coalesce(RoleAssignment.organization_id, Member.organization_id)
+
+
 def _sights() -> Subquery:
-    """Of each: the chapters they coordinate with all below them, and those of them that they
-    administer. As text, since it is mostly the text of the time before. UNION, so that a cycle in
-    the portal's tree ends."""
-    place = func.coalesce(RoleAssignment.organization_id, Member.organization_id)
-    held = (
-        select(
-            Member.id.label("member_id"),
-            place.label("id"),
-            (Role.access_level >= AccessLevel.ADMIN).label("administered"),
-        )
+    """For each place where one of them is a coordinator or more, the chapters there and below. As
+    text, since it is mostly the text of the time before. UNION, so that a cycle in the portal's
+    tree ends."""
+    places = (
+        select(_PLACE.label("place"), _PLACE.label("id"))
         .select_from(RoleAssignment)
         .join(Role, Role.id == RoleAssignment.role_id)
         .join(Member, Member.id == RoleAssignment.member_id)
         .where(
             among_parameter(Member.portal_id, "portal_ids"),
             Role.access_level >= AccessLevel.COORDINATOR,
-            place.is_not(None),
+            _PLACE.is_not(None),
         )
     )
-    tree = held.cte("tree", recursive=True)
-    below = select(tree.c.member_id, Organization.id, tree.c.administered).join(
-        tree, Organization.parent_id == tree.c.id
-    )
+    tree = places.cte("tree", recursive=True)
+    below = select(tree.c.place, Organization.id).join(tree, Organization.parent_id == tree.c.id)
     tree = tree.union(below)
     ids = func.aggregate_strings(cast(tree.c.id, Text), _COMMA)
-    return (
-        select(
-            tree.c.member_id,
-            ids.label("coordinated"),
-            ids.filter(tree.c.administered).label("administered"),
-        )
-        .group_by(tree.c.member_id)
-        .subquery("sights")
-    )
+    return select(tree.c.place, ids.label("ids")).group_by(tree.c.place).subquery("sights")
 
 
 def _viewers() -> Select[*tuple[Any, ...]]:
     """One row for each role held, or a single one for somebody without roles."""
     sights = _sights()
+    seen = and_(sights.c.place == _PLACE, Role.access_level >= AccessLevel.COORDINATOR)
     return (
-        select(
-            *_MEMBER,
-            *_ROLE,
-            func.coalesce(RoleAssignment.organization_id, Member.organization_id),
-            RoleAssignment.since,
-            sights.c.coordinated,
-            sights.c.administered,
-        )
+        select(*_MEMBER, *_ROLE, _PLACE, RoleAssignment.since, sights.c.ids)
         .select_from(Member)
         .outerjoin(RoleAssignment, RoleAssignment.member_id == Member.id)
         .outerjoin(Role, Role.id == RoleAssignment.role_id)
-        .outerjoin(sights, sights.c.member_id == Member.id)
+        .outerjoin(sights, seen)
         .where(among_parameter(Member.portal_id, "portal_ids"))
         .order_by(Role.access_level.desc(), Role.code, RoleAssignment.id)
     )
@@ -207,17 +189,28 @@ def _viewer(rows: Sequence[SqlRow]) -> Viewer:
     member = MemberRow(*rows[0][:width])
     if member.state is not ActivationState.ACTIVE:
         return Viewer(Scope(), AccessLevel.NONE, member)
-    roles = tuple(_assignment(row[width:-2]) for row in rows if row[width])
-    coordinated, administered = rows[0][-2:]
+    roles: list[AssignmentRow] = []
+    coordinated: set[OrganizationId] = set()
+    administered: set[OrganizationId] = set()
+    for row in rows:
+        if row[width]:
+            held = _assignment(row[width:-1])
+            roles.append(held)
+            seen = _ids(row[-1])
+            coordinated |= seen
+            if held.role.access_level >= AccessLevel.ADMIN:
+                administered |= seen
     scope = Scope(
-        member_id=member.id, coordinated=_ids(coordinated), administered=_ids(administered)
+        member_id=member.id,
+        coordinated=frozenset(coordinated),
+        administered=frozenset(administered),
     )
     level = access_level(roles, active=True)
-    return Viewer(scope, level, member, roles, tuple(sorted(_accesses(roles).items())))
+    return Viewer(scope, level, member, tuple(roles), tuple(sorted(_accesses(roles).items())))
 
 
-def _ids(text: str | None) -> frozenset[OrganizationId]:
-    return frozenset(OrganizationId(int(id)) for id in text.split(",")) if text else frozenset()
+def _ids(text: str | None) -> set[OrganizationId]:
+    return {OrganizationId(int(id)) for id in text.split(",")} if text else set()
 
 
 def _assignment(row: Sequence[Any]) -> AssignmentRow:
