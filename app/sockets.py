@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from enum import IntEnum
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -232,7 +233,7 @@ class Socket:
             operation.fail(refusal((error,), context.request_id).errors)
             return
         self._operations[message.id] = operation
-        operation.start(self.run(operation, request, replace(context, outlet=operation)))
+        operation.start(partial(self.run, operation, request, replace(context, outlet=operation)))
 
     def _cancel_operations(self) -> None:
         for operation in self._operations.values():
@@ -274,7 +275,7 @@ class SocketOperation:
         self._leave: Callable[[], None] | None = None
         self._over = False
 
-    def start(self, work: Awaitable[None]) -> None:
+    def start(self, work: Callable[[], Awaitable[None]]) -> None:
         self.task = asyncio.ensure_future(self._guarded(work))
 
     def cancel(self) -> None:
@@ -330,8 +331,9 @@ class SocketOperation:
             self._socket.forget(self)
             self._socket.send(self, (message,))
 
-    async def _guarded(self, work: Awaitable[None]) -> None:
+    async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
-            await work
+            # Cancelled before its turn came, it was not even begun.
+            await work()
         except Exception as error:  # whatever it was, its client may not be left waiting
             self.fail(failure(error, self._request_id))
