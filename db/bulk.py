@@ -10,12 +10,12 @@ from typing import Any
 from sqlalchemy import (
     BindParameter,
     Dialect,
-    Executable,
     LargeBinary,
     String,
     Table,
     bindparam,
     delete,
+    insert,
     text,
     update,
 )
@@ -49,7 +49,12 @@ def bulk_delete(model: type[Base], ids: Sequence[int]) -> tuple[HotStatement, di
     return _delete(model), {"ids": list(ids)}
 
 
-def update_each(model: type[Base], rows: Rows) -> Executable:
+def insert_each(model: type[Base], rows: Rows) -> HotStatement:
+    """For SQLite: the same for one row at a time."""
+    return _insert_each(model, tuple(rows[0]))
+
+
+def update_each(model: type[Base], rows: Rows) -> HotStatement:
     """For SQLite: the same for one row at a time."""
     return _update_each(model, tuple(name for name in rows[0] if name != ROW_ID))
 
@@ -65,10 +70,16 @@ def _delete(model: type[Base]) -> HotStatement:
 
 
 @cache
-def _update_each(model: type[Base], names: tuple[str, ...]) -> Executable:
+def _insert_each(model: type[Base], names: tuple[str, ...]) -> HotStatement:
+    values: dict[str, Any] = {name: bindparam(name) for name in names}
+    return HotStatement(insert(_table(model)).values(values))
+
+
+@cache
+def _update_each(model: type[Base], names: tuple[str, ...]) -> HotStatement:
     table = _table(model)
     values: dict[str, Any] = {name: bindparam(name) for name in names}
-    return update(model).where(table.c.id == bindparam(ROW_ID)).values(values)
+    return HotStatement(update(table).where(table.c.id == bindparam(ROW_ID)).values(values))
 
 
 @cache

@@ -30,6 +30,7 @@ class Cursor:
     position: Position
 
 
+# Asked whenever somebody subscribes.
 _HEAD = HotStatement(select(FeedHead.feed_id, FeedHead.position))
 _AFTER = HotStatement(
     select(
@@ -44,10 +45,6 @@ _AFTER = HotStatement(
     .order_by(Change.position)
     .limit(bindparam("limit", type_=Integer))
 )
-
-
-# Asked whenever somebody subscribes.
-_HEAD = HotStatement(select(FeedHead.feed_id, FeedHead.position))
 
 
 async def feed_head(session: ReadSession) -> Cursor:

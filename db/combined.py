@@ -16,6 +16,7 @@ from sqlalchemy import Integer, bindparam, text
 from db.bulk import ColumnArrays
 from db.hot import CompiledStatement, HotStatement
 from db.models import Change
+from db.sqlite_driver import OneTripConnection
 
 T = TypeVar("T")
 
@@ -61,6 +62,17 @@ async def fetch_together(driver: asyncpg.Connection, queries: Sequence[Query[Any
     (record,) = await driver.fetch(_selection(parts), *arguments)
     for part, query, found in zip(parts, queries, record, strict=True):
         query.answer(part.rows(found))
+
+
+async def fetch_in_turn(driver: OneTripConnection, queries: Sequence[Query[Any]]) -> None:
+    """On SQLite: one after the other, in one trip to the thread of the driver."""
+    parts = [query.statement.compiled_for_sqlite() for query in queries]
+    statements = [
+        (part.sql, part.arguments(query.parameters))
+        for part, query in zip(parts, queries, strict=True)
+    ]
+    for part, query, rows in zip(parts, queries, await driver.fetch(*statements), strict=True):
+        query.answer(part.rows(rows))
 
 
 async def write_together(driver: asyncpg.Connection, writes: Sequence[Write]) -> None:

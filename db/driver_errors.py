@@ -57,7 +57,7 @@ def taken_keys_translated() -> Iterator[None]:
     """A key that another process took first becomes ConcurrentWriteError."""
     try:
         yield
-    except (IntegrityError, asyncpg.UniqueViolationError) as error:
+    except (IntegrityError, sqlite3.IntegrityError, asyncpg.UniqueViolationError) as error:
         if _key_is_taken(error):
             raise ConcurrentWriteError("Another process wrote a row of the same key.") from error
         raise
@@ -65,7 +65,7 @@ def taken_keys_translated() -> Iterator[None]:
 
 def _key_is_taken(error: Exception) -> bool:
     """SQLite tells every broken constraint with the same exception."""
-    name = getattr(getattr(error, "orig", None), "sqlite_errorname", "")
+    name = getattr(getattr(error, "orig", error), "sqlite_errorname", "")
     return isinstance(error, asyncpg.UniqueViolationError) or name in (
         "SQLITE_CONSTRAINT_UNIQUE",
         "SQLITE_CONSTRAINT_PRIMARYKEY",

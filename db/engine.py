@@ -8,6 +8,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
+from db import sqlite_driver
+
 SQLITE_READERS = 4
 POSTGRES_WRITERS = 4
 _POSTGRES_SETTINGS = {
@@ -61,7 +63,7 @@ def _sqlite(url: str, pool_size: int, begin: str) -> AsyncEngine:
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=30,
-        connect_args={"timeout": 10},
+        connect_args={"timeout": 10, "async_creator_fn": sqlite_driver.connected},
         hide_parameters=True,
     )
 

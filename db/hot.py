@@ -1,14 +1,12 @@
 """Statements of the hot path: compiled once, and handed to the driver as they are.
 
 Taking a statement through all of SQLAlchemy costs several times what running it does. The types
-still convert what goes in and what comes out, so both ways give the same. On SQLite those who read
-do so as well: there the ordinary way goes from thread to thread six times.
+still convert what goes in and what comes out, so both ways give the same.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import aiosqlite
 import asyncpg  # type: ignore[import-untyped]  # it ships no types
 from sqlalchemy import Dialect, Enum, Executable
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
@@ -18,6 +16,7 @@ from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy.types import TypeEngine
 
 from db.column_types import Instant, Json, Level
+from db.sqlite_driver import OneTripConnection
 from db.vocabulary import AccessLevel
 
 Convert = Callable[[Any], Any]
@@ -44,6 +43,11 @@ class HotStatement:
             self._compiled = CompiledStatement(self.statement, _POSTGRES)
         return self._compiled
 
+    def compiled_for_sqlite(self) -> "CompiledStatement":
+        if self._compiled_for_sqlite is None:
+            self._compiled_for_sqlite = CompiledStatement(self.on_sqlite, _SQLITE)
+        return self._compiled_for_sqlite
+
     async def run(
         self, driver: asyncpg.Connection, parameters: Mapping[str, Any]
     ) -> Sequence[Sequence[Any]]:
@@ -53,14 +57,19 @@ class HotStatement:
         return compiled.rows(records)
 
     async def run_on_sqlite(
-        self, driver: aiosqlite.Connection, parameters: Mapping[str, Any]
+        self, driver: OneTripConnection, parameters: Mapping[str, Any]
     ) -> Sequence[Sequence[Any]]:
         """Raises what the driver raises."""
-        if self._compiled_for_sqlite is None:
-            self._compiled_for_sqlite = CompiledStatement(self.on_sqlite, _SQLITE)
-        compiled = self._compiled_for_sqlite
-        found = await driver.execute_fetchall(compiled.sql, compiled.arguments(parameters))
-        return compiled.rows(list(found))
+        compiled = self.compiled_for_sqlite()
+        (rows,) = await driver.fetch((compiled.sql, compiled.arguments(parameters)))
+        return compiled.rows(rows)
+
+    async def run_each_on_sqlite(
+        self, driver: OneTripConnection, rows: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Once for each of the rows, which are its parameters. Raises what the driver raises."""
+        compiled = self.compiled_for_sqlite()
+        await driver.run_each(compiled.sql, [compiled.arguments(row) for row in rows])
 
 
 class CompiledStatement:

@@ -12,16 +12,25 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Protocol, TypeVar, TypeVarTuple
 
-from sqlalchemy import Executable, insert, select, text, update
+from sqlalchemy import Executable, Integer, bindparam, select, text, update
 from sqlalchemy.engine import CursorResult, Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.selectable import TypedReturnsRows
 
-from db.bulk import Parameters, Rows, bulk_delete, bulk_insert, bulk_update, update_each
+from db.bulk import (
+    Parameters,
+    Rows,
+    bulk_delete,
+    bulk_insert,
+    bulk_update,
+    insert_each,
+    update_each,
+)
 from db.combined import (
     Query,
     SqlRow,
     Write,
+    fetch_in_turn,
     fetch_together,
     write_and_publish,
     write_together,
@@ -42,6 +51,13 @@ from db.vocabulary import EntryId, MemberId, Position
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
+
+
+_HEAD_ON_SQLITE = HotStatement(
+    update(FeedHead)
+    .values(position=FeedHead.position + bindparam("count", type_=Integer))
+    .returning(FeedHead.position)
+)
 
 
 @cache
@@ -80,8 +96,7 @@ class NewChange:
 
 
 class ReadSession:
-    """`driver` is the connection of the PostgreSQL driver below, `sqlite` that of SQLite's. Those
-    who write to SQLite need none."""
+    """`driver` is the connection of the PostgreSQL driver below, or `sqlite` that of SQLite's."""
 
     def __init__(self, connection: AsyncConnection, driver: Any = None, sqlite: Any = None) -> None:
         self._connection = connection
@@ -107,22 +122,17 @@ class ReadSession:
     async def hot(self, statement: HotStatement, parameters: Mapping[str, Any]) -> Sequence[SqlRow]:
         """The rows of a statement of the hot path, by position."""
         await self._catch_up()
-        if self._driver is not None:
-            return await statement.run(self._driver, parameters)
-        if self._sqlite is not None:
+        if self._driver is None:
             return await statement.run_on_sqlite(self._sqlite, parameters)
-        here = statement.on_sqlite if self.on_sqlite else statement.statement
-        result = await self._connection.execute(here, parameters)
-        return result.all() if result.returns_rows else ()
+        return await statement.run(self._driver, parameters)
 
     async def fetch(self, *queries: Query[Any]) -> None:
-        """Answers the queries, in one round trip where there are round trips."""
+        """Answers the queries, in one round trip."""
         await self._catch_up()
-        if self._driver is not None:
+        if self._driver is None:
+            await fetch_in_turn(self._sqlite, queries)
+        else:
             await fetch_together(self._driver, queries)
-            return
-        for query in queries:
-            query.answer(await self.hot(query.statement, query.parameters))
 
     async def find(self, query: Query[T]) -> T:
         await self.fetch(query)
@@ -144,9 +154,10 @@ class WriteSession(ReadSession):
         self,
         connection: AsyncConnection,
         driver: Any = None,
+        sqlite: Any = None,
         holding: Collection[LockName] = (),
     ) -> None:
-        super().__init__(connection, driver)
+        super().__init__(connection, driver, sqlite)
         self._held = set(holding)
         self._waiting: dict[tuple[str, type[Base]], Write] = {}
         self._changes: list[NewChange] = []
@@ -180,14 +191,14 @@ class WriteSession(ReadSession):
         the same key first."""
         if rows and self.on_sqlite:
             with taken_keys_translated():
-                await self.run(insert(model), rows)
+                await insert_each(model, rows).run_each_on_sqlite(self._sqlite, rows)
         elif rows:
             await self._write("insert", model, bulk_insert(model, rows))
 
     async def update(self, model: type[Base], rows: Rows) -> None:
         """`row_id` in each row says which one; the others are what it becomes."""
         if rows and self.on_sqlite:
-            await self.run(update_each(model, rows), rows)
+            await update_each(model, rows).run_each_on_sqlite(self._sqlite, rows)
         elif rows:
             await self._write("update", model, bulk_update(model, rows))
 
@@ -268,13 +279,13 @@ class WriteSession(ReadSession):
     async def _publish_on_sqlite(
         self, columns: Mapping[str, Sequence[Any]], count: int
     ) -> int | None:
-        advanced = update(FeedHead).values(position=FeedHead.position + count)
-        head = (await self.run(advanced.returning(FeedHead.position))).scalar()
+        moved = await self.hot(_HEAD_ON_SQLITE, {"count": count})
+        head: int | None = moved[0][0] if moved else None
         if head is not None:
             positions = range(head - count + 1, head + 1)
             rows = zip(positions, *columns.values(), strict=True)
             names = ("position", *columns)
-            await self.run(insert(Change), [dict(zip(names, row, strict=True)) for row in rows])
+            await self.insert(Change, [dict(zip(names, row, strict=True)) for row in rows])
         return head
 
 
@@ -382,14 +393,15 @@ class Database:
             async with self._writer.connect() as connection:
                 on_sqlite = SqliteTransaction(connection)
                 await on_sqlite.begin()
-                yield WriteSession(connection), on_sqlite
+                driver = (await connection.get_raw_connection()).driver_connection
+                yield WriteSession(connection, sqlite=driver), on_sqlite
             return
         async with self._writing(self._write_lanes) as lane:
             # The transaction is the driver's, so that hot statements and others share it.
             on_postgres = PostgresTransaction(lane.driver)
             try:
                 await on_postgres.begin(alone, shared)
-                yield WriteSession(lane.connection, lane.driver, alone), on_postgres
+                yield WriteSession(lane.connection, lane.driver, holding=alone), on_postgres
             except BaseException:
                 await on_postgres.rollback()
                 raise

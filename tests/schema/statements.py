@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import aiosqlite
 import asyncpg  # type: ignore[import-untyped]  # it ships no types
 import pytest
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
+
+from db.sqlite_driver import OneTripConnection
 
 
 @contextmanager
@@ -26,17 +27,17 @@ def recorded() -> Iterator[list[str]]:
         statements.append(statement)
         return await fetch(connection, statement, *arguments)
 
-    fetchall = aiosqlite.Connection.execute_fetchall
+    fetch_on_sqlite = OneTripConnection.fetch
 
-    def noted_fetchall(connection: Any, statement: str, *arguments: Any) -> Any:
-        statements.append(statement)
-        return fetchall(connection, statement, *arguments)
+    async def noted_fetch_on_sqlite(connection: Any, *parts: Any) -> Any:
+        statements.extend(sql for sql, _ in parts)
+        return await fetch_on_sqlite(connection, *parts)
 
     event.listen(Engine, "before_cursor_execute", note)
     with pytest.MonkeyPatch.context() as patch:
         # Hot statements go past SQLAlchemy, which itself never calls these.
         patch.setattr(asyncpg.Connection, "fetch", noted_fetch)
-        patch.setattr(aiosqlite.Connection, "execute_fetchall", noted_fetchall)
+        patch.setattr(OneTripConnection, "fetch", noted_fetch_on_sqlite)
         try:
             yield statements
         finally:
