@@ -58,18 +58,19 @@ class Run:
     sent: dict[int, float]
     busy: Usage
     connecting: Usage
-    idle_share: float
+    idle_share: float | None
     seconds: float
 
     def report(self, name: str, subscribers: int) -> str:
         found = self.deliveries
         whole = [n for n, count in found.count.items() if count == subscribers]
         late = sorted(1000 * (found.last[n] - found.committed[n]) for n in whole)
+        idle = "" if self.idle_share is None else f"idle {self.idle_share:5.1%}   "
         whole_way = sorted(1000 * (found.last[n] - self.sent[n]) for n in whole)
         return (
             f"{name:<12} delivered {found.total / self.expected:4.0%}   "
             f"{1e6 * self.busy.cpu / max(found.total, 1):6.1f} us CPU a message   "
-            f"core {self.busy.cpu / self.seconds:4.0%}   idle {self.idle_share:5.1%}   "
+            f"core {self.busy.cpu / self.seconds:4.0%}   {idle}"
             f"to the last subscriber, p50 / p99 ms: from the commit {_spread(late)}, "
             f"from the POST {_spread(whole_way)}   "
             f"{self.connecting.memory_kib / subscribers:5.1f} KiB a subscriber   "
@@ -121,7 +122,7 @@ async def run(target: Target, options: argparse.Namespace) -> Run:
         sent,
         Usage(done.cpu - idle.cpu, done.memory_kib),
         Usage(settled.cpu - before.cpu, settled.memory_kib - before.memory_kib),
-        (idle.cpu - settled.cpu) / options.idle if options.idle else float("nan"),
+        (idle.cpu - settled.cpu) / options.idle if options.idle else None,
         seconds,
     )
 
