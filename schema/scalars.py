@@ -2,14 +2,17 @@
 
 from dataclasses import replace
 from datetime import datetime
-from typing import NewType
+from typing import Any, NewType
 
 import msgspec
 import strawberry
+from graphql import GraphQLError
 from strawberry.schema.types.base_scalars import DateTimeDefinition
 from strawberry.types.scalar import ScalarDefinition
 
 ChangeCursor = NewType("ChangeCursor", str)
+
+_read_iso: Any = DateTimeDefinition.parse_value
 
 
 def _text(value: object) -> str:
@@ -24,6 +27,15 @@ def _moment(value: datetime) -> str:
     return f"{text[:-1]}+00:00" if text[-1] == "Z" else text
 
 
+def _read_moment(value: object) -> datetime:
+    """Strawberry's own error says neither where the value stands nor what to write instead."""
+    try:
+        moment: datetime = _read_iso(value)
+    except GraphQLError as error:
+        raise ValueError("Write a time as `2026-11-23T09:30:00Z`.") from error
+    return moment
+
+
 SCALARS: dict[object, ScalarDefinition] = {
     ChangeCursor: strawberry.scalar(
         name="ChangeCursor",
@@ -32,5 +44,5 @@ SCALARS: dict[object, ScalarDefinition] = {
         serialize=str,
         parse_value=_text,
     ),
-    datetime: replace(DateTimeDefinition, serialize=_moment),
+    datetime: replace(DateTimeDefinition, serialize=_moment, parse_value=_read_moment),
 }

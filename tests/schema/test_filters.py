@@ -1,7 +1,10 @@
 """Filters of members and of the sync log, and input that no row can meet."""
 
+import json
 import uuid
 from typing import Any
+
+import pytest
 
 from tests.builders import (
     created,
@@ -426,3 +429,22 @@ async def test_more_than_a_hundred_ids_are_refused(service: Service) -> None:
     )
 
     assert refused_arguments(answer) == ["ids"]
+
+
+@pytest.mark.parametrize("moment", ['"soon"', '"2026-13-01T00:00:00Z"', "5", "true"])
+async def test_what_is_no_time_is_refused_with_its_place_and_an_example(
+    service: Service, moment: str
+) -> None:
+    answers = [
+        await service.ask(f"{{ members(filter: {{changedSince: {moment}}}) {{ totalCount }} }}"),
+        await service.ask(
+            "query ($filter: MemberFilter) { members(filter: $filter) { totalCount } }",
+            filter={"changedSince": json.loads(moment)},
+        ),
+    ]
+
+    for answer in answers:
+        assert codes(answer) == ["BAD_USER_INPUT"]
+        (error,) = answer["errors"]
+        assert "2026-11-23T09:30:00Z" in error["message"]
+        assert error["locations"]
