@@ -9,6 +9,7 @@ from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import Response
 
+from db.vocabulary import SyncStatus
 from schema.documents import Documents
 from schema.field_use import FieldUse
 from sync.deliveries import Receipt
@@ -58,6 +59,8 @@ class Metrics:
             ["source", "code", "status"],
             registry=self._registry,
         )
+        # To look a counter up by its labels costs several times what counting does.
+        self._answer_counters: dict[tuple[str, int, SyncStatus | None], Counter] = {}
         self._refusals = Counter(
             "likeperson_deliveries_refused",
             "Deliveries that were not believed, by reason.",
@@ -86,8 +89,13 @@ class Metrics:
         self._refusals.labels(source, reason.value).inc()
 
     def answered(self, source: str, status: int, receipt: Receipt | None) -> None:
-        label = receipt.status.value.lower() if receipt else "none"
-        self._answers.labels(source, str(status), label).inc()
+        kind = source, status, receipt.status if receipt else None
+        counter = self._answer_counters.get(kind)
+        if counter is None:
+            label = receipt.status.value.lower() if receipt else "none"
+            counter = self._answers.labels(source, str(status), label)
+            self._answer_counters[kind] = counter
+        counter.inc()
 
     async def page(self, _request: Request) -> Response:
         return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_LATEST)

@@ -80,6 +80,13 @@ class EnvelopeJson(msgspec.Struct, frozen=True):
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 PROFILE_FIELDS = ("member_number", "given_name", "family_name", "email", "phone")
+_PROFILE_PATHS = {
+    "member_number": "$.data.member.memberNumber",
+    "given_name": "$.data.member.givenName",
+    "family_name": "$.data.member.familyName",
+    "email": "$.data.member.email",
+    "phone": "$.data.member.phone",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +199,7 @@ def _profile(type: EventType, member: MemberJson) -> dict[str, str | None]:
     profile: dict[str, str | None] = {}
     for field in PROFILE_FIELDS:
         stated = getattr(member, field)
-        value = None if stated is UNSET else _clean(stated, f"$.data.member.{field}")
+        value = None if stated is UNSET else _clean(stated, _PROFILE_PATHS[field])
         if value is not None or _states_absence(type, stated is not UNSET):
             profile[field] = value
     return profile
@@ -226,16 +233,15 @@ def _roles(type: EventType, stated: list[RoleJson] | None) -> frozenset[RoleStat
         stated = None
     if stated is None:
         return None
-    return frozenset(
-        RoleStatement(
-            code=_required(role.code, f"$.data.roles[{index}].code"),
-            organization_id=_portal_id(
-                role.organization_id, f"$.data.roles[{index}].organizationId"
-            )
-            if role.organization_id
-            else None,
-        )
-        for index, role in enumerate(stated)
+    return frozenset([_role(role, index) for index, role in enumerate(stated)])
+
+
+def _role(stated: RoleJson, index: int) -> RoleStatement:
+    at = f"$.data.roles[{index}]"
+    where = stated.organization_id
+    return RoleStatement(
+        _required(stated.code, f"{at}.code"),
+        _portal_id(where, f"{at}.organizationId") if where else None,
     )
 
 
@@ -255,7 +261,10 @@ def _clean(text: str | None, at: str) -> str | None:
     if text is None:
         return None
     cleaned = text.strip()
-    if not cleaned.isascii():
+    if cleaned.isascii():
+        if cleaned.isprintable():
+            return cleaned or None
+    else:
         cleaned = unicodedata.normalize("NFC", cleaned)
     if _CONTROL.search(cleaned):
         raise NotAnEventError(f"Control characters are not allowed - at `{at}`")

@@ -202,6 +202,7 @@ def test_body_that_is_not_json_is_told_so(body: bytes) -> None:
         (updated(profile={"givenName": "Ka\u0000ri"}), "given"),
         (updated(profile={"givenName": "Ka\nri"}), "given"),
         (updated(profile={"email": "x" * 321}), "`$.data.member.email`"),
+        (updated(profile={"givenName": "Ka\x07ri"}), "`$.data.member.givenName`"),
     ],
 )
 def test_json_that_is_no_event_is_told_where_it_is_wrong(event: object, where: str) -> None:
