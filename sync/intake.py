@@ -66,7 +66,7 @@ class Intake:
 
     def _turn_away(self, loop: asyncio.AbstractEventLoop) -> None:
         """Those who waited too long. One timer looks after all of them: a timer for each would cost
-        more than signing what they sent."""
+        more than reading what they sent."""
         now = loop.time()
         while self._unanswered and (self._unanswered[0][1].done() or self._unanswered[0][0] <= now):
             _, receipt = self._unanswered.popleft()
@@ -79,10 +79,10 @@ class Intake:
 
     def _begin_batches(self) -> None:
         """What waits is shared out, so that no transaction is much larger than the one beside it:
-        senders that wait for an answer come back together."""
+        senders that wait for an answer come back together. Few wait on for more."""
         while self._waiting and len(self._under_way) < self._at_once:
             busy = sum(self._under_way.values())
-            if self._under_way and len(self._waiting) < busy:
+            if len(self._waiting) < busy / 2:
                 return
             share = -(-(len(self._waiting) + busy) // self._at_once)
             size = min(BATCH, len(self._waiting), max(share, SMALLEST_SHARE))

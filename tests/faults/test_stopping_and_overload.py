@@ -153,6 +153,16 @@ async def test_what_waits_is_bounded_and_more_is_turned_away(blocked: BlockedRec
     assert max(blocked.batches) == BATCH
 
 
+async def test_batches_beside_each_other_are_of_about_one_size(blocked: BlockedRecorder) -> None:
+    async with Intake(blocked, at_once=2) as intake:
+        tasks = await submitted(intake, 30)
+        blocked.go_on.set()
+        await asyncio.gather(*tasks)
+
+    # The first two come before there is anything to share.
+    assert blocked.batches == [1, 1, 15, 13]
+
+
 async def test_nothing_waits_without_end_and_what_was_accepted_is_recorded_all_the_same(
     blocked: BlockedRecorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
