@@ -18,6 +18,7 @@ from schema.selection import failure
 EVENT_STREAM = "text/event-stream"
 MAX_WAITING = 1000
 """Events that may wait for a client to read."""
+CLOSING_SECONDS = 1.0
 
 _COMPLETE = b"event: complete\ndata:\n\n"
 _HEADERS = [
@@ -39,16 +40,22 @@ class EventStream:
         self._cursor: str | None = None
         self._leave: Callable[[], None] | None = None
         self._over = asyncio.Event()
+        self._refused = False
 
     async def serve(self, receive: Receive, results: Results) -> None:
-        """Returns when everything was sent, or nobody listens any more."""
+        """Returns when everything was sent, or nobody listens any more. Who may listen no longer is
+        given a moment to read that."""
         start: Message = {"type": "http.response.start", "status": 200, "headers": _HEADERS}
         await self._send(start)
         work = asyncio.create_task(self._answer(results))
         reading = asyncio.create_task(self._wait_for_disconnect(receive))
         try:
             await self._over.wait()
-            await self._outbox.emptied()
+            async with asyncio.timeout(CLOSING_SECONDS if self._refused else None):
+                await self._outbox.emptied()
+        except TimeoutError:
+            # The connection is closed for want of an end.
+            return
         finally:
             work.cancel()
             reading.cancel()
@@ -59,7 +66,9 @@ class EventStream:
         await self._send({"type": "http.response.body", "body": b""})
 
     def refuse(self, error: ApiError) -> None:
-        """Whoever this belongs to may use it no longer."""
+        """Whoever this belongs to may use it no longer, nor read what waits."""
+        self._refused = True
+        self._outbox.forget()
         self.fail(failure(error, self._request_id))
 
     def end(self) -> None:

@@ -42,6 +42,13 @@ class Outbox:
         if self._pump is not None:
             await asyncio.gather(asyncio.shield(self._pump), return_exceptions=True)
 
+    def forget(self) -> None:
+        """What waits and is not going out already; something else is to be said instead."""
+        while len(self._waiting) > 1:
+            _, gone = self._waiting.pop()
+            if gone is not None:
+                gone()
+
     async def close(self) -> None:
         """What has not gone yet never will."""
         self._closed = True

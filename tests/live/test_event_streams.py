@@ -13,6 +13,7 @@ import pytest
 from app.server import GRACE_SECONDS, running
 from app.settings import Settings
 from tests.builders import created, deactivated, updated
+from tests.live.test_sockets import LONG, long_to_tell, metrics
 from tests.service import DEADLINE, Service
 
 CHANGES = """subscription ($after: ChangeCursor) { memberChanges(after: $after) { __typename
@@ -163,6 +164,20 @@ async def test_stream_of_a_member_ends_with_the_membership(service: Service) -> 
     error = json.loads(rest[-2].data)["errors"][0]
     assert error["extensions"]["code"] == "MEMBER_INACTIVE"
     assert rest[-1].name == "complete"
+
+
+async def test_member_who_does_not_read_loses_the_stream_all_the_same(service: Service) -> None:
+    await long_to_tell(service, "Kari")
+
+    async with events(service, LONG, "Kari") as stream:
+        await anext(stream)
+        for number in range(1, 60):
+            await service.tell(updated("Kari", number, profile={"phone": str(number)}))
+        # Nothing is read, so nothing can be said: what counts is that nobody waits for it.
+        await service.tell(deactivated("Kari", 100))
+        async with asyncio.timeout(DEADLINE):
+            while "likeperson_open_event_streams 0.0" not in await metrics(service):
+                pass
 
 
 async def test_service_that_stops_does_not_wait_for_its_streams(settings: Settings) -> None:
