@@ -14,10 +14,9 @@ from rich.progress import Progress as ProgressBar
 
 from app.log import as_json, as_table, coming_entries, newest_entries
 from app.server import configure_logging, run_until_interrupted
-from app.services import prepare_database, utc_now
+from app.services import open_database, utc_now
 from app.settings import Settings, load_settings
 from db.attempts import matching_entry_ids
-from db.bell import BroadcastBell
 from db.feed import LiveFeed
 from db.sync_log import EntryFilter, EntryRow
 from db.unit_of_work import Database
@@ -49,14 +48,8 @@ Before = Annotated[datetime | None, typer.Option(help="Received before this time
 
 @asynccontextmanager
 async def _opened(settings: Settings) -> AsyncIterator[tuple[Database, LiveFeed]]:
-    await prepare_database(settings)
-    async with BroadcastBell(settings.resolved_broadcast_url) as bell:
-        database = Database(settings.database_url, bell, pool_size=settings.database_pool_size)
-        try:
-            async with LiveFeed(database, bell) as feed:
-                yield database, feed
-        finally:
-            await database.close()
+    async with open_database(settings) as (database, bell), LiveFeed(database, bell) as feed:
+        yield database, feed
 
 
 def worker() -> None:

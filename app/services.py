@@ -11,12 +11,13 @@ from functools import partial
 from app.auth.tokens import Authenticator, authenticator_of, identity_provider
 from app.sessions import Sessions
 from app.settings import Settings
-from db.bell import BroadcastBell
+from db.bell import BroadcastBell, channel_of
+from db.changes import feed_head
 from db.engine import is_sqlite
 from db.feed import LiveFeed
 from db.migrate import migrate, require_current_schema
 from db.retention import Keep, Retention
-from db.unit_of_work import Database
+from db.unit_of_work import Database, NoDoorbell
 from db.viewers import ViewerLookups
 from resolvers.streams import LiveStreams
 from sync.intake import Intake
@@ -55,40 +56,54 @@ async def prepare_database(settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def open_services(settings: Settings) -> AsyncIterator[Services]:
-    """What was accepted is finished before the database is closed."""
+async def open_database(settings: Settings) -> AsyncIterator[tuple[Database, BroadcastBell]]:
+    """With the bell of its feed."""
     await prepare_database(settings)
-    async with (
-        identity_provider(settings) or nullcontext() as provider,
-        BroadcastBell(settings.resolved_broadcast_url) as bell,
-    ):
-        keep = Keep(timedelta(hours=settings.feed_hours), settings.feed_changes)
+    channel = channel_of(await _feed_id(settings))
+    async with BroadcastBell(settings.resolved_broadcast_url, channel=channel) as bell:
         database = Database(settings.database_url, bell, pool_size=settings.database_pool_size)
         try:
-            async with (
-                LiveFeed(database, bell) as feed,
-                LiveStreams(database, feed) as streams,
-                Sessions(feed) as sessions,
-                RetryWorker(database, feed, utc_now),
-                Retention(database, keep, utc_now),
-                Intake(
-                    partial(record_deliveries, database), at_once=database.writes_at_once
-                ) as intake,
-            ):
-                _calm_garbage_collector()
-                authenticator = authenticator_of(settings, provider)
-                yield Services(
-                    database,
-                    feed,
-                    streams,
-                    intake,
-                    sessions,
-                    authenticator,
-                    timedelta(hours=settings.longest_silence_hours),
-                    ViewerLookups(database),
-                )
+            yield database, bell
         finally:
             await database.close()
+
+
+async def _feed_id(settings: Settings) -> str:
+    """Asked before there is a bell, which it names."""
+    database = Database(settings.database_url, NoDoorbell(), pool_size=1)
+    try:
+        async with database.read() as session:
+            return (await feed_head(session)).feed_id
+    finally:
+        await database.close()
+
+
+@asynccontextmanager
+async def open_services(settings: Settings) -> AsyncIterator[Services]:
+    """What was accepted is finished before the database is closed."""
+    keep = Keep(timedelta(hours=settings.feed_hours), settings.feed_changes)
+    async with (
+        identity_provider(settings) or nullcontext() as provider,
+        open_database(settings) as (database, bell),
+        LiveFeed(database, bell) as feed,
+        LiveStreams(database, feed) as streams,
+        Sessions(feed) as sessions,
+        RetryWorker(database, feed, utc_now),
+        Retention(database, keep, utc_now),
+        Intake(partial(record_deliveries, database), at_once=database.writes_at_once) as intake,
+    ):
+        _calm_garbage_collector()
+        authenticator = authenticator_of(settings, provider)
+        yield Services(
+            database,
+            feed,
+            streams,
+            intake,
+            sessions,
+            authenticator,
+            timedelta(hours=settings.longest_silence_hours),
+            ViewerLookups(database),
+        )
 
 
 def _calm_garbage_collector() -> None:

@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -41,12 +42,14 @@ class BroadcastBell:
         self,
         url: str,
         *,
+        channel: str = CHANNEL,
         open_backend: Callable[[str], BroadcastBackend] | None = None,
         echo_seconds: float = ECHO_SECONDS,
         patience: float = PATIENCE,
     ) -> None:
         self._url = url
-        self._open_backend = open_backend or backend_for
+        self._channel = channel
+        self._open_backend = open_backend or partial(backend_for, channel=channel)
         # A URL that no backend understands is a mistake to show at start-up, not an outage.
         self._open_backend(url)
         self._echo_seconds = echo_seconds
@@ -129,7 +132,7 @@ class BroadcastBell:
         try:
             async with (
                 Broadcast(backend=backend) as broadcast,
-                broadcast.subscribe(CHANNEL) as subscriber,
+                broadcast.subscribe(self._channel) as subscriber,
                 asyncio.TaskGroup() as tasks,
             ):
                 tasks.create_task(self._hear(subscriber.get))
@@ -154,7 +157,7 @@ class BroadcastBell:
             self._unheard_since = self._unheard_since or _now()
             try:
                 async with asyncio.timeout(self._patience):
-                    await broadcast.publish(CHANNEL, str(self._highest))
+                    await broadcast.publish(self._channel, str(self._highest))
             except Exception as error:  # each driver has its own, and the ring is still due
                 self._due.set()
                 self._unheard_since = None
@@ -172,15 +175,20 @@ class BroadcastBell:
             raise DeafError(f"nothing heard for {self._patience} s after publishing")
 
 
-def backend_for(url: str) -> BroadcastBackend:
+def channel_of(feed_id: str) -> str:
+    """Positions of another feed mean nothing here, even if it rings over the same broker."""
+    return f"{CHANNEL}_{feed_id}"
+
+
+def backend_for(url: str, channel: str = CHANNEL) -> BroadcastBackend:
     """A backend that never fails or waits long to connect, and mends its connection itself."""
     scheme = url.partition("://")[0]
     if scheme == "memory":
         return MemoryBackend(url)
     if scheme in ("postgresql+asyncpg", "postgresql"):
-        return PostgresBackend(url, CHANNEL)
+        return PostgresBackend(url, channel)
     if scheme in ("redis", "rediss"):
-        return RedisBackend(url, CHANNEL)
+        return RedisBackend(url, channel)
     raise ValueError(f"no bell over {scheme!r}: use memory, postgresql+asyncpg or redis")
 
 

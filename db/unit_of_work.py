@@ -85,6 +85,11 @@ class Doorbell(Protocol):
     def ring(self, position: int) -> None: ...
 
 
+class NoDoorbell:
+    def ring(self, position: int) -> None:
+        """Whoever writes nothing has nobody to wake."""
+
+
 @dataclass(frozen=True, slots=True)
 class NewChange:
     """A change to be appended at commit; its position is given there."""

@@ -11,7 +11,7 @@ from typing import Protocol
 import pytest
 from broadcaster import Broadcast, BroadcastBackend, Event
 
-from db.bell import CHANNEL, BroadcastBell, backend_for
+from db.bell import CHANNEL, BroadcastBell, backend_for, channel_of
 from db.postgres_backend import APPLICATION_NAME, QUEUE_LIMIT, PostgresBackend
 from tests.brokers import RedisBroker, redis_binary
 from tests.postgres import PostgresCluster
@@ -119,6 +119,21 @@ async def test_nothing_has_rung_at_first(url: str) -> None:
     async with BroadcastBell(url) as bell:
         assert bell.rang() == 0
         assert await bell.wait(0, A_MOMENT) == 0
+
+
+async def test_positions_of_another_feed_are_not_heard_over_the_same_broker(broker: Broker) -> None:
+    ours, others = channel_of("ours"), channel_of("others")
+    async with (
+        BroadcastBell(broker.url, channel=ours) as here,
+        BroadcastBell(broker.url, channel=ours) as there,
+        BroadcastBell(broker.url, channel=others) as stranger,
+        BroadcastBell(broker.url, channel=others) as their_neighbour,
+    ):
+        stranger.ring(1000)
+        assert await their_neighbour.wait(0, DEADLINE) == 1000
+        here.ring(7)
+
+        assert await there.wait(0, DEADLINE) == 7
 
 
 async def test_closing_leaves_no_task_behind(url: str) -> None:
