@@ -59,6 +59,7 @@ class World:
     chance: random.Random
     delivered: int = 0
     busy: asyncio.Event = field(default_factory=asyncio.Event)
+    over: bool = False
     _moment: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def service(self, process: ServiceProcess) -> Service:
@@ -78,8 +79,8 @@ class World:
             )
 
     async def send_on(self) -> None:
-        """Endless; what is not taken is another process's, or nobody's, to take."""
-        while True:
+        """Until it is over; what is not taken is another process's, or nobody's, to take."""
+        while not self.over:
             await self.busy.wait()
             service = self.service(self.chance.choice(self.processes))
             try:
@@ -278,7 +279,9 @@ async def test_every_change_is_told_once_and_in_order_whatever_fails(
                     for teller, listener in zip(reversed(processes), listeners, strict=True)
                 ]
                 world.busy.set()
-        await stopped(sending)
+        # Each ends with an answer: what was broken off could be recorded after the last words.
+        world.over = True
+        await asyncio.gather(*sending)
         await world.last_words()
         found = await evidence(fragile_url)
 
