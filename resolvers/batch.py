@@ -3,6 +3,7 @@ shows it to subscribers."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from db.changes import CommittedChange
@@ -59,11 +60,12 @@ class Batch:
         reading = self._reads.get(what)
         if reading is None:
             reading = self._reads[what] = asyncio.ensure_future(read())
-        try:
-            # Whoever waits may be cancelled; the others still need it.
-            result: T = await asyncio.shield(reading)
-        except BaseException:
-            if reading.done():
-                self._reads.pop(what, None)
-            raise
+            reading.add_done_callback(partial(self._forget_failure, what))
+        # Whoever waits may be cancelled; the others still need it.
+        result: T = await asyncio.shield(reading)
         return result
+
+    def _forget_failure(self, what: Hashable, reading: asyncio.Future[Any]) -> None:
+        """Also when nobody waits any longer: then nobody is to hear of it either."""
+        if reading.cancelled() or reading.exception() is not None:
+            self._reads.pop(what, None)

@@ -1,6 +1,7 @@
 """Streams that subscribers share: what is the same for many is done once, and nobody notices."""
 
 import asyncio
+import gc
 import itertools
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -12,7 +13,7 @@ from resolvers import shared_stream, streams
 from tests.builders import created, deactivated, organization, role, role_updated, updated
 from tests.live.sockets import CHANGES, Socket, names, socket
 from tests.schema.statements import recorded
-from tests.service import Service
+from tests.service import DEADLINE, Service
 
 COORDINATORS = 5
 
@@ -103,6 +104,27 @@ async def test_one_viewer_who_becomes_inactive_takes_nobody_along(service: Servi
         told = [names(await one.values(2)) for one in theirs]
 
     assert told == [[("1", first), ("1", "Kari")]] * len(theirs)
+
+
+async def test_stream_that_is_cut_off_with_the_membership_is_no_error(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its viewer is being looked up at that moment, and nobody is there any more to be refused."""
+    people = [f"Kari {number}" for number in range(5)]
+    await service.tell(*(created(name) for name in people))
+
+    for name in people:
+        async with socket(service, name) as one:
+            await one.subscribe(query="subscription { viewerChanges { __typename } }")
+            await one.values(1)
+            await service.tell(deactivated(name, 1))
+            async with asyncio.timeout(DEADLINE):
+                await one.connection.wait_closed()
+        # A change of somebody else is read after all that, and in a batch of its own.
+        await service.tell(created(f"{name}'s friend"))
+    gc.collect()
+
+    assert [r.getMessage() for r in caplog.records if r.levelname == "ERROR"] == []
 
 
 async def test_subscriber_from_the_past_and_one_of_the_present_are_told_the_same(
