@@ -39,7 +39,8 @@ def for_client(error: GraphQLError, request_id: str) -> GraphQLError:
     if not surprise:
         extensions |= error.extensions or {}
     return GraphQLError(
-        SURPRISE if surprise else error.message,
+        # It may quote what was sent, and half a character cannot be sent back.
+        SURPRISE if surprise else error.message.encode("utf-8", "backslashreplace").decode(),
         nodes=error.nodes,
         source=error.source,
         positions=error.positions,

@@ -92,16 +92,16 @@ def text_key(info: Info, variables: Mapping[str, Any]) -> Hashable:
     """Equal for operations that answer the same to the same message.
 
     Documents are parsed once, so the same text is the same node. Where each subscriber begins is
-    no part of what they are sent.
+    no part of what they are sent, nor is what the document does not ask for.
     """
     operation = info._raw_info.operation  # noqa: SLF001  (see above)
-    places = {
+    names = [
         definition.variable.name.value
         for definition in operation.variable_definitions or ()
-        if _named(definition.type) == CURSOR_SCALAR
-    }
-    others = {name: value for name, value in variables.items() if name not in places}
-    return (id(operation), msgspec.json.encode(others, order="deterministic"))
+        if _named(definition.type) != CURSOR_SCALAR
+    ]
+    given = {name: variables[name] for name in names if name in variables}
+    return (id(operation), msgspec.json.encode(given, order="deterministic"))
 
 
 def _named(type: Any) -> str:

@@ -135,6 +135,7 @@ MALFORMED = [
     b'{"query": "{ viewer { accessLevel } }", "operationName": "B"}',
     b'{"query": "{ viewer { accessLevel } }", "extensions": 7}',
     b'{"query": "\\ud800"}',
+    b'{"query": "{ viewer { accessLevel } }", "operationName": "\\ud800"}',
     b'{"query": "{ a' + b"\\u0000" + b' }"}',
     b'{"query": "' + b"{ a " * 5000 + b'"}',
     b'{"a": ' + b"[" * 50_000,
