@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.frames import Opcode
+from websockets.frames import CloseCode, Opcode
 from websockets.http11 import Request
 
 EXTENSION = "likeperson.direct"
@@ -35,6 +35,18 @@ class DirectProtocol(WebSocketsSansIOProtocol):
             extensions = self.scope["extensions"]
             if extensions is not None:
                 extensions[EXTENSION] = self  # type: ignore[assignment]  # no dictionary, as others
+
+    def send_receive_event_to_app(self) -> None:
+        if self.curr_msg_data_type == "text" and not self.close_sent:
+            try:
+                b"".join(self.frames).decode()
+            except UnicodeDecodeError:
+                # Left to itself, uvicorn also writes a stack trace into the log.
+                self.frames = []
+                self.conn.send_close(CloseCode.INVALID_DATA, "A text message must be UTF-8")
+                self.handle_parser_exception()
+                return
+        super().send_receive_event_to_app()
 
     def write_texts(self, messages: Sequence[tuple[bytes, ...]]) -> bool:
         if not self.writable.is_set():

@@ -26,7 +26,7 @@ from app.sessions import Connection
 from app.sockets import ConnectLaterError, ForbiddenConnectionError, Socket
 from app.wire import answers
 from schema.context import Context
-from schema.errors import UnauthenticatedError
+from schema.errors import MemberInactiveError, UnauthenticatedError
 from schema.execution import Executor
 from schema.field_use import Client
 
@@ -133,9 +133,9 @@ class GraphQLRoute:
         except (KeysUnavailableError, TooOftenError) as error:
             raise ConnectLaterError from error
         except InvalidTokenError as error:
-            raise ForbiddenConnectionError from error
+            raise ForbiddenConnectionError(str(error)) from error
         if not await self._register(socket, context):
-            raise ForbiddenConnectionError
+            raise ForbiddenConnectionError(MemberInactiveError().message)
         return context
 
     def _count(self, context: Context, scope: Scope) -> None:

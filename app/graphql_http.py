@@ -1,7 +1,6 @@
 """GraphQL over HTTP, by its specification: queries and mutations, one request and one answer."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from http import HTTPStatus
@@ -19,7 +18,7 @@ from schema.context import Context
 from schema.errors import ApiError, BadRequestError, LimitError
 from schema.execution import Executor, Prepared, RequestRefusedError
 from schema.masking import for_client
-from schema.requests import GraphQLRequest, read_request
+from schema.requests import GraphQLRequest, read_json, read_request
 
 JSON = "application/json"
 GRAPHQL_RESPONSE = "application/graphql-response+json"
@@ -175,11 +174,7 @@ def _decoded(body: bytes) -> dict[str, Any]:
 
 def _json(text: bytes, what: str) -> Any:
     try:
-        try:
-            return msgspec.json.decode(text)
-        except msgspec.DecodeError:
-            # It lets half a character pass, which is then refused by the argument it stands in.
-            return json.loads(text)
+        return read_json(text)
     except (ValueError, RecursionError) as error:
         raise HttpError(
             HTTPStatus.BAD_REQUEST, BadRequestError(f"{what} cannot be read as JSON.")

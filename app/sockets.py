@@ -23,7 +23,7 @@ from resolvers.subscribers import Rendered
 from schema.context import Context
 from schema.errors import ApiError, RateLimitedError
 from schema.execution import Executor
-from schema.requests import GraphQLRequest, read_request
+from schema.requests import GraphQLRequest, read_json, read_request
 from schema.selection import failure
 
 PROTOCOL = "graphql-transport-ws"
@@ -31,6 +31,8 @@ MAX_OPERATIONS = 100
 MAX_WAITING = 1000
 """Messages of one subscription that may wait for a client to read."""
 MAX_ID = 256
+MAX_REASON = 123
+"""Bytes that a close frame has room for (RFC 6455, 5.5)."""
 CLOSING_SECONDS = 1.0
 
 Connect = Callable[["Socket", dict[str, Any]], Awaitable[Context]]
@@ -41,7 +43,7 @@ Count = Callable[[Context, Scope], None]
 
 
 class ForbiddenConnectionError(Exception):
-    """Nobody whom this socket may serve."""
+    """Nobody whom this socket may serve; the message is for the client."""
 
 
 class ConnectLaterError(Exception):
@@ -50,7 +52,8 @@ class ConnectLaterError(Exception):
 
 class TooManyOperationsError(RateLimitedError):
     def __init__(self) -> None:
-        super().__init__(f"At most {MAX_OPERATIONS} operations at once on one socket.")
+        text = f"At most {MAX_OPERATIONS} operations at once on one socket."
+        super().__init__(f"{text} Complete one of them first, or open another socket.")
 
 
 class Close(IntEnum):
@@ -68,7 +71,7 @@ class Close(IntEnum):
 class ClientMessage(msgspec.Struct):
     type: str
     id: str | None = None
-    payload: msgspec.Raw = msgspec.Raw(b"null")
+    payload: Any = None
 
 
 class OperationPayload(msgspec.Struct):
@@ -126,7 +129,7 @@ class Socket:
         """Does not wait: nothing more is sent, and the other side has a moment to agree."""
         if self._closing is None:
             self._cancel_operations()
-            self._closing = asyncio.create_task(self._say_goodbye(code, reason))
+            self._closing = asyncio.create_task(self._say_goodbye(code, _fitting(reason)))
 
     def refuse(self, error: ApiError) -> None:
         """Whoever this belongs to may use it no longer."""
@@ -166,12 +169,15 @@ class Socket:
 
     async def _take(self, text: str | None) -> None:
         if text is None:
-            self.close(Close.BAD_REQUEST, "Only text messages are understood")
+            self.close(Close.BAD_REQUEST, "Invalid message: send JSON as text, not as binary")
             return
         try:
-            message = msgspec.json.decode(text, type=ClientMessage)
-        except (msgspec.MsgspecError, RecursionError, UnicodeError):
-            self.close(Close.BAD_REQUEST, "Invalid message")
+            message = msgspec.convert(read_json(text), ClientMessage)
+        except msgspec.ValidationError as error:
+            self.close(Close.BAD_REQUEST, f"Invalid message: {error}")
+            return
+        except (ValueError, RecursionError):
+            self.close(Close.BAD_REQUEST, "Invalid message: it cannot be read as JSON")
             return
         if message.type == "connection_init":
             await self._initialise(message)
@@ -183,8 +189,11 @@ class Socket:
         elif message.type == "complete" and message.id is not None:
             if (operation := self._operations.pop(message.id, None)) is not None:
                 operation.cancel()
+        elif message.type == "complete":
+            self.close(Close.BAD_REQUEST, "Invalid message: `complete` needs an `id`")
         elif message.type != "pong":
-            self.close(Close.BAD_REQUEST, "Invalid message")
+            text = f"Invalid message: {PROTOCOL} has no `{message.type}` for clients to send"
+            self.close(Close.BAD_REQUEST, text)
 
     async def _initialise(self, message: ClientMessage) -> None:
         if self._initialised:
@@ -192,14 +201,14 @@ class Socket:
             return
         self._initialised = True
         try:
-            payload = msgspec.json.decode(message.payload, type=dict[str, Any] | None)
-        except (msgspec.MsgspecError, RecursionError):
-            self.close(Close.BAD_REQUEST, "Invalid connection_init payload")
+            payload = msgspec.convert(message.payload, dict[str, Any] | None)
+        except msgspec.ValidationError as error:
+            self.close(Close.BAD_REQUEST, f"Invalid connection_init payload: {error}")
             return
         try:
             self._context = await self._connect(self, payload or {})
-        except ForbiddenConnectionError:
-            self.close(Close.FORBIDDEN, "Forbidden")
+        except ForbiddenConnectionError as error:
+            self.close(Close.FORBIDDEN, f"Forbidden: {error}")
             return
         except (ConnectLaterError, DatabaseUnavailableError):
             self.close(Close.TRY_AGAIN_LATER, "Try again later")
@@ -208,19 +217,19 @@ class Socket:
 
     def _subscribe(self, message: ClientMessage) -> None:
         if self._context is None:
-            self.close(Close.UNAUTHORIZED, "Unauthorized")
+            self.close(Close.UNAUTHORIZED, "Unauthorized: wait for `connection_ack` first")
             return
         try:
-            msgspec.json.decode(message.payload, type=OperationPayload)
-            payload = msgspec.json.decode(message.payload, type=dict[str, Any])
-        except (msgspec.MsgspecError, RecursionError):
-            self.close(Close.BAD_REQUEST, "Invalid subscribe payload")
+            msgspec.convert(message.payload, OperationPayload)
+        except msgspec.ValidationError as error:
+            self.close(Close.BAD_REQUEST, f"Invalid subscribe payload: {error}")
             return
-        if not message.id or len(message.id) > MAX_ID:
-            self.close(Close.BAD_REQUEST, "Invalid subscribe id")
+        if not message.id or len(message.id) > MAX_ID or not _is_whole(message.id):
+            text = f"Invalid subscribe id: it must be text of 1 to {MAX_ID} characters"
+            self.close(Close.BAD_REQUEST, text)
             return
         if message.id in self._operations:
-            self.close(Close.ALREADY_EXISTS, f"Subscriber for {message.id[:50]} already exists")
+            self.close(Close.ALREADY_EXISTS, f"Subscriber for {message.id} already exists")
             return
         context = self._context
         operation = SocketOperation(self, message.id, context.request_id)
@@ -228,7 +237,7 @@ class Socket:
             if len(self._operations) >= MAX_OPERATIONS:
                 raise TooManyOperationsError
             self._count(context, self.scope)
-            request = read_request(payload)
+            request = read_request(message.payload)
         except ApiError as error:
             operation.fail(refusal((error,), context.request_id).errors)
             return
@@ -337,3 +346,12 @@ class SocketOperation:
             await work()
         except Exception as error:  # whatever it was, its client may not be left waiting
             self.fail(failure(error, self._request_id))
+
+
+def _fitting(reason: str) -> str:
+    return reason.encode("utf-8", "replace")[:MAX_REASON].decode("utf-8", "ignore")
+
+
+def _is_whole(text: str) -> bool:
+    """Without half a character, which could not be sent back."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)

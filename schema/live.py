@@ -232,7 +232,11 @@ async def _opening(info: Info, after: ChangeCursor | None) -> Opening:
     try:
         return await context.open_feed(cursor)
     except ForeignCursorError as error:
-        raise BadUserInputError("This cursor is of another database.", argument) from error
+        raise BadUserInputError(
+            "The change feed of this database has no such place. Query again, and subscribe after "
+            "the `changeCursor` of that.",
+            argument,
+        ) from error
 
 
 def _place(

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import connect
 
-from tests.live.sockets import CHANGES, PROTOCOL, Socket, socket
+from tests.builders import created
+from tests.live.sockets import CHANGES, PROTOCOL, Socket, names, socket
 from tests.service import DEADLINE, Service
 
 INIT = {"type": "connection_init"}
@@ -48,6 +49,120 @@ async def test_socket_is_closed_with_the_code_of_what_it_broke(
         await connection.wait_closed()
 
     assert connection.close_code == code
+
+
+# What is sent after the initialisation, and what the reason for closing begins with.
+REASONS: dict[str, tuple[str | bytes | dict[str, Any], str]] = {
+    "not JSON": ("{", "Invalid message: it cannot be read as JSON"),
+    "an array": ("[1]", "Invalid message: Expected `object`, got `array`"),
+    "binary": (b"{}", "Invalid message: send JSON as text"),
+    "a type of the protocol before this one": (
+        {"type": "start", "id": "1"},
+        "Invalid message: graphql-transport-ws has no `start`",
+    ),
+    "a type that is too long to quote": ({"type": "😀" * 200}, "Invalid message: graphql-t"),
+    "a completion of nothing": ({"type": "complete"}, "Invalid message: `complete` needs an `id`"),
+    "an id that is half a character": (subscribe("\ud800"), "Invalid subscribe id: "),
+    "variables in a list": (
+        {"type": "subscribe", "id": "1", "payload": {"query": CHANGES, "variables": []}},
+        "Invalid subscribe payload: Expected `object | null`, got `array` - at `$.variables`",
+    ),
+}
+
+
+@pytest.mark.parametrize("message", REASONS)
+async def test_socket_that_is_closed_says_what_was_wrong_with_the_message(
+    service: Service, message: str
+) -> None:
+    sent, reason = REASONS[message]
+
+    async with socket(service) as one, asyncio.timeout(DEADLINE):
+        await one.connection.send(sent if isinstance(sent, str | bytes) else json.dumps(sent))
+        await one.connection.wait_closed()
+
+    assert one.connection.close_code == 4400
+    assert (one.connection.close_reason or "").startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("authorization", "reason"),
+    [("Bearer x", "Forbidden: The token is not valid."), (7, "Forbidden: `authorization` must be")],
+)
+async def test_socket_that_is_refused_says_why(
+    service: Service, authorization: object, reason: str
+) -> None:
+    url = service.url.replace("http", "ws", 1) + "/graphql"
+
+    async with connect(url, subprotocols=[PROTOCOL]) as connection, asyncio.timeout(DEADLINE):
+        await connection.send(json.dumps({**INIT, "payload": {"authorization": authorization}}))
+        await connection.wait_closed()
+
+    assert connection.close_code == 4403
+    assert (connection.close_reason or "").startswith(reason)
+
+
+async def test_id_that_is_too_long_for_the_reason_is_cut_and_nothing_is_logged(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with socket(service) as one, asyncio.timeout(DEADLINE):
+        for _ in range(2):
+            await one.send(**subscribe("😀" * 50))
+        await one.connection.wait_closed()
+
+    assert one.connection.close_code == 4409
+    assert (one.connection.close_reason or "").startswith("Subscriber for 😀")
+    assert errors_in(caplog) == []
+
+
+async def test_text_that_is_not_utf_8_closes_its_socket_and_nothing_is_logged(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with socket(service) as one, asyncio.timeout(DEADLINE):
+        await one.connection.send(b"\xff\xfe", text=True)
+        await one.connection.wait_closed()
+
+    assert one.connection.close_code == 1007
+    assert errors_in(caplog) == []
+
+
+# JSON can hold half a character, and browsers send it when a text was cut in its middle.
+HALVES: dict[str, dict[str, Any]] = {
+    "a cursor": {"query": CHANGES, "variables": {"after": "\ud800"}},
+    "an id": {"query": CHANGES, "variables": {"organizationId": "\ud800"}},
+    "an operation's name": {"query": CHANGES, "operationName": "\ud800"},
+    "an enum": {
+        "query": "query ($f: MemberFilter) { members(filter: $f) { totalCount } }",
+        "variables": {"f": {"state": "\ud800"}},
+    },
+}
+
+
+@pytest.mark.parametrize("half", HALVES)
+async def test_half_a_character_fails_its_operation_alone_and_says_why(
+    service: Service, half: str
+) -> None:
+    async with socket(service) as one:
+        await one.send(type="subscribe", id="half", payload=HALVES[half])
+        told = await one.received()
+        errors = told["payload"] if told["type"] == "error" else told["payload"]["errors"]
+        if told["type"] == "next":
+            assert (await one.received())["type"] == "complete"
+        answer = await asked(one, "half")
+
+    assert errors[0]["extensions"]["code"] == "BAD_USER_INPUT"
+    assert errors[0]["message"] != "It failed."
+    assert answer == ["next", "complete"]
+
+
+async def test_variable_that_the_document_does_not_declare_changes_nothing(
+    service: Service,
+) -> None:
+    async with socket(service) as one:
+        await one.subscribe(unheard="\ud800")
+        await one.values(1)
+        await service.tell(created("Kari"))
+
+        assert names(await one.values(1)) == [("1", "Kari")]
 
 
 async def test_socket_that_offers_no_protocol_is_closed(service: Service) -> None:
@@ -96,3 +211,7 @@ async def asked(one: Socket, id: str) -> list[str]:
     messages = [await one.received() for _ in range(2)]
     assert {message["id"] for message in messages} == {id}
     return [message["type"] for message in messages]
+
+
+def errors_in(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
