@@ -9,8 +9,8 @@ from sqlalchemy import func, select, update
 
 from db.among import among
 from db.models import SyncAttempt, SyncLogEntry
+from db.sessions import ReadSession, WriteSession
 from db.sync_log import ENTRY_COLUMNS, EntryFilter, EntryRecord
-from db.unit_of_work import ReadSession, WriteSession
 from db.visibility import Scope, visible_entries
 from db.vocabulary import AttemptTrigger, EntryId, SyncOutcome, SyncStatus
 

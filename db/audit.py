@@ -9,7 +9,7 @@ from sqlalchemy import insert, select
 
 from db.keyset import KeysetColumn, PageRequest, PageStatements, Slice, read_page
 from db.models import AuditRecord
-from db.unit_of_work import ReadSession, WriteSession
+from db.sessions import ReadSession, WriteSession
 from db.vocabulary import AuditAction, EntryId
 
 MAX_ENTRY_IDS = 1000

@@ -8,7 +8,7 @@ from sqlalchemy import Integer, bindparam, func, select
 from db.errors import CursorExpiredError, ForeignCursorError
 from db.hot import HotStatement
 from db.models import Change, ChangeFacts, FeedHead
-from db.unit_of_work import ReadSession
+from db.sessions import ReadSession
 from db.vocabulary import EntryId, MemberId, Position
 
 

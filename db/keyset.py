@@ -10,8 +10,8 @@ from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.sql import Select
 
 from db.hot import HotStatement
+from db.sessions import ReadSession
 from db.statements import StatementCache
-from db.unit_of_work import ReadSession
 
 T = TypeVar("T")
 R = TypeVar("R")

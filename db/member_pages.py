@@ -12,9 +12,9 @@ from sqlalchemy import ColumnElement, and_, bindparam, case, exists, func, selec
 from db.among import among, among_parameter
 from db.keyset import KeysetColumn, PageRequest, PageStatements, Slice, read_page
 from db.models import Member, MemberFacts, Role, RoleAssignment
+from db.sessions import ReadSession
 from db.statements import StatementCache, one_of
 from db.text_keys import folded_words
-from db.unit_of_work import ReadSession
 from db.visibility import Scope, members_in, scope_shape, scope_values, visible_members
 from db.vocabulary import AccessLevel, ActivationState, MemberId, OrganizationId, PortalId
 

@@ -11,9 +11,9 @@ from db.among import among_parameter
 from db.combined import Query, SqlRow
 from db.hot import HotStatement
 from db.models import Member, RoleAssignment
+from db.sessions import WriteSession, new_ids
 from db.stamp import Stamp
 from db.text_keys import number_key, search_key, sort_key
-from db.unit_of_work import WriteSession, new_ids
 from db.vocabulary import ActivationState, MemberId, OrganizationId, PortalId, RoleId
 
 RoleKey = tuple[RoleId, OrganizationId | None]

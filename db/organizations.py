@@ -12,8 +12,8 @@ from db.combined import Query, SqlRow
 from db.hot import HotStatement
 from db.keyset import KeysetColumn, PageRequest, PageStatements, Slice, read_page
 from db.models import Member, Organization, RoleAssignment
+from db.sessions import ReadSession, WriteSession, new_ids
 from db.stamp import Stamp
-from db.unit_of_work import ReadSession, WriteSession, new_ids
 from db.vocabulary import OrganizationId, PortalId
 
 

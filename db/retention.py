@@ -12,7 +12,8 @@ from sqlalchemy import delete, func, select
 
 from db.errors import DatabaseError
 from db.models import Change, FeedHead
-from db.unit_of_work import Database, ReadSession
+from db.sessions import ReadSession
+from db.unit_of_work import Database
 from db.vocabulary import Position
 
 logger = logging.getLogger(__name__)

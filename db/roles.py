@@ -10,7 +10,7 @@ from db.among import among, among_parameter
 from db.combined import Query
 from db.hot import HotStatement
 from db.models import ChangeFacts, Member, Role, RoleAssignment
-from db.unit_of_work import NewChange, ReadSession, WriteSession, new_ids
+from db.sessions import NewChange, ReadSession, WriteSession, new_ids
 from db.vocabulary import AccessLevel, MemberId, OrganizationId, RoleId
 
 

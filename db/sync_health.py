@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import case, func, select
 
 from db.models import SyncLogEntry
-from db.unit_of_work import ReadSession
+from db.sessions import ReadSession
 from db.vocabulary import SyncStatus
 
 # The lag is a percentile of the newest events; more of them would not change what it tells.

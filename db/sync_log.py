@@ -13,8 +13,8 @@ from db.combined import Query, SqlRow
 from db.hot import HotStatement
 from db.keyset import KeysetColumn, PageRequest, PageStatements, Slice, read_page
 from db.models import EntryFacts, FieldChange, SyncLogEntry
+from db.sessions import ReadSession, WriteSession, new_ids
 from db.statements import StatementCache, one_of
-from db.unit_of_work import ReadSession, WriteSession, new_ids
 from db.visibility import Scope, scope_shape, scope_values, visible_entries
 from db.vocabulary import EntryId, MemberId, OrganizationId, SyncOutcome, SyncStatus
 

@@ -15,7 +15,8 @@ from db.hot import HotStatement
 from db.member_pages import MemberRow
 from db.models import Member, Organization, Role, RoleAssignment
 from db.roles import AssignmentRow, RoleRow, access_level
-from db.unit_of_work import Database, ReadSession
+from db.sessions import ReadSession
+from db.unit_of_work import Database
 from db.visibility import Scope
 from db.vocabulary import AccessLevel, ActivationState, OrganizationId, PortalId
 

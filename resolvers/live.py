@@ -11,8 +11,9 @@ from db.errors import CursorExpiredError
 from db.member_pages import MemberFilter
 from db.models import EntryFacts, MemberFacts
 from db.organizations import subtree
+from db.sessions import ReadSession
 from db.sync_log import EntryFilter
-from db.unit_of_work import Database, ReadSession
+from db.unit_of_work import Database
 from db.viewers import Viewer
 from db.visibility import Scope
 from db.vocabulary import (

@@ -18,7 +18,8 @@ from db.member_pages import (
 )
 from db.organizations import OrganizationRow, organizations_by_id
 from db.roles import AssignmentRow, access_level, roles_held
-from db.unit_of_work import Database, ReadSession
+from db.sessions import ReadSession
+from db.unit_of_work import Database
 from db.visibility import Scope
 from db.vocabulary import AccessLevel, ActivationState, MemberId, OrganizationId, PortalId
 

@@ -10,6 +10,7 @@ from db.attempts import Attempt, attempts_of
 from db.changes import Cursor, feed_head
 from db.keyset import PageRequest, Slice
 from db.organizations import OrganizationRow, organizations_by_id
+from db.sessions import ReadSession
 from db.sync_log import (
     EntryFilter,
     EntryRow,
@@ -19,7 +20,7 @@ from db.sync_log import (
     entry_page,
     newest_entries_of,
 )
-from db.unit_of_work import Database, ReadSession
+from db.unit_of_work import Database
 from db.visibility import Scope
 from db.vocabulary import AttemptTrigger, EntryId, MemberId
 from resolvers.members import MemberView, MemberWants, member_views

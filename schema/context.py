@@ -19,8 +19,9 @@ from db.organizations import (
     organizations_by_id,
 )
 from db.roles import role_holder_counts
+from db.sessions import ReadSession
 from db.sync_log import payloads
-from db.unit_of_work import Database, ReadSession
+from db.unit_of_work import Database
 from db.viewers import OPERATOR, Viewer, ViewerLookups, viewer_of_member
 from db.vocabulary import AuditAction, EntryId, MemberId, OrganizationId, PortalId, RoleId
 from resolvers.live import Opening, opened

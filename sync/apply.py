@@ -28,9 +28,9 @@ from db.organizations import (
     save_organizations,
 )
 from db.roles import insert_roles, whole_catalogue
+from db.sessions import NewChange, WriteSession
 from db.stamp import Stamp, make_stamp
 from db.sync_log import RecordedBody, applied_bodies
-from db.unit_of_work import NewChange, WriteSession
 from db.vocabulary import PortalId, SyncOutcome, SyncStatus
 from sync.dispatch import HANDLERS
 from sync.draft import (

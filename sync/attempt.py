@@ -10,8 +10,9 @@ from db.attempts import Attempt
 from db.errors import ConcurrentWriteError, DatabaseUnavailableError
 from db.locks import LockName
 from db.models import ChangeFacts, EntryFacts
+from db.sessions import NewChange, WriteSession
 from db.sync_log import EntryRecord, entry_facts, payloads
-from db.unit_of_work import Database, NewChange, WriteSession
+from db.unit_of_work import Database
 from db.vocabulary import AttemptTrigger, EntryId, SyncStatus
 from sync.apply import Reading, ReceivedEvent, Result, apply_events, locks_for
 from sync.errors import RejectedError

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from db.attempts import insert_attempts
 from db.errors import ConcurrentWriteError, DatabaseUnavailableError, SharedLockError
 from db.models import ChangeFacts
+from db.sessions import NewChange, WriteSession
 from db.sync_log import (
     EntryRecord,
     EventKey,
@@ -22,7 +23,7 @@ from db.sync_log import (
     recorded_entries,
     save_deliveries,
 )
-from db.unit_of_work import Database, NewChange, WriteSession
+from db.unit_of_work import Database
 from db.vocabulary import AttemptTrigger, EntryId, SyncOutcome, SyncStatus
 from sync.apply import Reading, member_locks, organization_locks
 from sync.attempt import as_received, attempt, attempt_of, change_of

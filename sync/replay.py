@@ -9,8 +9,9 @@ from datetime import datetime
 from db.attempts import Attempt, attempts_of, entries_to_replay, insert_attempts, update_entries
 from db.audit import Act, record_act
 from db.errors import ConcurrentWriteError, DatabaseUnavailableError
+from db.sessions import WriteSession
 from db.sync_log import EntryRecord, entry_facts
-from db.unit_of_work import Database, WriteSession
+from db.unit_of_work import Database
 from db.vocabulary import AttemptTrigger, AuditAction, EntryId, SyncOutcome, SyncStatus
 from sync.apply import ReceivedEvent, Result
 from sync.attempt import as_received, attempt, attempt_of, change_of, locks_to_apply

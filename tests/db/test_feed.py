@@ -20,7 +20,8 @@ from db.changes import (
 )
 from db.errors import CursorExpiredError, ForeignCursorError, SlowConsumerError
 from db.feed import LiveFeed, QueueFollower
-from db.unit_of_work import Database, NewChange
+from db.sessions import NewChange
+from db.unit_of_work import Database
 from db.vocabulary import MemberId, Position
 from tests.db.opened import clear, opened
 from tests.service import DEADLINE

@@ -8,7 +8,8 @@ from sqlalchemy import select, text
 
 from db.hot import HotStatement
 from db.models import Organization
-from db.unit_of_work import Database, ReadSession
+from db.sessions import ReadSession
+from db.unit_of_work import Database
 from tests.db.opened import opened
 from tests.service import DEADLINE
 

@@ -7,7 +7,8 @@ import pytest
 from db.changes import Cursor, changes_after, check_cursor, feed_head
 from db.errors import CursorExpiredError
 from db.retention import CHUNK, Keep, prune_changes
-from db.unit_of_work import Database, NewChange
+from db.sessions import NewChange
+from db.unit_of_work import Database
 from db.vocabulary import MemberId, Position
 
 FOR_EVER = timedelta(days=36500)

@@ -11,7 +11,8 @@ from sqlalchemy import column, func, select, table
 from db.errors import ConcurrentWriteError, SharedLockError
 from db.locks import LockName, member_lock, organization_lock
 from db.models import Organization
-from db.unit_of_work import Database, NewChange, WriteSession
+from db.sessions import NewChange, WriteSession
+from db.unit_of_work import Database
 from db.vocabulary import ActivationState, MemberId, PortalId
 from sync.events import EventType
 from sync.record import record_deliveries

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import select
 
 from db.models import Change, FeedHead, SyncLogEntry
-from db.unit_of_work import ReadSession
+from db.sessions import ReadSession
 from db.vocabulary import SyncOutcome, SyncStatus
 from tests.db.opened import opened
 from tests.faults.senders import SOURCE, Senders, Sent
