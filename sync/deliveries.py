@@ -1,16 +1,16 @@
 """Deliveries as they are handed over for recording, and the receipts that come back."""
 
 import hashlib
-from dataclasses import dataclass, replace
 from datetime import datetime
+
+import msgspec
 
 from db.vocabulary import SyncOutcome, SyncStatus
 from sync.errors import NotJsonError, RejectedError
 from sync.events import Event, UnknownEvent, parse_event
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(msgspec.Struct, frozen=True):
     """An authenticated delivery, read: an event, one of an unknown type, or why it is neither."""
 
     source: str
@@ -25,8 +25,7 @@ class Delivery:
         return self.source, self.event_id
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(msgspec.Struct, frozen=True):
     """What became of a delivery, as durable as the entry it tells of."""
 
     status: SyncStatus
@@ -49,7 +48,7 @@ def conflicting(delivery: Delivery) -> Delivery:
     """The delivery under an id of its own, since its event id belongs to another body."""
     digest = hashlib.sha256(delivery.body).hexdigest()[:16]
     message = f"The event id {delivery.event_id} was used before, for a different body."
-    return replace(
+    return msgspec.structs.replace(
         delivery,
         event_id=f"{delivery.event_id}~{digest}",
         content=RejectedError(message),

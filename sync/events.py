@@ -7,7 +7,6 @@ characters, times in UTC. Unknown fields are ignored.
 import re
 import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, TypeVar
@@ -89,8 +88,7 @@ _PROFILE_PATHS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class OrganizationStatement:
+class OrganizationStatement(msgspec.Struct, frozen=True):
     """What an event says of a chapter; UNSET where it says nothing."""
 
     id: PortalId
@@ -98,14 +96,12 @@ class OrganizationStatement:
     parent_id: PortalId | UnsetType | None = UNSET
 
 
-@dataclass(frozen=True, slots=True)
-class RoleStatement:
+class RoleStatement(msgspec.Struct, frozen=True):
     code: str
     organization_id: PortalId | None
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """A fact from the portal. `profile` holds the stated fields, None where one was cleared.
 
     `organization` None: the home organization was cleared; UNSET: nothing was said of it.
@@ -130,8 +126,7 @@ class Event:
         return ids
 
 
-@dataclass(frozen=True, slots=True)
-class UnknownEvent:
+class UnknownEvent(msgspec.Struct, frozen=True):
     """An event of a type this program does not know."""
 
     type: str
