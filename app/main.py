@@ -136,7 +136,7 @@ def _verifier(source: SourceSettings) -> StandardWebhooks | SharedKey:
     if source.scheme == "standard-webhooks":
         return StandardWebhooks.from_secrets(source.usable_secrets)
     keys = tuple(secret.encode() for secret in source.usable_secrets)
-    return SharedKey((source.header or "").lower(), keys)
+    return SharedKey((source.header or "").lower().encode(), keys)
 
 
 async def _alive(_request: Request) -> Response:

@@ -19,7 +19,7 @@ from db.vocabulary import SyncStatus
 from sync.deliveries import Delivery, Receipt, read_delivery
 from sync.errors import OverloadedError, Refusal, VerificationError
 from sync.problems import problem, too_slow
-from sync.sources import Source
+from sync.sources import Headers, Source
 
 logger = logging.getLogger(__name__)
 
@@ -75,9 +75,9 @@ class WebhookRoute:
         return response
 
     async def _answer(
-        self, source: Source, headers: Mapping[str, str], receive: Receive
+        self, source: Source, headers: Headers, receive: Receive
     ) -> tuple[Response, Receipt | None]:
-        if not _is_json(headers.get("content-type", "")):
+        if not _is_json(headers.get(b"content-type", b"").decode("latin-1")):
             text = "Send the event as application/json."
             return problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, text), None
         try:
@@ -146,9 +146,9 @@ def answer(event_id: str, receipt: Receipt) -> Response:
     return Response(msgspec.json.encode(document), code.value, media_type="application/json")
 
 
-def _by_name(headers: RawHeaders) -> dict[str, str]:
+def _by_name(headers: RawHeaders) -> Headers:
     """Of those that come twice, the first."""
-    return {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(headers)}
+    return dict(reversed(headers))
 
 
 def _is_json(content_type: str) -> bool:
