@@ -7,7 +7,7 @@ costs more than reading an event, and deliveries come by the thousand.
 from http import HTTPStatus
 
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.perimeter.bodies import Deadlines
 from app.perimeter.headers import AnswerHeaders
@@ -55,12 +55,8 @@ class DeliveryDoor:
             response = problem(HTTPStatus.METHOD_NOT_ALLOWED, "Deliveries are sent by POST.")
             response.headers["Allow"] = "POST"
             return response
-        deadline = self._deadlines.of_a_request()
-
-        async def receive_in_time() -> Message:
-            return await self._deadlines.receive(receive, deadline)
-
-        response = await self._webhook.respond(source, scope["headers"], receive_in_time)
+        receive = self._deadlines.guard(receive)
+        response = await self._webhook.respond(source, scope["headers"], receive)
         if response.status_code == HTTPStatus.UNAUTHORIZED and self._refusals is not None:
             return self._unless_too_many(response, scope, self._refusals)
         return response

@@ -1,6 +1,7 @@
 """How long a request may take to arrive. Who sends a byte now and then holds nothing for long."""
 
 import asyncio
+from time import monotonic
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -18,42 +19,43 @@ class Deadlines:
         self._late: set[asyncio.Task[object]] = set()
         self._timer: asyncio.TimerHandle | None = None
 
-    def of_a_request(self) -> float:
-        """That of one which begins now, in the loop's time."""
-        return asyncio.get_running_loop().time() + self._seconds
+    def guard(self, receive: Receive) -> Receive:
+        """The messages of a request that begins now. Raises TimeoutError."""
+        deadline = monotonic() + self._seconds
 
-    async def receive(self, receive: Receive, deadline: float) -> Message:
-        """The next message. Raises TimeoutError."""
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("Only a task can wait.")
-        self._waits[task] = deadline
-        if self._timer is None:
-            loop = asyncio.get_running_loop()
-            self._look_later(loop)
-        try:
-            return await receive()
-        except asyncio.CancelledError:
-            # Somebody else may have cancelled it at the same time.
-            if task in self._late and task.uncancel() == 0:
-                raise TimeoutError from None
-            raise
-        finally:
-            self._waits.pop(task, None)
-            self._late.discard(task)
+        async def receive_in_time() -> Message:
+            task = asyncio.current_task()
+            if task is None:
+                raise RuntimeError("Only a task can wait.")
+            self._waits[task] = deadline
+            if self._timer is None:
+                self._look_later()
+            try:
+                return await receive()
+            except asyncio.CancelledError:
+                # Somebody else may have cancelled it at the same time.
+                if task in self._late and task.uncancel() == 0:
+                    raise TimeoutError from None
+                raise
+            finally:
+                self._waits.pop(task, None)
+                self._late.discard(task)
 
-    def _look_later(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._timer = loop.call_later(self._seconds / 20, self._look, loop)
+        return receive_in_time
 
-    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        now = loop.time()
+    def _look_later(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self._seconds / 20, self._look)
+
+    def _look(self) -> None:
+        now = monotonic()
         for task in [task for task, deadline in self._waits.items() if deadline <= now]:
             del self._waits[task]
             self._late.add(task)
             task.cancel()
         self._timer = None
         if self._waits:
-            self._look_later(loop)
+            self._look_later()
 
 
 class SlowBodies:
@@ -67,7 +69,7 @@ class SlowBodies:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
             await self._app(scope, receive, send)
             return
-        deadline = self._deadlines.of_a_request()
+        guarded = self._deadlines.guard(receive)
         complete = False
         late = False
 
@@ -77,7 +79,7 @@ class SlowBodies:
                 # Only whether the client goes away is still to be heard.
                 return await receive()
             try:
-                message = await self._deadlines.receive(receive, deadline)
+                message = await guarded()
             except TimeoutError:
                 late = True
                 return {"type": "http.disconnect"}
