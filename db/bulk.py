@@ -44,6 +44,16 @@ def bulk_update(model: type[Base], rows: Rows) -> tuple[HotStatement, dict[str, 
     return _unnested_update(model, names), _arrays(rows, (ROW_ID, *names))
 
 
+def bulk_update_of_versions(
+    model: type[Base], rows: Rows, versions: Sequence[int | None]
+) -> tuple[HotStatement, dict[str, list[Any]]]:
+    """The same, of those rows that are still of these versions."""
+    names = tuple(name for name in rows[0] if name != ROW_ID)
+    parameters = _arrays(rows, (ROW_ID, *names))
+    parameters["versions"] = list(versions)
+    return _unnested_update_of_versions(model, names), parameters
+
+
 def bulk_delete(model: type[Base], ids: Sequence[int]) -> tuple[HotStatement, dict[str, Any]]:
     """For both databases."""
     return _delete(model), {"ids": list(ids)}
@@ -95,12 +105,27 @@ def _unnested_insert(model: type[Base], names: tuple[str, ...]) -> HotStatement:
 def _unnested_update(model: type[Base], names: tuple[str, ...]) -> HotStatement:
     arrays = ColumnArrays(model, (ROW_ID, *names))
     table = model.__tablename__
-    settings = ", ".join(f"{name} = given.{name}" for name in names)
     return arrays.statement(
-        f"UPDATE {table} SET {settings} "  # noqa: S608  (names of our own tables)
+        f"UPDATE {table} SET {_settings(names)} "  # noqa: S608  (names of our own tables)
         f"FROM unnest({arrays.casts}) AS given({ROW_ID}, {', '.join(names)}) "
         f"WHERE {table}.id = given.{ROW_ID}"
     )
+
+
+@cache
+def _unnested_update_of_versions(model: type[Base], names: tuple[str, ...]) -> HotStatement:
+    arrays = ColumnArrays(model, (ROW_ID, *names))
+    table = model.__tablename__
+    given = f"given({ROW_ID}, {', '.join(names)}, version)"
+    return arrays.statement(
+        f"UPDATE {table} SET {_settings(names)} "  # noqa: S608  (names of our own tables)
+        f"FROM unnest({arrays.casts}, CAST(:versions AS xid[])) AS {given} "
+        f"WHERE {table}.id = given.{ROW_ID} AND {table}.xmin = given.version"
+    )
+
+
+def _settings(names: Sequence[str]) -> str:
+    return ", ".join(f"{name} = given.{name}" for name in names)
 
 
 class ColumnArrays:

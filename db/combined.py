@@ -14,6 +14,7 @@ import asyncpg  # type: ignore[import-untyped]  # it ships no types
 from sqlalchemy import Integer, bindparam, text
 
 from db.bulk import ColumnArrays
+from db.errors import ConcurrentWriteError
 from db.hot import CompiledStatement, HotStatement
 from db.models import Change
 from db.sqlite_driver import OneTripConnection
@@ -46,10 +47,14 @@ class Query(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A hot statement that changes rows, and its parameters."""
+    """A hot statement that changes rows, and its parameters.
+
+    `expected`: how many rows it changes if nobody else has changed one since they were read.
+    """
 
     statement: HotStatement
     parameters: Mapping[str, Any]
+    expected: int | None = None
 
 
 async def fetch_together(driver: asyncpg.Connection, queries: Sequence[Query[Any]]) -> None:
@@ -96,6 +101,39 @@ async def write_and_publish(
     return records[0][0] if records else None
 
 
+async def write_if_unchanged(
+    driver: asyncpg.Connection,
+    locks: Sequence[tuple[int, bool]],
+    writes: Sequence[Write],
+    changes: Mapping[str, Any],
+    count: int,
+) -> int | None:
+    """The same outside of a transaction, as one of its own. Raises ConcurrentWriteError, and
+    nothing is written, if one of the locks is not free or a write has not changed what it should.
+    """
+    taking = Write(
+        _TRY_LOCKS, {"keys": [key for key, _ in locks], "whole": [alone for _, alone in locks]}
+    )
+    last = [Write(_HEAD, {"count": count}), Write(_CHANGES, {"count": count, **changes})]
+    parts = tuple(write.statement.compiled() for write in (taking, *writes, *last))
+    checked = tuple(write.expected is not None for write in writes)
+    expected = [write.expected for write in writes if write.expected is not None]
+    arguments = _arguments(parts, [taking, *writes, *last])
+    try:
+        records = await driver.fetch(_checked_publication(parts, checked), *arguments, *expected)
+    except asyncpg.DivisionByZeroError as error:
+        raise ConcurrentWriteError("Somebody else wrote what was read.") from error
+    return records[0][0] if records else None
+
+
+# Locks that somebody holds are not waited for. The transaction lasts as long as the statement.
+_TRY_LOCKS = HotStatement(
+    text(
+        "SELECT coalesce(bool_and(CASE WHEN alone THEN pg_try_advisory_xact_lock(key) "
+        "ELSE pg_try_advisory_xact_lock_shared(key) END), true) AS held "
+        "FROM unnest(CAST(:keys AS bigint[]), CAST(:whole AS bool[])) AS wanted(key, alone)"
+    )
+)
 _FEED_COLUMNS = ("committed_at", "member_id", "entry_id", "access_changed", "facts")
 _HEAD = HotStatement(
     text("UPDATE feed_head SET position = position + :count").bindparams(
@@ -146,6 +184,32 @@ def _publication(
         changes,
     ]
     everything = _parts([*names, "head", "published"], texts)
+    return f"WITH {everything} SELECT position FROM head"  # noqa: S608  (compiled parts)
+
+
+@cache
+def _checked_publication(parts: tuple[CompiledStatement, ...], checked: tuple[bool, ...]) -> str:
+    """Locks are the first part, head and changes the last two. What must hold is divided by, for a
+    statement has no other way to undo itself. The checks are made in their order, so nothing is
+    changed before the locks are held."""
+    locks, *writes, head, changes = _numbered(parts)
+    names = _names(writes)
+    parameter = sum(part.parameter_count for part in parts)
+    holds = ["SELECT 1 / held::int AS n FROM locks"]
+    for name, is_checked in zip(names, checked, strict=True):
+        if is_checked:
+            parameter += 1
+            holds.append(f"SELECT 1 / (count(*) = ${parameter}::bigint)::int FROM {name}")  # noqa: S608
+        else:
+            holds.append(f"SELECT count(*) FROM {name}")  # noqa: S608
+    texts = [
+        locks,
+        *(f"{write} RETURNING 1" for write in writes),
+        f"{head} WHERE (SELECT sum(n) FROM ({' UNION ALL '.join(holds)}) AS holding) >= 0 "  # noqa: S608
+        "RETURNING position",
+        changes,
+    ]
+    everything = _parts(["locks", *names, "head", "published"], texts)
     return f"WITH {everything} SELECT position FROM head"  # noqa: S608  (compiled parts)
 
 

@@ -3,8 +3,8 @@
 DatabaseError
 ├── DatabaseUnavailableError    away, overloaded, full or locked: try again later
 ├── SchemaOutdatedError         the tables are not those this program was written for
-├── ConcurrentWriteError        another process wrote the same row first: do it again
-├── SharedLockError             what is to change is held with others: do it again, holding it alone
+├── ConcurrentWriteError        somebody else wrote the same row first: do it again
+├── SharedLockError             what is to change is not held alone: do it again, holding it alone
 └── FeedError
     ├── CursorExpiredError      the changes after this position are no longer kept
     ├── ForeignCursorError      the position is not one of this feed

@@ -6,10 +6,15 @@ processes take them in one order, so that none waits for another in a circle. SQ
 writer and needs none.
 
 Who shares a lock may rely on what it protects staying as it is, and leaves it so.
+
+Whoever hopes that nobody else wants the same takes them only when it writes, without waiting, and
+checks then that what it read is as it was.
 """
 
+import asyncio
 import hashlib
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
 from typing import NewType
 
 from db.vocabulary import PortalId
@@ -27,8 +32,7 @@ def organization_lock(portal_id: PortalId) -> LockName:
 
 def locking(alone: Collection[LockName], shared: Collection[LockName] = ()) -> str:
     """The statement that takes them, without parameters."""
-    modes = {_key(name): False for name in shared} | {_key(name): True for name in alone}
-    wanted = sorted(modes.items())
+    wanted = lock_keys(alone, shared)
     keys = ",".join(str(key) for key, _ in wanted)
     whole = ",".join("t" if is_alone else "f" for _, is_alone in wanted)
     return (
@@ -36,6 +40,33 @@ def locking(alone: Collection[LockName], shared: Collection[LockName] = ()) -> s
         "ELSE pg_advisory_xact_lock_shared(key)::text END "
         f"FROM unnest('{{{keys}}}'::bigint[], '{{{whole}}}'::bool[]) AS wanted(key, alone)"
     )
+
+
+def lock_keys(alone: Collection[LockName], shared: Collection[LockName]) -> list[tuple[int, bool]]:
+    """As PostgreSQL knows them, and whether each is taken alone; in the order of all processes."""
+    modes = {_key(name): False for name in shared} | {_key(name): True for name in alone}
+    return sorted(modes.items())
+
+
+class Claims:
+    """Locks between the users of one process, which need not ask the database for them."""
+
+    def __init__(self) -> None:
+        self._claimed: set[LockName] = set()
+        self._released = asyncio.Event()
+
+    @asynccontextmanager
+    async def held(self, names: Collection[LockName]) -> AsyncIterator[None]:
+        """All at once, so that nobody waits for another in a circle."""
+        while not self._claimed.isdisjoint(names):
+            await self._released.wait()
+        self._claimed.update(names)
+        try:
+            yield
+        finally:
+            self._claimed.difference_update(names)
+            released, self._released = self._released, asyncio.Event()
+            released.set()
 
 
 def _key(name: LockName) -> int:

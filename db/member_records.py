@@ -1,11 +1,11 @@
-"""Members as events write them: loaded under a lock, changed in memory, saved as a set."""
+"""Members as events write them: loaded, changed in memory, saved as a set."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import literal_column, null, select
 
 from db.among import among_parameter
 from db.combined import Query, SqlRow
@@ -47,6 +47,9 @@ class MemberRecord:
     search_text: str = ""
     roles: dict[RoleKey, datetime] = field(default_factory=dict)
     saved_roles: SavedRoles = field(default_factory=dict)
+    version: int | None = None
+    """Of its row on PostgreSQL, when it was read: every write of a member or its roles makes
+    another."""
 
     def load_roles(self, saved: SavedRoles) -> None:
         self.saved_roles = saved
@@ -75,6 +78,7 @@ class MemberRecord:
             self.search_text,
             dict(self.roles),
             self.saved_roles,
+            self.version,
         )
 
 
@@ -95,7 +99,11 @@ _COLUMNS = (
 )
 
 
-_RECORDS = HotStatement(select(*_COLUMNS).where(among_parameter(Member.portal_id, "portal_ids")))
+_OF_THESE = among_parameter(Member.portal_id, "portal_ids")
+_RECORDS = HotStatement(
+    select(*_COLUMNS, literal_column("members.xmin")).where(_OF_THESE),
+    on_sqlite=select(*_COLUMNS, null()).where(_OF_THESE),
+)
 _ROLES = HotStatement(
     select(
         RoleAssignment.id,
@@ -134,7 +142,7 @@ def _saved_roles(rows: Sequence[SqlRow]) -> dict[MemberId, SavedRoles]:
 
 def _record(row: Sequence[Any]) -> MemberRecord:
     id, portal_id, number, given, family, email, phone, *others = row
-    state, changed, home, updated, as_of, search_text = others
+    state, changed, home, updated, as_of, search_text, version = others
     return MemberRecord(
         portal_id=portal_id,
         id=id,
@@ -149,6 +157,7 @@ def _record(row: Sequence[Any]) -> MemberRecord:
         updated_at=updated,
         as_of=dict(as_of),
         search_text=search_text,
+        version=version,
     )
 
 
@@ -164,7 +173,11 @@ async def save_members(
     new = [record for record in records if record.id is None]
     for record, id in zip(new, ids, strict=False):
         record.id = MemberId(id)
-    await session.update(Member, [{"row_id": r.id, **_values(r)} for r in known])
+    await session.update(
+        Member,
+        [{"row_id": r.id, **_values(r)} for r in known],
+        versions=[r.version for r in known],
+    )
     rows = [{"id": r.id, "portal_id": r.portal_id, **_values(r)} for r in new]
     await session.insert(Member, rows)
     await _save_roles(session, records)

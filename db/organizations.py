@@ -8,7 +8,7 @@ from sqlalchemy.sql import Select
 
 from db.among import among, among_parameter
 from db.bulk import Rows
-from db.combined import Query, SqlRow
+from db.combined import Query, SqlRow, Write
 from db.hot import HotStatement
 from db.keyset import KeysetColumn, PageRequest, PageStatements, Slice, read_page
 from db.models import Member, Organization, RoleAssignment
@@ -205,8 +205,11 @@ _ADVANCE = HotStatement(
         "UPDATE organizations SET as_of = jsonb_strip_nulls(jsonb_build_object("
         "'name', greatest(as_of::jsonb->>'name' COLLATE \"C\", given.name), "
         "'parent', greatest(as_of::jsonb->>'parent' COLLATE \"C\", given.parent)))::text "
-        "FROM unnest(CAST(:ids AS bigint[]), CAST(:names AS text[]), CAST(:parents AS text[])) "
-        "AS given(id, name, parent) WHERE organizations.id = given.id"
+        "FROM unnest(CAST(:ids AS bigint[]), CAST(:names AS text[]), CAST(:parents AS text[]), "
+        "CAST(:known_names AS text[]), CAST(:known_parents AS bigint[])) "
+        "AS given(id, name, parent, known_name, known_parent) WHERE organizations.id = given.id "
+        "AND organizations.name IS NOT DISTINCT FROM given.known_name "
+        "AND organizations.parent_id IS NOT DISTINCT FROM given.known_parent"
     )
 )
 
@@ -225,8 +228,10 @@ async def advance_organizations(
         "ids": [record.id for record in ordered],
         "names": [record.as_of.get("name") for record in ordered],
         "parents": [record.as_of.get("parent") for record in ordered],
+        "known_names": [record.name for record in ordered],
+        "known_parents": [record.parent_id for record in ordered],
     }
-    await session.rewrite(Organization, _ADVANCE, parameters)
+    await session.rewrite(Organization, Write(_ADVANCE, parameters, expected=len(ordered)))
 
 
 def _organization_row(row: Sequence[object]) -> OrganizationRow:

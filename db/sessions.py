@@ -22,6 +22,7 @@ from db.bulk import (
     bulk_delete,
     bulk_insert,
     bulk_update,
+    bulk_update_of_versions,
     insert_each,
     update_each,
 )
@@ -32,12 +33,13 @@ from db.combined import (
     fetch_in_turn,
     fetch_together,
     write_and_publish,
+    write_if_unchanged,
     write_together,
 )
 from db.driver_errors import driver_errors_translated, taken_keys_translated
-from db.errors import SharedLockError
+from db.errors import ConcurrentWriteError, SharedLockError
 from db.hot import HotStatement
-from db.locks import LockName, locking
+from db.locks import LockName, lock_keys, locking
 from db.models import Base, Change, ChangeFacts, FeedHead
 from db.transactions import nested
 from db.vocabulary import EntryId, MemberId, Position
@@ -165,7 +167,10 @@ class WriteSession(ReadSession):
     def require(self, names: Collection[LockName]) -> None:
         """Raises SharedLockError if what one of them protects may not be changed."""
         if self._driver is not None and not self._held.issuperset(names):
-            raise SharedLockError("A lock that is needed alone is held with others.")
+            raise SharedLockError("A lock that is needed is not held alone.")
+
+    def require_locked_rows(self) -> None:
+        """Raises ConcurrentWriteError if others may write what was read for update."""
 
     async def run(
         self, statement: Executable, parameters: Parameters | None = None
@@ -180,37 +185,43 @@ class WriteSession(ReadSession):
             with taken_keys_translated():
                 await insert_each(model, rows).run_each_on_sqlite(self._sqlite, rows)
         elif rows:
-            await self._write("insert", model, bulk_insert(model, rows))
+            await self._write("insert", model, Write(*bulk_insert(model, rows)))
 
-    async def update(self, model: type[Base], rows: Rows) -> None:
-        """`row_id` in each row says which one; the others are what it becomes."""
+    async def update(
+        self, model: type[Base], rows: Rows, *, versions: Sequence[int | None] | None = None
+    ) -> None:
+        """`row_id` in each row says which one; the others are what it becomes.
+
+        `versions`: of the rows when they were read. They matter where nothing was locked.
+        """
         if rows and self.on_sqlite:
             await update_each(model, rows).run_each_on_sqlite(self._sqlite, rows)
         elif rows:
-            await self._write("update", model, bulk_update(model, rows))
+            await self._write("update", model, self._update_of(model, rows, versions))
 
-    async def rewrite(
-        self, model: type[Base], statement: HotStatement, parameters: Mapping[str, Any]
-    ) -> None:
+    def _update_of(
+        self, model: type[Base], rows: Rows, _versions: Sequence[int | None] | None
+    ) -> Write:
+        return Write(*bulk_update(model, rows))
+
+    async def rewrite(self, model: type[Base], write: Write) -> None:
         """On PostgreSQL, an update that tells itself what becomes of the rows. They are none of
         those that are updated by what waits already."""
-        await self._write("rewrite", model, (statement, parameters))
+        await self._write("rewrite", model, write)
 
     async def delete(self, model: type[Base], ids: Sequence[int]) -> None:
         """Their keys are free for others once something was read."""
         if ids and self.on_sqlite:
             await self.hot(*bulk_delete(model, ids))
         elif ids:
-            await self._write("delete", model, bulk_delete(model, ids))
+            await self._write("delete", model, Write(*bulk_delete(model, ids)))
 
-    async def _write(
-        self, kind: str, model: type[Base], write: tuple[HotStatement, Mapping[str, Any]]
-    ) -> None:
+    async def _write(self, kind: str, model: type[Base], write: Write) -> None:
         # Together, each is run on the rows of before: one row can be changed only once, and what is
         # inserted can not be changed at all.
         if (kind, model) in self._waiting or ("insert", model) in self._waiting:
             await self._catch_up()
-        self._waiting[kind, model] = Write(*write)
+        self._waiting[kind, model] = write
 
     async def _catch_up(self) -> None:
         if self._waiting:
@@ -258,10 +269,15 @@ class WriteSession(ReadSession):
         else:
             writes, self._waiting = list(self._waiting.values()), {}
             with taken_keys_translated():
-                head = await write_and_publish(self._driver, writes, columns, len(changes))
+                head = await self._publish(writes, columns, len(changes))
         if head is None:
             raise RuntimeError("The change feed has no head row; the migrations make it.")
         return Position(head)
+
+    async def _publish(
+        self, writes: Sequence[Write], columns: Mapping[str, Sequence[Any]], count: int
+    ) -> int | None:
+        return await write_and_publish(self._driver, writes, columns, count)
 
     async def _publish_on_sqlite(
         self, columns: Mapping[str, Sequence[Any]], count: int
@@ -274,3 +290,45 @@ class WriteSession(ReadSession):
             names = ("position", *columns)
             await self.insert(Change, [dict(zip(names, row, strict=True)) for row in rows])
         return head
+
+
+class OptimisticSession(WriteSession):
+    """On PostgreSQL, without a transaction around it: what is written travels as one statement at
+    the end, which commits by itself.
+
+    Nothing is locked before. The statement takes the locks if they are free, and writes only if
+    what was read is as it was; otherwise it raises ConcurrentWriteError, as does whatever needs
+    more than that.
+    """
+
+    def __init__(
+        self,
+        connection: AsyncConnection,
+        driver: Any,
+        alone: Collection[LockName],
+        shared: Collection[LockName],
+    ) -> None:
+        super().__init__(connection, driver)
+        self._locks = lock_keys(alone, shared)
+
+    async def hold(self, names: Collection[LockName]) -> None:
+        self.require(names)
+
+    def require_locked_rows(self) -> None:
+        raise ConcurrentWriteError("What was read is not locked.")
+
+    def _update_of(
+        self, model: type[Base], rows: Rows, versions: Sequence[int | None] | None
+    ) -> Write:
+        if versions is None:
+            return super()._update_of(model, rows, versions)
+        return Write(*bulk_update_of_versions(model, rows, versions), expected=len(rows))
+
+    async def _catch_up(self) -> None:
+        if self._waiting:
+            raise ConcurrentWriteError("It takes more than one statement to write this.")
+
+    async def _publish(
+        self, writes: Sequence[Write], columns: Mapping[str, Sequence[Any]], count: int
+    ) -> int | None:
+        return await write_if_unchanged(self._driver, self._locks, writes, columns, count)

@@ -59,6 +59,16 @@ class PostgresTransaction:
             await self._driver.execute("ROLLBACK")
 
 
+class OneStatement:
+    """What commits by itself."""
+
+    async def commit(self) -> None:
+        """It has."""
+
+    async def rollback(self) -> None:
+        """It was not sent, or PostgreSQL has undone it."""
+
+
 @asynccontextmanager
 async def nested(driver: asyncpg.Connection) -> AsyncIterator[None]:
     """Leaving it with an exception undoes what was done inside."""

@@ -13,9 +13,9 @@ from sqlalchemy import select
 from db.driver_errors import driver_errors_translated, raise_translated
 from db.engine import POSTGRES_WRITERS, create_engines, is_sqlite
 from db.lanes import Lane, Lanes, postgres_lanes, sqlite_lanes
-from db.locks import LockName
-from db.sessions import ReadSession, WriteSession
-from db.transactions import PostgresTransaction, SqliteTransaction, Transaction
+from db.locks import Claims, LockName
+from db.sessions import OptimisticSession, ReadSession, WriteSession
+from db.transactions import OneStatement, PostgresTransaction, SqliteTransaction, Transaction
 
 
 class Doorbell(Protocol):
@@ -79,6 +79,7 @@ class Database:
         self._doorbell = doorbell
         self._on_sqlite = is_sqlite(url)
         self._write_lanes: Lanes | None = None
+        self._claims = Claims()
         if self._on_sqlite:
             self._lanes = sqlite_lanes(self._reader)
         else:
@@ -104,14 +105,20 @@ class Database:
 
     @asynccontextmanager
     async def write(
-        self, holding: Collection[LockName] = (), sharing: Collection[LockName] = ()
+        self,
+        holding: Collection[LockName] = (),
+        sharing: Collection[LockName] = (),
+        *,
+        optimistic: bool = False,
     ) -> AsyncIterator[WriteSession]:
         """Leaving it commits everything as one, then rings the bell; an exception undoes it all.
 
-        `holding`, `sharing`: the locks to begin with, alone or with others.
+        `holding`, `sharing`: the locks to begin with, alone or with others. `optimistic`: only the
+        last statement takes them, and it raises ConcurrentWriteError instead of waiting for one
+        or writing over what changed meanwhile.
         """
         with driver_errors_translated():
-            async with self._begun(holding, sharing) as (session, transaction):
+            async with self._begun(holding, sharing, optimistic) as (session, transaction):
                 try:
                     yield session
                     if session.discarded:
@@ -127,7 +134,10 @@ class Database:
 
     @asynccontextmanager
     async def _begun(
-        self, alone: Collection[LockName], shared: Collection[LockName]
+        self,
+        alone: Collection[LockName],
+        shared: Collection[LockName],
+        optimistic: bool,
     ) -> AsyncIterator[tuple[WriteSession, Transaction]]:
         if self._write_lanes is None:
             async with self._writer.connect() as connection:
@@ -135,6 +145,11 @@ class Database:
                 await on_sqlite.begin()
                 driver = (await connection.get_raw_connection()).driver_connection
                 yield WriteSession(connection, sqlite=driver), on_sqlite
+            return
+        if optimistic:
+            async with self._claims.held(alone), self._writing(self._write_lanes) as lane:
+                session = OptimisticSession(lane.connection, lane.driver, alone, shared)
+                yield session, OneStatement()
             return
         async with self._writing(self._write_lanes) as lane:
             # The transaction is the driver's, so that hot statements and others share it.

@@ -160,6 +160,8 @@ async def apply_events(
     for index in sorted(range(len(events)), key=lambda index: events[index].stamp):
         results[index] = batch.apply(events[index])
     applied = [event for index, event in enumerate(events) if results[index].member is not None]
+    # What else was stated of them is read after they were: nobody may add to it in between.
+    session.require([member_lock(member) for member in batch.late])
     in_hand = [*unrecorded, *applied]
     for member in batch.late.values():
         mine = [event for event in in_hand if event.event.member_id == member.portal_id]

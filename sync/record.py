@@ -40,18 +40,21 @@ Fresh = dict[EventKey, tuple[EntryRecord, Delivery]]
 async def record_deliveries(database: Database, deliveries: Sequence[Delivery]) -> list[Receipt]:
     """One receipt per delivery; when it returns, everything they tell is durable.
 
+    Tried without locks first, and in as few statements as can be; nearly always that is enough.
+
     Raises DatabaseUnavailableError: then nothing was recorded.
     """
-    hopeful = True
+    optimistic = hopeful = True
     events = [d.content for d in deliveries if isinstance(d.content, Event)]
     holding, sharing = member_locks(events), organization_locks(events)
     for _ in range(MAX_ROUNDS):
         try:
-            async with database.write(holding, sharing) as session:
+            async with database.write(holding, sharing, optimistic=optimistic) as session:
                 return await _record(session, deliveries, hopeful=hopeful)
         except ConcurrentWriteError:
-            continue
+            optimistic = False
         except SharedLockError:
+            optimistic = False
             holding, sharing = holding | sharing, set()
         except DatabaseUnavailableError:
             raise
@@ -59,7 +62,7 @@ async def record_deliveries(database: Database, deliveries: Sequence[Delivery]) 
             # The database refuses something of one of the events. Find out which, one by one.
             if not hopeful:
                 raise
-            hopeful = False
+            optimistic = hopeful = False
             holding, sharing = holding | sharing, set()
     raise DatabaseUnavailableError("Other processes keep writing the same rows.")
 
@@ -112,7 +115,9 @@ async def _count_repeats(
 ) -> None:
     times = Counter(delivery.key for delivery in deliveries if delivery.key in recorded)
     repeated = [(recorded[key][0], count) for key, count in times.items()]
-    # Nobody else counts meanwhile: the entries are locked.
+    if repeated:
+        # Nobody else may count meanwhile.
+        session.require_locked_rows()
     await save_deliveries(
         session, {entry.id: entry.deliveries + count for entry, count in repeated}
     )

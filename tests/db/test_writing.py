@@ -10,7 +10,9 @@ from sqlalchemy import column, func, select, table
 
 from db.errors import ConcurrentWriteError, SharedLockError
 from db.locks import LockName, member_lock, organization_lock
+from db.member_records import MemberRecord, member_records, save_members
 from db.models import Organization
+from db.organizations import advance_organizations, organization_records
 from db.sessions import NewChange, WriteSession
 from db.unit_of_work import Database
 from db.vocabulary import ActivationState, MemberId, PortalId
@@ -18,7 +20,7 @@ from sync.events import EventType
 from sync.record import record_deliveries
 from sync.worker import retry_due
 from tests.builders import created, deactivated, guid, organization, updated
-from tests.db.opened import opened
+from tests.db.opened import opened, row_counts
 from tests.faults.handlers import failing_handler
 from tests.service import DEADLINE
 from tests.sync.recording import delivery, entries, world_of
@@ -168,6 +170,117 @@ async def test_events_wait_for_each_other_only_if_one_of_them_changes_their_chap
     world = await world_of(on_postgres)
     assert world.chapter().name == "HLF Oslo og omegn"
     assert world.people.keys() == {guid(name) for name in ("Kari", "Ola", "Åse")}
+
+
+async def as_read(session: WriteSession, name: str = "Kari") -> MemberRecord:
+    (record,) = await session.find(member_records([PortalId(guid(name))]))
+    return record
+
+
+async def test_what_was_read_without_a_lock_is_not_written_over(on_postgres: Database) -> None:
+    await record_deliveries(on_postgres, [delivery(created("Kari"), "evt_1")])
+    before = await row_counts(on_postgres)
+
+    async def renamed() -> None:
+        async with on_postgres.write(optimistic=True) as session:
+            kari = await as_read(session)
+            kari.given_name = "Karianne"
+            later = updated("Kari", 1, profile={"phone": "22 33 44 55"})
+            await record_deliveries(on_postgres, [delivery(later, "evt_2")])
+            await session.insert(Organization, [{**OSLO, "id": 99}])
+            await save_members(session, [kari], [])
+            session.append(NewChange(member_id=kari.id))
+
+    with pytest.raises(ConcurrentWriteError):
+        await renamed()
+
+    async with on_postgres.write() as session:
+        kari = await as_read(session)
+    after = await row_counts(on_postgres)
+    assert (kari.given_name, kari.phone) == ("Kari", "22 33 44 55")
+    assert after["organizations"] == before["organizations"]
+    assert after["changes"] == before["changes"] + 1
+
+
+async def test_stamps_are_not_moved_on_for_a_chapter_that_has_got_another_name(
+    on_postgres: Database,
+) -> None:
+    await record_deliveries(on_postgres, [delivery(created("Kari"), "evt_1")])
+    renamed = created("Åse", 1, organization={**organization(), "name": "HLF Oslo og omegn"})
+
+    async def restated() -> None:
+        async with on_postgres.write(optimistic=True) as session:
+            known = await session.find(organization_records([PortalId(guid("HLF Oslo"))]))
+            await record_deliveries(on_postgres, [delivery(renamed, "evt_2")])
+            await advance_organizations(session, list(known.values()))
+            session.append(NewChange())
+
+    with pytest.raises(ConcurrentWriteError):
+        await restated()
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["alone", "shared"])
+async def test_who_locks_nothing_beforehand_is_turned_away_by_who_does(
+    on_postgres: Database, shared: bool
+) -> None:
+    lock = [organization_lock(PortalId("oslo"))]
+    locks = ([], lock) if shared else (lock, [])
+
+    async def write(alone: list[LockName], shared: list[LockName]) -> None:
+        async with on_postgres.write(alone, shared, optimistic=True) as session:
+            await session.insert(Organization, [OSLO])
+            session.append(NewChange())
+
+    async with asyncio.timeout(DEADLINE), on_postgres.write(*locks):
+        with pytest.raises(ConcurrentWriteError):
+            await write(lock, [])
+    async with asyncio.timeout(DEADLINE), on_postgres.write(sharing=lock):
+        await write([], lock)
+
+    assert (await row_counts(on_postgres))["organizations"] == 1
+
+
+async def test_batches_of_one_process_wait_for_each_other_before_they_read(
+    on_postgres: Database,
+) -> None:
+    await record_deliveries(on_postgres, [delivery(created("Kari"), "evt_1")])
+    lock = [member_lock(PortalId(guid("Kari")))]
+
+    async def numbered(name: str) -> None:
+        async with on_postgres.write(holding=lock, optimistic=True) as session:
+            kari = await as_read(session)
+            kari.member_number = (kari.member_number or "") + name
+            await save_members(session, [kari], [])
+            session.append(NewChange(member_id=kari.id))
+
+    await asyncio.gather(*(numbered(name) for name in "abc"))
+
+    async with on_postgres.write() as session:
+        kari = await as_read(session)
+    assert kari.member_number == "abc"
+
+
+async def test_repetitions_that_come_to_several_processes_at_once_are_all_counted(
+    on_postgres: Database, postgres_url: str
+) -> None:
+    again = [delivery(created("Kari"), "evt_1")]
+    async with opened(postgres_url) as elsewhere:
+        await asyncio.gather(
+            *(record_deliveries(process, again) for process in [on_postgres, elsewhere] * 10)
+        )
+
+    (entry,) = await entries(on_postgres)
+    assert entry.deliveries == 20
+
+
+async def test_what_has_to_be_read_again_is_read_under_a_lock(on_postgres: Database) -> None:
+    async def read_what_it_wrote() -> None:
+        async with on_postgres.write(optimistic=True) as session:
+            await session.insert(Organization, [OSLO])
+            await names(session)
+
+    with pytest.raises(ConcurrentWriteError):
+        await read_what_it_wrote()
 
 
 async def test_locks_taken_in_any_order_of_their_names_never_wait_in_a_circle(

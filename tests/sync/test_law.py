@@ -4,7 +4,7 @@ time, ends in the same world."""
 import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import cycle, islice
 from typing import Any
 
 import pytest
@@ -33,11 +33,13 @@ class Ending:
 
 
 class Stage:
-    """A database on which a history can be played again and again."""
+    """A database on which a history can be played again and again, and the same as another process
+    would have it."""
 
-    def __init__(self, runner: asyncio.Runner, database: Database) -> None:
+    def __init__(self, runner: asyncio.Runner, database: Database, elsewhere: Database) -> None:
         self._runner = runner
         self._database = database
+        self._elsewhere = elsewhere
 
     def play(self, plan: Plan, *, at_once: bool = False) -> Ending:
         return self._runner.run(self._play(plan, at_once=at_once))
@@ -45,28 +47,29 @@ class Stage:
     async def _play(self, plan: Plan, *, at_once: bool) -> Ending:
         await clear(self._database)
         if at_once:
-            await asyncio.gather(*map(self._record, plan))
+            processes = cycle([self._database, self._elsewhere])
+            await asyncio.gather(*map(self._record, plan, processes))
         else:
             for batch in plan:
-                await self._record(batch)
+                await self._record(batch, self._database)
         log = await entries(self._database)
         return Ending(
             await world_of(self._database),
             {(entry.source, entry.event_id): entry.deliveries for entry in log},
         )
 
-    async def _record(self, batch: list[Told]) -> None:
+    async def _record(self, batch: list[Told], database: Database) -> None:
         told = [delivery(one.event, one.event_id, source=one.source) for one in batch]
-        await record_deliveries(self._database, told)
+        await record_deliveries(database, told)
 
 
 @pytest.fixture
 def stage(database_url: str) -> Iterator[Stage]:
     with asyncio.Runner() as runner:
-        manager = opened(database_url)
-        database = runner.run(manager.__aenter__())
-        yield Stage(runner, database)
-        runner.run(manager.__aexit__(None, None, None))
+        managers = [opened(database_url), opened(database_url)]
+        yield Stage(runner, *(runner.run(manager.__aenter__()) for manager in managers))
+        for manager in managers:
+            runner.run(manager.__aexit__(None, None, None))
 
 
 maybe_text = st.none() | st.sampled_from(["Kari", "Åse", "x"])
