@@ -1,4 +1,4 @@
-"""Many rows in one statement: arrays that are unnested on PostgreSQL, executemany on SQLite.
+"""Many rows in one statement: as JSON on PostgreSQL, executemany on SQLite.
 
 PostgreSQL then plans and runs once what it would otherwise do for every row.
 """
@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
+import msgspec
 from sqlalchemy import (
     BindParameter,
     Dialect,
@@ -29,29 +30,21 @@ from db.models import Base
 Rows = Sequence[Mapping[str, Any]]
 Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 ROW_ID = "row_id"
+VERSION = "version"
 _POSTGRESQL: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy left it bare
 
 
-def bulk_insert(model: type[Base], rows: Rows) -> tuple[HotStatement, dict[str, list[Any]]]:
+def bulk_insert(model: type[Base], rows: Rows) -> tuple[HotStatement, dict[str, Any]]:
     """For PostgreSQL. All rows have the same columns."""
-    names = tuple(rows[0])
-    return _unnested_insert(model, names), _arrays(rows, names)
+    insert_all, given = _insert_all(model, tuple(rows[0]))
+    return insert_all, given.parameters(rows)
 
 
-def bulk_update(model: type[Base], rows: Rows) -> tuple[HotStatement, dict[str, list[Any]]]:
-    """For PostgreSQL. `row_id` in each row says which one; the others are what it becomes."""
-    names = tuple(name for name in rows[0] if name != ROW_ID)
-    return _unnested_update(model, names), _arrays(rows, (ROW_ID, *names))
-
-
-def bulk_update_of_versions(
-    model: type[Base], rows: Rows, versions: Sequence[int | None]
-) -> tuple[HotStatement, dict[str, list[Any]]]:
-    """The same, of those rows that are still of these versions."""
-    names = tuple(name for name in rows[0] if name != ROW_ID)
-    parameters = _arrays(rows, (ROW_ID, *names))
-    parameters["versions"] = list(versions)
-    return _unnested_update_of_versions(model, names), parameters
+def bulk_update(model: type[Base], rows: Rows) -> tuple[HotStatement, dict[str, Any]]:
+    """For PostgreSQL. `row_id` in each row says which one, and `version`, if they have it, that it
+    must still be of this version; the others are what it becomes."""
+    update_all, given = _update_all(model, tuple(rows[0]))
+    return update_all, given.parameters(rows)
 
 
 def bulk_delete(model: type[Base], ids: Sequence[int]) -> tuple[HotStatement, dict[str, Any]]:
@@ -67,10 +60,6 @@ def insert_each(model: type[Base], rows: Rows) -> HotStatement:
 def update_each(model: type[Base], rows: Rows) -> HotStatement:
     """For SQLite: the same for one row at a time."""
     return _update_each(model, tuple(name for name in rows[0] if name != ROW_ID))
-
-
-def _arrays(rows: Rows, names: Sequence[str]) -> dict[str, list[Any]]:
-    return {name: [row[name] for row in rows] for name in names}
 
 
 @cache
@@ -93,72 +82,72 @@ def _update_each(model: type[Base], names: tuple[str, ...]) -> HotStatement:
 
 
 @cache
-def _unnested_insert(model: type[Base], names: tuple[str, ...]) -> HotStatement:
-    arrays = ColumnArrays(model, names)
-    return arrays.statement(
-        f"INSERT INTO {model.__tablename__} ({', '.join(names)}) "  # noqa: S608  (names of ours)
-        f"SELECT * FROM unnest({arrays.casts})"
+def _insert_all(model: type[Base], names: tuple[str, ...]) -> tuple[HotStatement, "JsonRows"]:
+    given = JsonRows(model, names)
+    return (
+        given.statement(
+            f"INSERT INTO {model.__tablename__} ({', '.join(names)}) "  # noqa: S608  (names of ours)
+            f"SELECT {', '.join(names)} FROM {given.source}"
+        ),
+        given,
     )
 
 
 @cache
-def _unnested_update(model: type[Base], names: tuple[str, ...]) -> HotStatement:
-    arrays = ColumnArrays(model, (ROW_ID, *names))
+def _update_all(model: type[Base], names: tuple[str, ...]) -> tuple[HotStatement, "JsonRows"]:
+    given = JsonRows(model, names)
     table = model.__tablename__
-    return arrays.statement(
-        f"UPDATE {table} SET {_settings(names)} "  # noqa: S608  (names of our own tables)
-        f"FROM unnest({arrays.casts}) AS given({ROW_ID}, {', '.join(names)}) "
-        f"WHERE {table}.id = given.{ROW_ID}"
+    settings = [f"{name} = given.{name}" for name in names if name not in (ROW_ID, VERSION)]
+    same = f" AND {table}.xmin = given.{VERSION}" if VERSION in names else ""
+    return (
+        given.statement(
+            f"UPDATE {table} SET {', '.join(settings)} FROM {given.source} "  # noqa: S608  (ours)
+            f"WHERE {table}.id = given.{ROW_ID}{same}"
+        ),
+        given,
     )
 
 
-@cache
-def _unnested_update_of_versions(model: type[Base], names: tuple[str, ...]) -> HotStatement:
-    arrays = ColumnArrays(model, (ROW_ID, *names))
-    table = model.__tablename__
-    given = f"given({ROW_ID}, {', '.join(names)}, version)"
-    return arrays.statement(
-        f"UPDATE {table} SET {_settings(names)} "  # noqa: S608  (names of our own tables)
-        f"FROM unnest({arrays.casts}, CAST(:versions AS xid[])) AS {given} "
-        f"WHERE {table}.id = given.{ROW_ID} AND {table}.xmin = given.version"
-    )
-
-
-def _settings(names: Sequence[str]) -> str:
-    return ", ".join(f"{name} = given.{name}" for name in names)
-
-
-class ColumnArrays:
-    """Columns of a table as parameters that hold a value for every row."""
+class JsonRows:
+    """Rows of a table as one parameter; bytes, which JSON has none of, as an array beside it. An
+    array for every column would cost the driver twice as much."""
 
     def __init__(self, model: type[Base], names: Sequence[str]) -> None:
         columns = _table(model).c
-        self._types = {name: columns["id" if name == ROW_ID else name].type for name in names}
-
-    @property
-    def casts(self) -> str:
-        """As arguments of unnest."""
-        return ", ".join(
-            f"CAST(:{name} AS {_stored_as(type)}[])" for name, type in self._types.items()
+        others = {ROW_ID: "BIGINT", VERSION: "XID"}
+        types = {name: others.get(name) or _stored_as(columns[name].type) for name in names}
+        self._bytes = [name for name, type in types.items() if type == "BYTEA"]
+        self._names = [name for name in names if name not in self._bytes]
+        columns_of_json = ", ".join(f"{name} {types[name]}" for name in self._names)
+        sources = [
+            f"json_to_recordset(CAST(:rows AS json)) AS ({columns_of_json})",
+            *(f"unnest(CAST(:{name} AS bytea[]))" for name in self._bytes),
+        ]
+        self.source = (
+            f"ROWS FROM ({', '.join(sources)}) WITH ORDINALITY "
+            f"AS given({', '.join([*self._names, *self._bytes])}, number)"
         )
+        """What to select from. `number` counts the rows from 1."""
+
+    def parameters(self, rows: Rows) -> dict[str, Any]:
+        arrays = {name: [row[name] for row in rows] for name in self._bytes}
+        if self._bytes:
+            rows = [{name: row[name] for name in self._names} for row in rows]
+        return {"rows": rows, **arrays}
 
     def statement(self, sql: str, *others: BindParameter[Any]) -> HotStatement:
-        """One in which the arrays, and others, are parameters."""
-        arrays = [bindparam(name, type_=_Array(type)) for name, type in self._types.items()]
-        return HotStatement(text(sql).bindparams(*arrays, *others))
+        """One that selects from the source, and has other parameters."""
+        return HotStatement(text(sql).bindparams(bindparam("rows", type_=_AsJson()), *others))
 
 
-class _Array(UserDefinedType[Sequence[Any]]):
-    """Of one dimension: a value that is a list itself is one element."""
+class _AsJson(UserDefinedType[Rows]):
+    """Moments, words of the domain and what is stored as JSON are written as the columns have
+    them: PostgreSQL makes texts of JSON values as they are."""
 
     cache_ok = True
 
-    def __init__(self, item: TypeEngine[Any]) -> None:
-        self.item = item
-
-    def bind_processor(self, dialect: Dialect) -> Callable[[Any], list[Any]] | None:
-        convert = self.item.dialect_impl(dialect).bind_processor(dialect)
-        return None if convert is None else lambda values: [convert(value) for value in values]
+    def bind_processor(self, dialect: Dialect) -> Callable[[Rows | None], str]:
+        return lambda rows: msgspec.json.encode(rows).decode()
 
 
 def _table(model: type[Base]) -> Table:

@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 import asyncpg  # type: ignore[import-untyped]  # it ships no types
 from sqlalchemy import Integer, bindparam, text
 
-from db.bulk import ColumnArrays
+from db.bulk import JsonRows, Rows
 from db.errors import ConcurrentWriteError
 from db.hot import CompiledStatement, HotStatement
 from db.models import Change
@@ -88,14 +88,14 @@ async def write_together(driver: asyncpg.Connection, writes: Sequence[Write]) ->
 
 
 async def write_and_publish(
-    driver: asyncpg.Connection, writes: Sequence[Write], changes: Mapping[str, Any], count: int
+    driver: asyncpg.Connection, writes: Sequence[Write], changes: Rows
 ) -> int | None:
-    """The same, and then the changes, an array for each column; returns the last position. The
+    """The same, and then the changes, without positions; returns the last one that they got. The
     feed's head is locked after everything else is written: what is needed of it is given only
     then."""
     parts = tuple(write.statement.compiled() for write in writes)
     publication = (_HEAD.compiled(), _CHANGES.compiled())
-    last = [Write(_HEAD, {"count": count}), Write(_CHANGES, {"count": count, **changes})]
+    last = _publication_of(changes)
     arguments = _arguments((*parts, *publication), [*writes, *last])
     records = await driver.fetch(_publication(parts, publication), *arguments)
     return records[0][0] if records else None
@@ -105,8 +105,7 @@ async def write_if_unchanged(
     driver: asyncpg.Connection,
     locks: Sequence[tuple[int, bool]],
     writes: Sequence[Write],
-    changes: Mapping[str, Any],
-    count: int,
+    changes: Rows,
 ) -> int | None:
     """The same outside of a transaction, as one of its own. Raises ConcurrentWriteError, and
     nothing is written, if one of the locks is not free or a write has not changed what it should.
@@ -114,7 +113,7 @@ async def write_if_unchanged(
     taking = Write(
         _TRY_LOCKS, {"keys": [key for key, _ in locks], "whole": [alone for _, alone in locks]}
     )
-    last = [Write(_HEAD, {"count": count}), Write(_CHANGES, {"count": count, **changes})]
+    last = _publication_of(changes)
     parts = tuple(write.statement.compiled() for write in (taking, *writes, *last))
     checked = tuple(write.expected is not None for write in writes)
     expected = [write.expected for write in writes if write.expected is not None]
@@ -140,13 +139,18 @@ _HEAD = HotStatement(
         bindparam("count", type_=Integer)
     )
 )
-_FEED_ARRAYS = ColumnArrays(Change, _FEED_COLUMNS)
-_CHANGES = _FEED_ARRAYS.statement(
+_NEW_CHANGES = JsonRows(Change, _FEED_COLUMNS)
+_CHANGES = _NEW_CHANGES.statement(
     f"INSERT INTO changes (position, {', '.join(_FEED_COLUMNS)}) "  # noqa: S608  (our columns)
-    f"SELECT head.position - :count + given.number, {', '.join(_FEED_COLUMNS)} FROM head, "
-    f"unnest({_FEED_ARRAYS.casts}) WITH ORDINALITY AS given({', '.join(_FEED_COLUMNS)}, number)",
+    f"SELECT head.position - :count + given.number, {', '.join(_FEED_COLUMNS)} "
+    f"FROM head, {_NEW_CHANGES.source}",
     bindparam("count", type_=Integer),
 )
+
+
+def _publication_of(changes: Rows) -> list[Write]:
+    count = {"count": len(changes)}
+    return [Write(_HEAD, count), Write(_CHANGES, {**count, **_NEW_CHANGES.parameters(changes)})]
 
 
 def _arguments(parts: Sequence[CompiledStatement], writes: Sequence[Write]) -> list[Any]:

@@ -17,12 +17,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.selectable import TypedReturnsRows
 
 from db.bulk import (
+    VERSION,
     Parameters,
     Rows,
     bulk_delete,
     bulk_insert,
     bulk_update,
-    bulk_update_of_versions,
     insert_each,
     update_each,
 )
@@ -257,38 +257,36 @@ class WriteSession(ReadSession):
             await self._catch_up()
             return None
         changes, self._changes = self._changes, []
-        columns: dict[str, Sequence[Any]] = {
-            "committed_at": [now] * len(changes),
-            "member_id": [change.member_id for change in changes],
-            "entry_id": [change.entry_id for change in changes],
-            "access_changed": [change.access_changed for change in changes],
-            "facts": [change.facts for change in changes],
-        }
+        rows = [
+            {
+                "committed_at": now,
+                "member_id": change.member_id,
+                "entry_id": change.entry_id,
+                "access_changed": change.access_changed,
+                "facts": change.facts,
+            }
+            for change in changes
+        ]
         if self._driver is None:
-            head = await self._publish_on_sqlite(columns, len(changes))
+            head = await self._publish_on_sqlite(rows)
         else:
             writes, self._waiting = list(self._waiting.values()), {}
             with taken_keys_translated():
-                head = await self._publish(writes, columns, len(changes))
+                head = await self._publish(writes, rows)
         if head is None:
             raise RuntimeError("The change feed has no head row; the migrations make it.")
         return Position(head)
 
-    async def _publish(
-        self, writes: Sequence[Write], columns: Mapping[str, Sequence[Any]], count: int
-    ) -> int | None:
-        return await write_and_publish(self._driver, writes, columns, count)
+    async def _publish(self, writes: Sequence[Write], changes: Rows) -> int | None:
+        return await write_and_publish(self._driver, writes, changes)
 
-    async def _publish_on_sqlite(
-        self, columns: Mapping[str, Sequence[Any]], count: int
-    ) -> int | None:
-        moved = await self.hot(_HEAD_ON_SQLITE, {"count": count})
+    async def _publish_on_sqlite(self, changes: Rows) -> int | None:
+        moved = await self.hot(_HEAD_ON_SQLITE, {"count": len(changes)})
         head: int | None = moved[0][0] if moved else None
         if head is not None:
-            positions = range(head - count + 1, head + 1)
-            rows = zip(positions, *columns.values(), strict=True)
-            names = ("position", *columns)
-            await self.insert(Change, [dict(zip(names, row, strict=True)) for row in rows])
+            first = head - len(changes) + 1
+            rows = [{"position": first + n, **change} for n, change in enumerate(changes)]
+            await self.insert(Change, rows)
         return head
 
 
@@ -322,13 +320,12 @@ class OptimisticSession(WriteSession):
     ) -> Write:
         if versions is None:
             return super()._update_of(model, rows, versions)
-        return Write(*bulk_update_of_versions(model, rows, versions), expected=len(rows))
+        given = [{**row, VERSION: version} for row, version in zip(rows, versions, strict=True)]
+        return Write(*bulk_update(model, given), expected=len(rows))
 
     async def _catch_up(self) -> None:
         if self._waiting:
             raise ConcurrentWriteError("It takes more than one statement to write this.")
 
-    async def _publish(
-        self, writes: Sequence[Write], columns: Mapping[str, Sequence[Any]], count: int
-    ) -> int | None:
-        return await write_if_unchanged(self._driver, self._locks, writes, columns, count)
+    async def _publish(self, writes: Sequence[Write], changes: Rows) -> int | None:
+        return await write_if_unchanged(self._driver, self._locks, writes, changes)
