@@ -13,6 +13,7 @@ from app.perimeter.bodies import Deadlines
 from app.perimeter.headers import AnswerHeaders
 from app.perimeter.rates import Limiter, network_of
 from app.request_ids import HEADER, request_id_for
+from app.short_answers import EXTENSION, ShortAnswer
 from sync.problems import problem
 from sync.webhook import WebhookRoute
 
@@ -48,7 +49,9 @@ class DeliveryDoor:
         given = response.raw_headers
         given.append((HEADER, request_id_for(scope).encode()))
         self._headers.add(given, scope)
-        await response(scope, receive, send)
+        short: ShortAnswer | None = scope.get("extensions", {}).get(EXTENSION)
+        if short is None or not short.write(response):
+            await response(scope, receive, send)
 
     async def _respond(self, source: str, scope: Scope, receive: Receive) -> Response:
         if scope["method"] != "POST":

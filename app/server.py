@@ -18,6 +18,7 @@ from app.graphql_http import MAX_BODY_BYTES
 from app.main import create_app
 from app.services import Services
 from app.settings import Settings
+from app.short_answers import ShortProtocol
 
 GRACE_SECONDS = 10
 
@@ -66,7 +67,7 @@ def make_server(settings: Settings) -> uvicorn.Server:
         port=settings.port,
         # When another process ends, its clients come all at once.
         backlog=8192,
-        http="httptools",
+        http=ShortProtocol,
         ws=DirectProtocol,
         # As much as a request over HTTP may hold.
         ws_max_size=MAX_BODY_BYTES,

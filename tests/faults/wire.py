@@ -100,6 +100,12 @@ class Connection:
             body = await self._reader.readexactly(int(length.split(b"\r\n", 1)[0]))
         return Answer(int(head[9:12]), head, body)
 
+    async def answer_without_body(self) -> Answer:
+        """To a HEAD, or that the body is waited for."""
+        async with asyncio.timeout(PATIENCE):
+            head = await self._reader.readuntil(b"\r\n\r\n")
+        return Answer(int(head[9:12]), head, b"")
+
     def close(self) -> None:
         self._writer.transport.abort()
 

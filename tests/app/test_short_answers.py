@@ -1,0 +1,116 @@
+"""Answers to deliveries go out the short way, and nobody can tell."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.builders import created
+from tests.faults.wire import Answer, Connection, good_request, request
+from tests.service import Service
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """Nothing here is a matter of the database."""
+    return sqlite_url
+
+
+@asynccontextmanager
+async def connected(service: Service) -> AsyncIterator[Connection]:
+    connection = await Connection.opened(urlsplit(service.url).port or 0)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+async def answers(service: Service, *sent: bytes) -> list[Answer]:
+    """To requests that are sent over one connection without waiting."""
+    async with connected(service) as connection:
+        await connection.send(b"".join(sent))
+        return [await connection.answer() for _ in sent]
+
+
+def with_header(sent: bytes, header: bytes) -> bytes:
+    first, rest = sent.split(b"\r\n", 1)
+    return first + b"\r\n" + header + b"\r\n" + rest
+
+
+def timeless(answer: Answer) -> Answer:
+    head = re.sub(rb"date: [^\r]*", b"date: -", answer.headers)
+    return Answer(answer.status, head, answer.body)
+
+
+@pytest.mark.parametrize("status", [200, 401, 415])
+async def test_answer_is_the_same_as_the_one_that_was_sent_the_long_way(
+    service: Service, status: int
+) -> None:
+    sent = with_header(good_request(b"evt_1", created("Kari")), b"x-request-id: mine")
+    if status == 401:
+        sent = sent.replace(b"v1,", b"v2,")
+    if status == 415:
+        sent = sent.replace(b"application/json", b"text/plain")
+    [_] = await answers(service, sent)
+
+    [short] = await answers(service, sent)
+    [long] = await answers(service, with_header(sent, b"connection: close"))
+
+    assert short.status == status
+    closed = timeless(long)
+    assert b"\r\nconnection: close\r\n" in closed.headers
+    head = closed.headers.replace(b"connection: close\r\n", b"")
+    assert timeless(short) == Answer(status, head, closed.body)
+
+
+async def test_deliveries_sent_without_waiting_are_answered_in_their_order(
+    service: Service,
+) -> None:
+    sent = [good_request(b"evt_%d" % number, created(f"Person {number}")) for number in range(20)]
+
+    told = await answers(service, *sent)
+
+    assert [answer.json()["id"] for answer in told] == [f"evt_{number}" for number in range(20)]
+
+
+async def test_head_is_answered_without_a_body_and_the_connection_goes_on(
+    service: Service,
+) -> None:
+    head = b"HEAD /webhooks/portal HTTP/1.1\r\nhost: test\r\n\r\n"
+    async with connected(service) as connection:
+        await connection.send(head + head)
+        found = await connection.answer_without_body(), await connection.answer_without_body()
+        await connection.send(good_request(b"evt_1", created("Kari")))
+        last = await connection.answer()
+
+    assert [answer.status for answer in found] == [405, 405]
+    assert last.status == 200
+
+
+async def test_delivery_that_asks_whether_to_go_on_is_told_so_and_answered(
+    service: Service,
+) -> None:
+    sent = with_header(good_request(b"evt_1", created("Kari")), b"expect: 100-continue")
+    head, body = sent.split(b"\r\n\r\n", 1)
+    async with connected(service) as connection:
+        await connection.send(head + b"\r\n\r\n")
+        told = await connection.answer_without_body()
+        await connection.send(body)
+        answer = await connection.answer()
+
+    assert (told.status, answer.status) == (100, 200)
+
+
+async def test_answer_before_the_body_has_come_ends_nothing_but_its_request(
+    service: Service,
+) -> None:
+    late = request([(b"content-type", b"text/plain"), (b"content-length", b"10")], b"")
+    async with connected(service) as connection:
+        await connection.send(late)
+        refused = await connection.answer()
+        await connection.send(b"0123456789" + good_request(b"evt_1", created("Kari")))
+        answer = await connection.answer()
+
+    assert (refused.status, answer.status) == (415, 200)
