@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Integer, Select, and_, bindparam, func, select, true
+from sqlalchemy import ColumnElement, Integer, Select, Text, and_, bindparam, func, select, true
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from db.among import among, among_parameter
 from db.combined import Query, SqlRow
@@ -165,14 +166,30 @@ ENTRY_COLUMNS = (
     SyncLogEntry.field_changes,
 )
 _ROW = select(*ENTRY_COLUMNS)
+_WITH_BODY = _ROW.add_columns(SyncLogEntry.payload)
+
+
+def _each_by_its_key() -> Select[*tuple[Any, ...]]:
+    """One look-up for each key. Given the two lists, PostgreSQL before 17 may go through all that
+    a source has ever sent, by a plan that it made while that was little."""
+    lists = (bindparam(name, type_=ARRAY(Text)) for name in ("sources", "event_ids"))
+    keys = func.unnest(*lists).table_valued("source", "event_id", name="wanted").render_derived()
+    entry = (
+        _WITH_BODY.where(
+            SyncLogEntry.source == keys.c.source, SyncLogEntry.event_id == keys.c.event_id
+        )
+        .with_for_update()
+        .lateral("entry")
+    )
+    return select(*entry.c).select_from(keys.join(entry, true()))
+
+
 _RECORDED = HotStatement(
-    _ROW.add_columns(SyncLogEntry.payload)
-    .where(
+    _each_by_its_key(),
+    on_sqlite=_WITH_BODY.where(
         among_parameter(SyncLogEntry.event_id, "event_ids"),
         among_parameter(SyncLogEntry.source, "sources"),
-    )
-    .order_by(SyncLogEntry.event_id, SyncLogEntry.source)
-    .with_for_update()
+    ),
 )
 # Newest first. Ids grow with the time of recording, so the id alone is the order.
 _NEWEST_FIRST = (KeysetColumn(SyncLogEntry.id, descending=True),)
@@ -286,15 +303,17 @@ async def payloads(session: ReadSession, ids: Collection[EntryId]) -> dict[Entry
 def recorded_entries(keys: Collection[EventKey]) -> Query[Recorded]:
     """What is recorded under these keys, with the bodies, locked until commit."""
     wanted = set(keys)
+    # In one order, since they are locked in turn.
+    ordered = sorted(wanted)
     parameters = {
-        "event_ids": sorted({event_id for _, event_id in wanted}),
-        "sources": sorted({source for source, _ in wanted}),
+        "sources": [source for source, _ in ordered],
+        "event_ids": [event_id for _, event_id in ordered],
     }
     return Query(_RECORDED, parameters, lambda rows: _recorded(rows, wanted))
 
 
 def _recorded(rows: Sequence[SqlRow], wanted: Collection[EventKey]) -> Recorded:
-    """Several sources may use one event id, so more is found than was wanted."""
+    """Several sources may use one event id, so SQLite finds more than was wanted."""
     entries = [(EntryRow(*columns), payload) for *columns, payload in rows]
     return {
         (entry.source, entry.event_id): (entry, payload)

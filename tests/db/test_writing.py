@@ -6,12 +6,12 @@ from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import column, func, select, table
+from sqlalchemy import BigInteger, column, func, select, table
 
 from db.errors import ConcurrentWriteError, SharedLockError
 from db.locks import LockName, member_lock, organization_lock
 from db.member_records import MemberRecord, member_records, save_members
-from db.models import Organization
+from db.models import Organization, SyncLogEntry
 from db.organizations import advance_organizations, organization_records
 from db.sessions import NewChange, WriteSession
 from db.unit_of_work import Database
@@ -271,6 +271,34 @@ async def test_repetitions_that_come_to_several_processes_at_once_are_all_counte
 
     (entry,) = await entries(on_postgres)
     assert entry.deliveries == 20
+
+
+async def test_a_batch_looks_up_its_own_events_however_long_the_log_has_become(
+    postgres_url: str,
+) -> None:
+    # Goes wrong, if it does, on a PostgreSQL before 17: TEST_PG_BIN.
+    async with opened(postgres_url) as database:
+        for batch in range(30):
+            keys = [f"{batch}_{n}" for n in range(10)]
+            await record_deliveries(database, [delivery(created(key), key) for key in keys])
+
+    # PostgreSQL tells what a connection did when that has ended.
+    async with opened(postgres_url) as database, asyncio.timeout(DEADLINE):
+        while await told(database, "pg_stat_user_tables", "n_tup_ins") < 300:
+            pass
+        read = await told(database, "pg_stat_user_indexes", "idx_tup_read")
+
+    assert read < 300
+
+
+async def told(database: Database, statistics: str, of: str) -> int:
+    """The sum over the sync log's table, or its indexes."""
+    number = func.sum(column(of, BigInteger)).cast(BigInteger)
+    about = select(number).select_from(table(statistics))
+    async with database.read() as session:
+        return (
+            await session.scalar(about.where(column("relname") == SyncLogEntry.__tablename__)) or 0
+        )
 
 
 async def test_what_has_to_be_read_again_is_read_under_a_lock(on_postgres: Database) -> None:
