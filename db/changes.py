@@ -1,25 +1,14 @@
 """The change feed as stored: changes in the order of their commits, read by position."""
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from sqlalchemy import Integer, bindparam, func, select
 
 from db.errors import CursorExpiredError, ForeignCursorError
 from db.hot import HotStatement
-from db.models import Change, ChangeFacts, FeedHead
-from db.sessions import ReadSession
-from db.vocabulary import EntryId, MemberId, Position
-
-
-@dataclass(frozen=True, slots=True)
-class CommittedChange:
-    position: Position
-    committed_at: datetime
-    member_id: MemberId | None
-    entry_id: EntryId | None
-    access_changed: bool
-    facts: ChangeFacts
+from db.models import Change, FeedHead
+from db.sessions import CommittedChange, ReadSession
+from db.vocabulary import Position
 
 
 @dataclass(frozen=True, slots=True)

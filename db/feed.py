@@ -1,7 +1,8 @@
 """The live change feed: read from the database once per process, fanned out to followers.
 
 The bell only says that there is something to read. A bell that is lost costs at most a poll
-interval, never a change.
+interval, never a change. What the process has committed itself is known already, and read again
+only if something else was committed before it.
 """
 
 import asyncio
@@ -11,8 +12,9 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Protocol
 
-from db.changes import CommittedChange, changes_after, feed_head
+from db.changes import changes_after, feed_head
 from db.errors import DatabaseUnavailableError, SlowConsumerError
+from db.sessions import CommittedChange
 from db.unit_of_work import Database
 from db.vocabulary import Position
 
@@ -93,12 +95,13 @@ class LiveFeed:
         self._listeners: list[Listener] = []
         self._task: asyncio.Task[None] | None = None
         self._caught_up = False
+        self._own: list[Sequence[CommittedChange]] = []
 
     async def __aenter__(self) -> "LiveFeed":
         async with self._database.read() as session:
             self._position = (await feed_head(session)).position
         self._caught_up = True
-        self._task = asyncio.create_task(self._run(), name="change feed")
+        self._task = asyncio.create_task(self._follow_commits(), name="change feed")
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -136,11 +139,19 @@ class LiveFeed:
         finally:
             self._listeners.remove(listener)
 
+    async def _follow_commits(self) -> None:
+        with self._database.commits_told_to(self._own.append):
+            await self._run()
+
     async def _run(self) -> None:
         heard = 0
         while True:
             # Not the position read so far: a ring for more than there is must not ring for ever.
-            heard = await self._bell.wait(max(heard, self._position), POLL_SECONDS)
+            seen = max(heard, self._position)
+            heard = await self._bell.wait(seen, POLL_SECONDS)
+            self._pass_on_own()
+            if seen < heard <= self._position:
+                continue
             try:
                 await self._read_on()
             except DatabaseUnavailableError:
@@ -158,10 +169,21 @@ class LiveFeed:
                 self._caught_up = True
             if not changes:
                 return
-            self._position = changes[-1].position
-            for follower in list(self._followers):
-                follower.offer(changes)
-            for listener in list(self._listeners):
-                listener(changes)
+            self._pass_on(changes)
             if len(changes) < BATCH:
                 return
+
+    def _pass_on_own(self) -> None:
+        """As far as nothing is missing before it; the rest is read."""
+        own = sorted(self._own, key=lambda changes: changes[0].position)
+        self._own.clear()
+        for changes in own:
+            if changes[0].position == self._position + 1:
+                self._pass_on(changes)
+
+    def _pass_on(self, changes: Sequence[CommittedChange]) -> None:
+        self._position = changes[-1].position
+        for follower in list(self._followers):
+            follower.offer(changes)
+        for listener in list(self._listeners):
+            listener(changes)

@@ -84,6 +84,18 @@ class NewChange:
     facts: ChangeFacts = field(default_factory=ChangeFacts)
 
 
+@dataclass(frozen=True, slots=True)
+class CommittedChange:
+    """The same with its place in the feed."""
+
+    position: Position
+    committed_at: datetime
+    member_id: MemberId | None
+    entry_id: EntryId | None
+    access_changed: bool
+    facts: ChangeFacts
+
+
 class ReadSession:
     """`driver` is the connection of the PostgreSQL driver below, or `sqlite` that of SQLite's."""
 
@@ -250,12 +262,12 @@ class WriteSession(ReadSession):
     def _nested(self) -> AbstractAsyncContextManager[Any]:
         return self._connection.begin_nested() if self._driver is None else nested(self._driver)
 
-    async def publish_changes(self, now: datetime) -> Position | None:
+    async def publish_changes(self, now: datetime) -> list[CommittedChange]:
         """Gives the appended changes their positions. Last before commit: from here to the commit
         no other transaction can take one, so positions are in commit order."""
         if not self._changes:
             await self._catch_up()
-            return None
+            return []
         changes, self._changes = self._changes, []
         rows = [
             {
@@ -275,7 +287,18 @@ class WriteSession(ReadSession):
                 head = await self._publish(writes, rows)
         if head is None:
             raise RuntimeError("The change feed has no head row; the migrations make it.")
-        return Position(head)
+        first = head - len(changes) + 1
+        return [
+            CommittedChange(
+                Position(first + n),
+                now,
+                change.member_id,
+                change.entry_id,
+                change.access_changed,
+                change.facts,
+            )
+            for n, change in enumerate(changes)
+        ]
 
     async def _publish(self, writes: Sequence[Write], changes: Rows) -> int | None:
         return await write_and_publish(self._driver, writes, changes)

@@ -3,8 +3,8 @@
 It appends the session's changes to the feed, commits, and only then rings the bell.
 """
 
-from collections.abc import AsyncIterator, Collection
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -14,8 +14,10 @@ from db.driver_errors import driver_errors_translated, raise_translated
 from db.engine import POSTGRES_WRITERS, create_engines, is_sqlite
 from db.lanes import Lane, Lanes, postgres_lanes, sqlite_lanes
 from db.locks import Claims, LockName
-from db.sessions import OptimisticSession, ReadSession, WriteSession
+from db.sessions import CommittedChange, OptimisticSession, ReadSession, WriteSession
 from db.transactions import OneStatement, PostgresTransaction, SqliteTransaction, Transaction
+
+CommitListener = Callable[[Sequence[CommittedChange]], None]
 
 
 class Doorbell(Protocol):
@@ -80,6 +82,7 @@ class Database:
         self._on_sqlite = is_sqlite(url)
         self._write_lanes: Lanes | None = None
         self._claims = Claims()
+        self._listeners: list[CommitListener] = []
         if self._on_sqlite:
             self._lanes = sqlite_lanes(self._reader)
         else:
@@ -124,13 +127,25 @@ class Database:
                     if session.discarded:
                         await transaction.rollback()
                         return
-                    position = await session.publish_changes(datetime.now(UTC))
+                    committed = await session.publish_changes(datetime.now(UTC))
                     await transaction.commit()
                 except BaseException:
                     await transaction.rollback()
                     raise
-        if position is not None:
-            self._doorbell.ring(position)
+        if committed:
+            for listener in self._listeners:
+                listener(committed)
+            self._doorbell.ring(committed[-1].position)
+
+    @contextmanager
+    def commits_told_to(self, listener: CommitListener) -> Iterator[None]:
+        """Every commit of this process, before the bell rings for it; not always in the order of
+        their positions. Must not wait or raise: the writer waits for it."""
+        self._listeners.append(listener)
+        try:
+            yield
+        finally:
+            self._listeners.remove(listener)
 
     @asynccontextmanager
     async def _begun(

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Hashable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from db.changes import CommittedChange
+from db.sessions import CommittedChange
 from db.unit_of_work import Database
 from db.visibility import Scope
 from db.vocabulary import EntryId, MemberId

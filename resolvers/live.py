@@ -6,12 +6,12 @@ from datetime import datetime
 from enum import Enum
 from typing import Generic, Protocol, TypeVar
 
-from db.changes import CommittedChange, Cursor, check_cursor, feed_head
+from db.changes import Cursor, check_cursor, feed_head
 from db.errors import CursorExpiredError
 from db.member_pages import MemberFilter
 from db.models import EntryFacts, MemberFacts
 from db.organizations import subtree
-from db.sessions import ReadSession
+from db.sessions import CommittedChange, ReadSession
 from db.sync_log import EntryFilter
 from db.unit_of_work import Database
 from db.viewers import Viewer

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
-from db.changes import CommittedChange, Cursor, changes_after
+from db.changes import Cursor, changes_after
 from db.errors import DatabaseUnavailableError
 from db.feed import BATCH
+from db.sessions import CommittedChange
 from db.unit_of_work import Database
 from db.vocabulary import MemberId, Position
 from resolvers.batch import Batch

@@ -13,8 +13,9 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Self, TypeVar
 
-from db.changes import CommittedChange, Cursor
+from db.changes import Cursor
 from db.feed import LiveFeed
+from db.sessions import CommittedChange
 from db.unit_of_work import Database
 from db.vocabulary import MemberId, Position
 from resolvers import shared_stream

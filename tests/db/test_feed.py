@@ -11,20 +11,16 @@ from sqlalchemy import column, func, select, table
 
 from db import feed as feed_module
 from db.bell import BroadcastBell
-from db.changes import (
-    CommittedChange,
-    Cursor,
-    changes_after,
-    check_cursor,
-    feed_head,
-)
+from db.changes import Cursor, changes_after, check_cursor, feed_head
 from db.errors import CursorExpiredError, ForeignCursorError, SlowConsumerError
 from db.feed import LiveFeed, QueueFollower
-from db.sessions import NewChange
+from db.sessions import CommittedChange, NewChange
 from db.unit_of_work import Database
 from db.vocabulary import MemberId, Position
+from tests.builders import created, deactivated, updated
 from tests.db.opened import clear, opened
 from tests.service import DEADLINE
+from tests.sync.recording import record_all
 
 WRITERS = 50
 ROUNDS = 8
@@ -262,6 +258,53 @@ async def test_changes_of_another_process_come_even_when_the_bell_is_lost(
         positions = await followed(follower, up_to=1)
 
     assert positions == [1]
+
+
+async def test_what_the_process_commits_itself_is_passed_on_without_being_read(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def not_read(*_: object, **__: object) -> list[CommittedChange]:
+        raise AssertionError("It was read.")
+
+    async with live(database_url) as (database, feed), feed.follow(feed.position) as follower:
+        monkeypatch.setattr(feed_module, "changes_after", not_read)
+        await write(database, 1, 2)
+        await write(database, 3)
+        positions = await followed(follower, up_to=3)
+
+    assert positions == [1, 2, 3]
+
+
+async def test_what_is_passed_on_is_what_others_read(database_url: str) -> None:
+    told = [created("Kari"), updated("Kari", 1), deactivated("Kari", 2), created("Ola", 3)]
+
+    async with live(database_url) as (database, feed), feed.follow(feed.position) as follower:
+        await record_all(database, *told)
+        passed_on: list[CommittedChange] = []
+        async with asyncio.timeout(DEADLINE):
+            while len(passed_on) < len(told):
+                passed_on += await follower.next_changes(DEADLINE)
+        async with database.read() as session:
+            read = await changes_after(session, Position(0), limit=10)
+
+    assert passed_on == read
+
+
+async def test_changes_of_two_processes_come_in_one_order_and_none_twice(
+    database_url: str,
+) -> None:
+    async with (
+        opened(database_url) as other_process,
+        live(database_url) as (database, feed),
+        feed.follow(feed.position) as follower,
+    ):
+        writers = [write(process, n) for n in range(40) for process in (database, other_process)]
+        await asyncio.gather(*writers)
+        # Rings for what the other process, which has no bell, was the last to write.
+        await write(database, 99)
+        positions = await followed(follower, up_to=81)
+
+    assert positions == list(range(1, 82))
 
 
 async def test_patience_that_ends_first_brings_no_changes(sqlite_url: str) -> None:
