@@ -174,11 +174,14 @@ class LiveFeed:
                 return
 
     def _pass_on_own(self) -> None:
-        """As far as nothing is missing before it; the rest is read."""
+        """As far as nothing is missing before it, and no more than is read at once, so that
+        followers get their turn; the rest is read."""
         own = sorted(self._own, key=lambda changes: changes[0].position)
         self._own.clear()
+        room = BATCH
         for changes in own:
-            if changes[0].position == self._position + 1:
+            room -= len(changes)
+            if room >= 0 and changes[0].position == self._position + 1:
                 self._pass_on(changes)
 
     def _pass_on(self, changes: Sequence[CommittedChange]) -> None:

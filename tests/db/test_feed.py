@@ -290,6 +290,19 @@ async def test_what_is_passed_on_is_what_others_read(database_url: str) -> None:
     assert passed_on == read
 
 
+async def test_more_changes_in_one_transaction_than_a_follower_may_wait_with_reach_it(
+    database_url: str,
+) -> None:
+    count = feed_module.FOLLOWER_QUEUE + feed_module.BATCH
+
+    async with live(database_url) as (database, feed), feed.follow(feed.position) as follower:
+        following = asyncio.create_task(followed(follower, up_to=count))
+        await write(database, *range(count))
+        positions = await following
+
+    assert positions == list(range(1, count + 1))
+
+
 async def test_changes_of_two_processes_come_in_one_order_and_none_twice(
     database_url: str,
 ) -> None:
