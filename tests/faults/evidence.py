@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import select
@@ -26,16 +27,15 @@ class Evidence:
     head: int
     world: World
 
-    @property
+    @cached_property
     def recorded(self) -> set[str]:
         return {entry.event_id for entry in self.entries}
 
     def lost(self, sent: Iterable[Sent]) -> list[str]:
         """Promised, and not there."""
-        return [one.event_id for one in sent if one.acknowledged and not self._has(one)]
-
-    def _has(self, one: Sent) -> bool:
-        return one.event_id in self.recorded
+        return [
+            one.event_id for one in sent if one.acknowledged and one.event_id not in self.recorded
+        ]
 
     def applied_twice(self) -> list[str]:
         """An event was recorded in one change of the feed, applied in one attempt, and if it
