@@ -150,7 +150,8 @@ class LiveFeed:
             seen = max(heard, self._position)
             heard = await self._bell.wait(seen, POLL_SECONDS)
             self._pass_on_own()
-            if seen < heard <= self._position:
+            # After an outage it is read in any case, to know that it can be.
+            if self._caught_up and seen < heard <= self._position:
                 continue
             try:
                 await self._read_on()

@@ -12,7 +12,12 @@ from sqlalchemy import column, func, select, table
 from db import feed as feed_module
 from db.bell import BroadcastBell
 from db.changes import Cursor, changes_after, check_cursor, feed_head
-from db.errors import CursorExpiredError, ForeignCursorError, SlowConsumerError
+from db.errors import (
+    CursorExpiredError,
+    DatabaseUnavailableError,
+    ForeignCursorError,
+    SlowConsumerError,
+)
 from db.feed import LiveFeed, QueueFollower
 from db.sessions import CommittedChange, NewChange
 from db.unit_of_work import Database
@@ -50,6 +55,30 @@ class LostBell:
     async def wait(self, seen: int, timeout: float) -> int:  # noqa: ASYNC109  (the port's)
         await asyncio.sleep(0.01)
         return seen
+
+
+class ToldBell:
+    """Is heard when it is told to be."""
+
+    def __init__(self) -> None:
+        self._told: asyncio.Queue[int] = asyncio.Queue()
+        self._under_way = False
+
+    def ring(self, position: int) -> None:
+        pass
+
+    async def wait(self, seen: int, timeout: float) -> int:  # noqa: ASYNC109  (the port's)
+        if self._under_way:
+            self._told.task_done()
+        told = await self._told.get()
+        self._under_way = True
+        return told
+
+    async def tell(self, position: int) -> None:
+        """Returns when the feed has done what it does about it, and waits again."""
+        self._told.put_nowait(position)
+        async with asyncio.timeout(DEADLINE):
+            await self._told.join()
 
 
 @asynccontextmanager
@@ -273,6 +302,25 @@ async def test_what_the_process_commits_itself_is_passed_on_without_being_read(
         positions = await followed(follower, up_to=3)
 
     assert positions == [1, 2, 3]
+
+
+async def test_feed_lives_again_after_an_outage_whoever_writes_then(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object, **__: object) -> list[CommittedChange]:
+        raise DatabaseUnavailableError("It is away.")
+
+    monkeypatch.setattr(feed_module, "POLL_SECONDS", 0)
+    bell = ToldBell()
+    async with opened(database_url) as database, LiveFeed(database, bell) as feed:
+        with monkeypatch.context() as outage:
+            outage.setattr(feed_module, "changes_after", away)
+            await bell.tell(0)
+        assert not feed.alive
+        await write(database, 1)
+        await bell.tell(1)
+
+        assert feed.alive
 
 
 async def test_what_is_passed_on_is_what_others_read(database_url: str) -> None:
