@@ -102,8 +102,11 @@ def tab_to(page: Page, name: str) -> None:
     """By keyboard alone, as far as it takes."""
     for _ in range(60):
         page.keyboard.press("Tab")
+        # Past the last element nothing has the focus; the page itself, which stands for that, says
+        # everything that stands on it.
         label = page.evaluate(
-            "document.activeElement.ariaLabel ?? document.activeElement.innerText"
+            """document.activeElement === document.body ? ''
+            : document.activeElement.ariaLabel ?? document.activeElement.innerText"""
         )
         if name in label:
             return
@@ -122,6 +125,8 @@ def test_everything_can_be_done_by_keyboard(visit: Visit, service: ConsoleServic
     tab_to(page, "Navn")
     page.keyboard.press("Enter")
     expect(page.locator("th[aria-sort=descending]")).to_have_text("Navn")
+    # Rows that change places while the keys go through them are not come by in turn.
+    expect(page.get_by_test_id("members")).to_have_attribute("aria-busy", "false")
     tab_to(page, "Ola Nordmann")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("Ola Nordmann")
