@@ -46,7 +46,12 @@ class PostgresBackend(BroadcastBackend):
     async def connect(self) -> None:
         """Returns when LISTEN stands, or when a first attempt has failed: a hint may be late."""
         self._pool = await asyncpg.create_pool(
-            init_size=0, min_size=0, max_size=POOL_SIZE, reset=_keep_session, **self._target
+            init_size=0,
+            min_size=0,
+            max_size=POOL_SIZE,
+            init=_ring_without_the_disk,
+            reset=_keep_session,
+            **self._target,
         )
         self._listener = asyncio.create_task(self._keep_listening())
         await self._attempted.wait()
@@ -126,6 +131,12 @@ def _connect_arguments(url: str) -> dict[str, Any]:
         "command_timeout": PATIENCE,
         "server_settings": {"application_name": APPLICATION_NAME},
     }
+
+
+async def _ring_without_the_disk(connection: Any) -> None:
+    """NOTIFY commits, and would wait until that is on disk. A hint that is lost in a crash is lost
+    with all who listened."""
+    await connection.execute("SET synchronous_commit = off")
 
 
 async def _keep_session(_connection: object) -> None:
