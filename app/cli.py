@@ -66,8 +66,11 @@ def serve(host: Host = None, port: Port = None) -> None:
     """Run the service: webhooks in, GraphQL and live subscriptions out."""
     settings = _settings_to_listen(host, port)
     asyncio.run(prepare_database(settings))
-    typer.echo(f"Likeperson Sync listens on http://{settings.host}:{settings.port}", err=True)
-    run_until_interrupted(make_server(settings).serve())
+    run_until_interrupted(make_server(settings, _say_where).serve())
+
+
+def _say_where(url: str) -> None:
+    typer.echo(f"Likeperson Sync listens on {url}", err=True)
 
 
 @cli.command()

@@ -39,9 +39,25 @@ def configure_logging(settings: Settings) -> None:
 class Server(uvicorn.Server):
     """Ends with exit code 0 when it is told to stop by SIGTERM, since that is no failure."""
 
-    def __init__(self, config: uvicorn.Config, app: Starlette) -> None:
+    def __init__(
+        self, config: uvicorn.Config, app: Starlette, started: Callable[[str], None]
+    ) -> None:
+        """`started` is told the URL, once connections are accepted."""
         super().__init__(config)
         self._app = app
+        self._started = started
+
+    @property
+    def url(self) -> str:
+        """Once it is started. The port is known only then: 0 picks a free one."""
+        host = self.config.host
+        port = self.servers[0].sockets[0].getsockname()[1]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._started(self.url)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # An answer that never ends by itself would be waited for.
@@ -59,7 +75,7 @@ class Server(uvicorn.Server):
                 self._captured_signals = [s for s in self._captured_signals if s != SIGTERM]
 
 
-def make_server(settings: Settings) -> uvicorn.Server:
+def make_server(settings: Settings, started: Callable[[str], None]) -> Server:
     app = create_app(settings)
     config = uvicorn.Config(
         app,
@@ -83,7 +99,7 @@ def make_server(settings: Settings) -> uvicorn.Server:
         proxy_headers=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    return Server(config, app)
+    return Server(config, app, started)
 
 
 def check_port(settings: Settings) -> None:
@@ -109,21 +125,21 @@ async def running(settings: Settings) -> AsyncIterator[str]:
     block = asyncio.current_task()
     if block is None:
         raise RuntimeError("The service runs beside a task.")
-    server = make_server(settings)
+    url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    server = make_server(settings, url.set_result)
     task = asyncio.create_task(server.serve(), name="server")
 
     def end_the_block(_: object) -> None:
         block.cancel()
 
     try:
-        while not server.started:
-            if task.done():
-                await task
-                raise RuntimeError("The service did not start; see the log.")
-            await asyncio.sleep(0.01)
-        port = server.servers[0].sockets[0].getsockname()[1]
+        either: list[asyncio.Future[Any]] = [task, url]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not url.done():
+            await task
+            raise RuntimeError("The service did not start; see the log.")
         task.add_done_callback(end_the_block)
-        yield f"http://{settings.host}:{port}"
+        yield url.result()
     except asyncio.CancelledError:
         if not task.done() or block.uncancel():
             raise

@@ -5,13 +5,14 @@ import re
 import socket
 from pathlib import Path
 
+import httpx
 import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
 from app.cli import cli
 from schema.build import build_schema
-from tests.app.commands import run
+from tests.app.commands import START_SECONDS, run, start
 from tests.service import Service
 
 COMMANDS = sorted(getattr(get_command(cli), "commands", {}))
@@ -134,6 +135,21 @@ async def test_simulation_without_a_service_says_that_nobody_answered(tmp_path: 
 
     assert "Traceback" not in done.err
     assert "refused   2 with no answer" in done.out
+
+
+async def test_service_says_where_it_is_when_it_has_picked_the_port(tmp_path: Path) -> None:
+    process = await start(tmp_path, "serve", "--port", "0", log_level="error")
+    try:
+        assert process.stderr is not None
+        line = await asyncio.wait_for(process.stderr.readline(), START_SECONDS)
+        found = re.search(r"http://\S+", line.decode())
+        assert found, line
+
+        async with httpx.AsyncClient() as http:
+            assert (await http.get(f"{found[0]}/readyz")).is_success
+    finally:
+        process.terminate()
+        await process.communicate()
 
 
 @pytest.mark.parametrize("command", ["serve", "demo"])
