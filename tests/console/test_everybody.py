@@ -84,6 +84,7 @@ def test_every_page_fits_a_narrow_screen(page: Page, service: ConsoleService, wi
         page.goto(f"{service.url}{address}#token={service.token()}")
         expect(page.get_by_role("heading", level=1)).to_have_text(heading)
         expect(page.get_by_test_id("link")).to_have_text("Direkte")
+        expect(page.locator(".loading")).to_have_count(0)
 
         assert page.evaluate("document.documentElement.scrollWidth") <= width, address
 
@@ -157,7 +158,7 @@ def test_language_and_theme_are_chosen_and_kept(visit: Visit, service: ConsoleSe
     expect(page.get_by_role("heading", level=1)).to_have_text("Members")
     expect(page.locator("html")).to_have_attribute("lang", "en")
     expect(page.locator("html")).to_have_attribute("data-color-scheme", "dark")
-    assert page.title() == "Members – Likeperson Sync"
+    expect(page).to_have_title("Members – Likeperson Sync")
 
     page.goto(f"{service.url}/roller")
     expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")

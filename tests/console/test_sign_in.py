@@ -83,7 +83,7 @@ def test_sign_in_at_an_identity_provider_lasts_over_a_reload_and_stores_no_token
 
     expect(page.get_by_test_id("members")).to_contain_text("Kari Nordmann")
     expect(page.get_by_test_id("link")).to_have_text("Direkte")
-    assert page.url == f"{service.url}/medlemmer?sok=kari"
+    expect(page).to_have_url(f"{service.url}/medlemmer?sok=kari")
     stored = page.evaluate(STORED)
     assert "eyJ" not in stored
     assert "access_token" not in stored
@@ -134,7 +134,7 @@ def test_a_token_in_a_link_is_taken_out_of_the_address_and_stored_nowhere(
     page.goto(f"{service.url}/roller#token={service.token('Kari')}")
 
     expect(page.locator(".menu-button")).to_contain_text("Kari Nordmann")
-    assert page.url == f"{service.url}/roller"
+    expect(page).to_have_url(f"{service.url}/roller")
     assert "eyJ" not in page.evaluate(STORED)
     page.reload()
     expect(page.get_by_role("heading", name="Vis som …")).to_be_visible()
