@@ -62,8 +62,13 @@ class PostgresTransaction:
 class OneStatement:
     """What commits by itself."""
 
+    def __init__(self, driver: asyncpg.Connection) -> None:
+        self._driver = driver
+
     async def commit(self) -> None:
-        """It has."""
+        """It has, if nobody left a transaction open around it."""
+        if self._driver.is_in_transaction():
+            raise RuntimeError("What was to commit by itself is within a transaction.")
 
     async def rollback(self) -> None:
         """It was not sent, or PostgreSQL has undone it."""

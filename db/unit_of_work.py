@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from db.driver_errors import driver_errors_translated, raise_translated
 from db.engine import POSTGRES_WRITERS, create_engines, is_sqlite
+from db.errors import ConcurrentWriteError, SharedLockError
 from db.lanes import Lane, Lanes, postgres_lanes, sqlite_lanes
 from db.locks import Claims, LockName
 from db.sessions import CommittedChange, OptimisticSession, ReadSession, WriteSession
@@ -164,7 +165,7 @@ class Database:
         if optimistic:
             async with self._claims.held(alone), self._writing(self._write_lanes) as lane:
                 session = OptimisticSession(lane.connection, lane.driver, alone, shared)
-                yield session, OneStatement()
+                yield session, OneStatement(lane.driver)
             return
         async with self._writing(self._write_lanes) as lane:
             # The transaction is the driver's, so that hot statements and others share it.
@@ -179,11 +180,18 @@ class Database:
     @asynccontextmanager
     async def _writing(self, lanes: Lanes) -> AsyncIterator[Lane]:
         lane = await lanes.take()
+        settled = False
         try:
             yield lane
+            settled = True
+        except (ConcurrentWriteError, SharedLockError):
+            # PostgreSQL has answered, and whatever failed is undone by now.
+            settled = True
+            raise
         finally:
-            # Whatever failed is undone by now, or nobody may get this connection again.
-            await (lanes.give_back(lane) if lane.usable else lanes.drop(lane))
+            # When somebody stopped waiting for an answer, the driver knows only of the one before:
+            # a BEGIN may be on its way. What is written in it next would never be committed.
+            await (lanes.give_back(lane) if settled and lane.usable else lanes.drop(lane))
 
     async def check(self) -> None:
         """Raises DatabaseUnavailableError when the database does not answer."""
