@@ -10,9 +10,11 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from db.errors import ConcurrentWriteError, DatabaseUnavailableError
 
-# PostgreSQL's classes of errors that are no fault of the statement: connection exceptions,
-# insufficient resources, operator intervention.
-_PASSING = ("08", "53", "57")
+# PostgreSQL's classes of errors that are no fault of the statement: connection exceptions, invalid
+# authorization, invalid catalog name, insufficient resources, operator intervention.
+_PASSING = ("08", "28", "3D", "53", "57")
+# The database takes no connections now; it can only be read, for another server is the first.
+_IN_NO_STATE_FOR_IT = ("55000", "25006")
 # Two transactions waited for each other, and this one was chosen to begin again.
 _DEADLOCK = "40P01"
 _UNAVAILABLE = (
@@ -48,7 +50,7 @@ def raise_translated(error: Exception) -> None:
         if state == _DEADLOCK:
             raise ConcurrentWriteError(str(error)) from error
         lost = isinstance(error, DBAPIError) and error.connection_invalidated
-        if lost or state[:2] in _PASSING:
+        if lost or state[:2] in _PASSING or state in _IN_NO_STATE_FOR_IT:
             raise DatabaseUnavailableError(str(error)) from error
 
 

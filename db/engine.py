@@ -12,6 +12,9 @@ from db import sqlite_driver
 
 SQLITE_READERS = 4
 POSTGRES_WRITERS = 4
+ANSWER_SECONDS = 30.0
+"""After which a statement counts as lost. A server that went away without a word, or something in
+between that forgot the connection, would be waited for without end."""
 _POSTGRES_SETTINGS = {
     "application_name": "likeperson-sync",
     # Whoever holds a row for longer must not hold up everybody else: the event is tried again.
@@ -52,7 +55,11 @@ def _postgres(url: str, pool_size: int, settings: dict[str, str]) -> AsyncEngine
         pool_timeout=5,
         # What a statement is given may be personal; it must not reach a log with an error.
         hide_parameters=True,
-        connect_args={"timeout": 5, "server_settings": settings},
+        connect_args={
+            "timeout": 5,
+            "command_timeout": ANSWER_SECONDS,
+            "server_settings": settings,
+        },
     )
 
 

@@ -155,9 +155,14 @@ class LiveFeed:
                 continue
             try:
                 await self._read_on()
-            except DatabaseUnavailableError:
+            except Exception as error:
+                # Whatever it is, it may pass, and everything that is live hangs on this task.
                 if self._caught_up:
-                    logger.warning("The change feed cannot be read; trying again every second.")
+                    expected = isinstance(error, DatabaseUnavailableError)
+                    logger.warning(
+                        "The change feed cannot be read; trying again every second.",
+                        exc_info=None if expected else error,
+                    )
                 self._caught_up = False
                 await asyncio.sleep(POLL_SECONDS)
 

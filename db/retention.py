@@ -84,6 +84,10 @@ class Retention:
             except DatabaseError:
                 # Those who need the database at once say so; this can wait.
                 deleted = 0
+            except Exception:
+                # As it is while a database is restored, or another becomes the first.
+                logger.exception("Changes that are too old could not be deleted.")
+                deleted = 0
             if deleted:
                 logger.info("%d changes were too old to be kept.", deleted)
             await asyncio.sleep(PERIOD_SECONDS)

@@ -304,11 +304,14 @@ async def test_what_the_process_commits_itself_is_passed_on_without_being_read(
     assert positions == [1, 2, 3]
 
 
+@pytest.mark.parametrize(
+    "error", [DatabaseUnavailableError("It is away."), RuntimeError("Nobody thought of this.")]
+)
 async def test_feed_lives_again_after_an_outage_whoever_writes_then(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
+    database_url: str, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     async def away(*_: object, **__: object) -> list[CommittedChange]:
-        raise DatabaseUnavailableError("It is away.")
+        raise error
 
     monkeypatch.setattr(feed_module, "POLL_SECONDS", 0)
     bell = ToldBell()
