@@ -40,10 +40,32 @@ Type = Annotated[
 Source = Annotated[
     list[str] | None, typer.Option(help="From this source; may be given several times.")
 ]
+
+
+def _moment(text: str) -> datetime:
+    """Without a zone it is UTC."""
+    try:
+        moment = datetime.fromisoformat(text)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:
+        raise typer.BadParameter(
+            f"{text!r} is not a time such as 2026-11-23T09:30:00 (UTC) or "
+            "2026-11-23T09:30:00+01:00."
+        ) from error
+
+
 Since = Annotated[
-    datetime | None, typer.Option(help="Received at this time (UTC) or later, 2026-11-23T09:30:00.")
+    datetime | None,
+    typer.Option(
+        parser=_moment,
+        metavar="TIME",
+        help="Received at this time or later, 2026-11-23T09:30:00; UTC unless it has a zone.",
+    ),
 ]
-Before = Annotated[datetime | None, typer.Option(help="Received before this time (UTC).")]
+Before = Annotated[
+    datetime | None,
+    typer.Option(parser=_moment, metavar="TIME", help="Received before this time."),
+]
 
 
 @asynccontextmanager
@@ -178,6 +200,6 @@ def _filter(
         outcomes=frozenset(outcome) if outcome else None,
         event_types=frozenset(type) if type else None,
         sources=frozenset(source) if source else None,
-        received_from=since.replace(tzinfo=UTC) if since else None,
-        received_before=before.replace(tzinfo=UTC) if before else None,
+        received_from=since,
+        received_before=before,
     )

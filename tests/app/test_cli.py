@@ -3,6 +3,7 @@
 import asyncio
 import re
 import socket
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import httpx
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 from app.cli import cli
 from schema.build import build_schema
 from tests.app.commands import START_SECONDS, run, start
+from tests.builders import created
 from tests.service import Service
 
 COMMANDS = sorted(getattr(get_command(cli), "commands", {}))
@@ -135,6 +137,43 @@ async def test_simulation_without_a_service_says_that_nobody_answered(tmp_path: 
 
     assert "Traceback" not in done.err
     assert "refused   2 with no answer" in done.out
+
+
+@pytest.mark.parametrize(
+    "zone", [timezone(timedelta(hours=5)), timezone(-timedelta(hours=5)), None]
+)
+async def test_time_is_in_the_zone_it_has_and_else_in_utc(
+    service: Service, tmp_path: Path, zone: timezone | None
+) -> None:
+    await service.tell(created("Kari"))
+    now, minute = datetime.now(UTC).astimezone(zone or UTC), timedelta(minutes=1)
+    if zone is None:
+        now = now.replace(tzinfo=None)
+    around = ["--since", (now - minute).isoformat(), "--before", (now + minute).isoformat()]
+    database_url = service.settings.database_url
+
+    shown, later, counted = await asyncio.gather(
+        run(tmp_path, "log", "--json", *around, database_url=database_url),
+        run(
+            tmp_path,
+            *("log", "--json", "--since", (now + minute).isoformat()),
+            database_url=database_url,
+        ),
+        run(tmp_path, "replay", "--dry-run", *around, database_url=database_url),
+    )
+
+    assert len(shown.out.splitlines()) == 1, shown.err
+    assert (later.code, later.out) == (0, ""), later.err
+    assert "1 event(s) match." in counted.out, counted.err
+
+
+@pytest.mark.parametrize("text", ["5", "1763890200", "tomorrow", "", "0001-01-01T00:00:00+02:00"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    done = CliRunner().invoke(cli, ["log", "--since", text])
+
+    assert done.exit_code == 2
+    assert "--since" in done.output
+    assert f"{text!r} is not a time" in " ".join(done.output.split())
 
 
 async def test_service_says_where_it_is_when_it_has_picked_the_port(tmp_path: Path) -> None:
