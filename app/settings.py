@@ -13,13 +13,22 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validat
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from schema.known import Allowed
-from sync.sources import StandardWebhooks
+from sync.sources import StandardWebhooks, standard_key
 
 PREFIX = "LIKEPERSON_"
 DEVELOPMENT_AUTH_SECRET = "for development only: anybody can read this"  # noqa: S105
 DEVELOPMENT_WEBHOOK_SECRET = (
     "whsec_" + base64.b64encode(b"for development only: anybody can read this").decode()
 )
+_KNOWN_KEY = standard_key(DEVELOPMENT_WEBHOOK_SECRET)
+_KNOWN_TEXTS = (
+    DEVELOPMENT_AUTH_SECRET,
+    DEVELOPMENT_WEBHOOK_SECRET,
+    DEVELOPMENT_WEBHOOK_SECRET.removeprefix("whsec_"),
+)
+# What Standard Webhooks asks for.
+_KEY_BYTES = 24
+_SHARED_KEY_CHARACTERS = 16
 
 
 class SettingsError(Exception):
@@ -54,7 +63,7 @@ class Settings(BaseSettings):
 
     env: Literal["development", "production"] = Field(
         default="development",
-        description="`production` refuses to start with a missing or known-default secret.",
+        description="`production` refuses to start with a missing, known-default or short secret.",
     )
     database_url: str = Field(
         default="sqlite+aiosqlite:///var/likeperson.db",
@@ -298,22 +307,36 @@ def _misfits(settings: Settings) -> Iterator[str]:
 
 
 def _dangers(settings: Settings) -> Iterator[str]:
-    """Secrets that everybody knows, and keys that come in the open."""
+    """Secrets that everybody knows or can guess, and keys that come in the open."""
     if settings.auth_issuer is None:
-        if settings.auth_secret.get_secret_value() == DEVELOPMENT_AUTH_SECRET:
+        if settings.auth_secret.get_secret_value() in _KNOWN_TEXTS:
             yield (
-                f"{PREFIX}AUTH_SECRET: not set; in production it must be a secret of your own, or "
-                f"tokens come from {PREFIX}AUTH_ISSUER"
+                f"{PREFIX}AUTH_SECRET: not set, or a development default; in production it must be "
+                f"a secret of your own, or tokens come from {PREFIX}AUTH_ISSUER"
             )
     else:
         for name in ("ISSUER", "JWKS_URL"):
             url = getattr(settings, f"auth_{name.lower()}")
             if url is not None and not url.startswith("https://"):
                 yield f"{PREFIX}AUTH_{name}: must begin with https:// in production"
-    known = DEVELOPMENT_WEBHOOK_SECRET
     for name, source in settings.sources.items():
-        if known in source.usable_secrets:
-            yield (
-                f"{PREFIX}SOURCES: {name}: has the secret of the development default; in "
-                "production it must be one of your own"
-            )
+        for complaint in sorted({_danger(source, secret) for secret in source.usable_secrets}):
+            if complaint:
+                yield f"{PREFIX}SOURCES: {name}: {complaint}"
+
+
+def _danger(source: SourceSettings, secret: str) -> str:
+    """Empty when there is none. Keys are compared, since one key can be written in many ways."""
+    if source.scheme == "shared-key":
+        known, short = secret in _KNOWN_TEXTS, len(secret) < _SHARED_KEY_CHARACTERS
+        least = f"{_SHARED_KEY_CHARACTERS} characters"
+    else:
+        try:
+            key = standard_key(secret)
+        except ValueError:
+            return ""  # said elsewhere, in development as well
+        known, short = key == _KNOWN_KEY, len(key) < _KEY_BYTES
+        least = f"{_KEY_BYTES} bytes before base64"
+    if known:
+        return "has the secret of the development default; in production it must be one of your own"
+    return f"has a secret that is too short; in production it needs {least}" if short else ""

@@ -45,8 +45,8 @@ class StandardWebhooks:
 
     @classmethod
     def from_secrets(cls, secrets: Sequence[str]) -> "StandardWebhooks":
-        """Raises ValueError for a secret that is not base64."""
-        keys = [_standard_key(secret) for secret in secrets]
+        """Raises ValueError, as `standard_key` does."""
+        keys = [standard_key(secret) for secret in secrets]
         return cls(tuple(hmac.new(key, digestmod="sha256") for key in keys))
 
     def verify(self, headers: Headers, body: bytes, now: datetime) -> str:
@@ -83,11 +83,18 @@ class SharedKey:
         return event_id.decode()
 
 
-def _standard_key(secret: str) -> bytes:
+def standard_key(secret: str) -> bytes:
+    """What a Standard Webhooks secret signs with; it may be written with the prefix or without.
+
+    Raises ValueError, which does not show it, for one that is not base64 or holds no key.
+    """
     try:
-        return base64.b64decode(secret.removeprefix(_SECRET_PREFIX), validate=True)
-    except binascii.Error as error:
+        key = base64.b64decode(secret.removeprefix(_SECRET_PREFIX), validate=True)
+    except ValueError as error:
         raise ValueError("A Standard Webhooks secret is `whsec_` followed by base64.") from error
+    if not key:
+        raise ValueError("A Standard Webhooks secret is `whsec_` followed by base64; it has none.")
+    return key
 
 
 def _signature(signer: hmac.HMAC, signed: bytes) -> bytes:

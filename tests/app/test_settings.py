@@ -68,6 +68,67 @@ def test_production_refuses_every_secret_that_everybody_knows_and_says_which() -
     assert DEVELOPMENT_WEBHOOK_SECRET not in str(both)
 
 
+@pytest.mark.parametrize(
+    "secret",
+    [
+        DEVELOPMENT_WEBHOOK_SECRET.removeprefix("whsec_"),
+        # The last letter has bits that no byte takes: other text, the same key.
+        DEVELOPMENT_WEBHOOK_SECRET.removesuffix("w==") + "x==",
+    ],
+)
+def test_production_knows_the_default_key_however_it_is_written(secret: str) -> None:
+    assert load_settings(sources=sources(secret)).env == "development"
+
+    (line,) = complaints(
+        env="production", auth_secret=OWN_AUTH_SECRET, sources=sources(secret, OWN_WEBHOOK_SECRET)
+    )
+
+    assert line.startswith("LIKEPERSON_SOURCES: portal: has the secret of the development default")
+
+
+@pytest.mark.parametrize(
+    "known", [DEVELOPMENT_AUTH_SECRET, DEVELOPMENT_WEBHOOK_SECRET, DEVELOPMENT_WEBHOOK_SECRET[6:]]
+)
+def test_production_refuses_known_secrets_in_other_places(known: str) -> None:
+    flow = sources(known, scheme="shared-key", header="X-Key")
+
+    lines = complaints(env="production", auth_secret=known, sources=flow)
+
+    assert [line.split(":")[0] for line in lines] == [
+        "LIKEPERSON_AUTH_SECRET",
+        "LIKEPERSON_SOURCES",
+    ]
+    assert known not in str(lines)
+
+
+def test_production_refuses_secrets_that_are_too_short() -> None:
+    given = {"env": "production", "auth_secret": OWN_AUTH_SECRET}
+    key = {"scheme": "shared-key", "header": "X-Key"}
+    long_enough = base64.b64encode(b"x" * 24).decode()
+    too_short = base64.b64encode(b"x" * 23).decode()
+
+    (signing,) = complaints(**given, sources=sources(long_enough, too_short))
+    (shared,) = complaints(**given, sources=sources("k" * 16, "k" * 15, **key))
+
+    assert signing.startswith("LIKEPERSON_SOURCES: portal: ")
+    assert "24 bytes" in signing
+    assert shared.startswith("LIKEPERSON_SOURCES: portal: ")
+    assert "16 characters" in shared
+    for good in (sources(long_enough, ""), sources("k" * 16, " ", **key), sources("")):
+        assert load_settings(**given, sources=good).env == "production"
+    assert load_settings(sources=sources(too_short)).env == "development"
+
+
+@pytest.mark.parametrize("env", ["development", "production"])
+def test_signing_secret_without_a_key_is_refused(env: str) -> None:
+    (line,) = complaints(
+        env=env, auth_secret=OWN_AUTH_SECRET, sources=sources(OWN_WEBHOOK_SECRET, "whsec_")
+    )
+
+    assert line.startswith("LIKEPERSON_SOURCES: portal: ")
+    assert "base64" in line
+
+
 def test_production_starts_with_secrets_of_its_own() -> None:
     settings = load_settings(
         env="production", auth_secret=OWN_AUTH_SECRET, sources=sources(OWN_WEBHOOK_SECRET)
