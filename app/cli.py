@@ -41,6 +41,8 @@ cli = typer.Typer(
     rich_markup_mode=None,
 )
 console = Console()
+# Ten years: with much more, the end of the token would lie beyond the calendar.
+LONGEST_TOKEN_HOURS = 10 * 365 * 24
 
 Host = Annotated[
     str | None, typer.Option(help="Address to listen on [default: LIKEPERSON_HOST or 127.0.0.1]")
@@ -95,13 +97,16 @@ def token(
     operator: Annotated[
         bool, typer.Option("--operator", help="The token is for an operator, who sees everything.")
     ] = False,
-    hours: Annotated[float, typer.Option(help="How long it is valid.", min=0.01)] = 12,
+    hours: Annotated[
+        float, typer.Option(help="How long it is valid.", min=0.01, max=LONGEST_TOKEN_HOURS)
+    ] = 12,
 ) -> None:
     """Print a bearer token signed with LIKEPERSON_AUTH_SECRET."""
-    if operator == (member is not None):
+    subject = "operator" if member is None else member
+    if operator == (member is not None) or not subject.strip():
         raise typer.BadParameter("Give either --member PORTAL_ID or --operator.")
     settings, lifetime = load_settings(), timedelta(hours=hours)
-    typer.echo(mint(settings, member or "operator", operator=operator, lifetime=lifetime))
+    typer.echo(mint(settings, subject, operator=operator, lifetime=lifetime))
 
 
 @cli.command("simulate")

@@ -66,14 +66,25 @@ async def test_token_is_taken_by_a_running_service(service: Service, tmp_path: P
 
 
 async def test_token_is_for_a_member_or_an_operator_but_not_both(tmp_path: Path) -> None:
-    neither, both = await asyncio.gather(
-        run(tmp_path, "token"), run(tmp_path, "token", "--operator", "--member", "x")
+    neither, both, empty, blank = await asyncio.gather(
+        run(tmp_path, "token"),
+        run(tmp_path, "token", "--operator", "--member", "x"),
+        run(tmp_path, "token", "--member", ""),
+        run(tmp_path, "token", "--member", " "),
     )
 
-    for refused in (neither, both):
+    for refused in (neither, both, empty, blank):
         assert refused.code == 2
         assert "--member PORTAL_ID or --operator" in refused.err
         assert refused.out == ""
+
+
+@pytest.mark.parametrize("hours", ["inf", "1e12", "nan", "0", "-1"])
+def test_token_is_valid_for_a_time_that_has_an_end(hours: str) -> None:
+    done = CliRunner().invoke(cli, ["token", "--operator", "--hours", hours])
+
+    assert done.exit_code == 2
+    assert "--hours" in done.output
 
 
 async def test_schema_is_exported_to_a_file_or_to_the_screen(tmp_path: Path) -> None:
