@@ -10,6 +10,9 @@ from db.vocabulary import ActivationState
 from sync.draft import NAME, ORGANIZATION, PARENT, ROLES, STATE, Draft
 from sync.events import Event, OrganizationStatement
 
+NAMED_ROLES = 10
+"""How many unknown role codes an entry names; beyond, it only counts them."""
+
 
 def membership_created(event: Event, draft: Draft) -> None:
     _state_profile(event, draft)
@@ -79,14 +82,23 @@ def _state_roles(event: Event, draft: Draft) -> None:
     for role in event.roles:
         where = draft.organization(role.organization_id).id if role.organization_id else None
         stated.add((draft.catalogue.roles[role.code].id, where))
-        if role.code in draft.catalogue.new_role_codes:
-            draft.warnings.append(
-                f"The role code {role.code!r} was not known. It was added to the catalogue and "
-                "gives the access level MEMBER until an administrator sets another."
-            )
+    _warn_of_new_roles({role.code for role in event.roles}, draft)
     if draft.claim(ROLES):
         held = draft.member.roles
         draft.member.roles = {key: held.get(key, draft.at) for key in sorted(stated, key=_in_order)}
+
+
+def _warn_of_new_roles(codes: set[str], draft: Draft) -> None:
+    new = sorted(codes & draft.catalogue.new_role_codes)
+    draft.warnings += [
+        f"The role code {code!r} was not known. It was added to the catalogue and gives the access "
+        "level MEMBER until an administrator sets another."
+        for code in new[:NAMED_ROLES]
+    ]
+    if len(new) > NAMED_ROLES:
+        draft.warnings.append(
+            f"Further unknown role codes, added likewise: {len(new) - NAMED_ROLES}."
+        )
 
 
 def _in_order(key: RoleKey) -> tuple[int, int]:

@@ -312,6 +312,18 @@ async def test_unknown_role_code_joins_the_catalogue_as_member_with_a_warning(
     }
 
 
+async def test_warning_names_ten_new_role_codes_and_counts_the_others(database: Database) -> None:
+    roles = [role(f"new-{number:02}") for number in range(12)]
+
+    receipt = await record(database, created("Kari", roles=[role("member"), *roles]), "evt_1")
+
+    detail = receipt.detail or ""
+    assert [code for code in (f"new-{n:02}" for n in range(12)) if code in detail] == [
+        f"new-{number:02}" for number in range(10)
+    ]
+    assert detail.endswith("Further unknown role codes, added likewise: 2.")
+
+
 # Activation
 
 

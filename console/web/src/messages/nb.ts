@@ -173,6 +173,7 @@ export const nb = {
       /The role code '(.+?)' was not known\. It was added .+? sets another\./g,
       'Rollekoden «$1» var ukjent. Den er lagt til, og gir tilgang som medlem til noen bestemmer noe annet.',
     ],
+    [/Further unknown role codes, added likewise: (\d+)\./g, 'Flere ukjente rollekoder, lagt til på samme måte: $1.'],
     [/Events of the type '(.+?)' are not known here\./g, 'Hendelser av typen «$1» er ukjente her.'],
     [/Object missing required field `(.+?)` - at `(.+?)`/g, 'Feltet «$1» mangler i $2'],
     [/The body is not JSON: .*/g, 'Innholdet er ikke gyldig JSON.'],
