@@ -304,7 +304,7 @@ async def _statements(
 
 
 def _reread(body: RecordedBody) -> ReceivedEvent | None:
-    event = parse_event(body.payload)
+    event = parse_event(body.payload, max_roles=None)
     if not isinstance(event, Event):
         return None
     return ReceivedEvent(body.source, body.event_id, body.received_at, event)

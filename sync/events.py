@@ -32,6 +32,7 @@ Id = Annotated[str, Meta(min_length=1, max_length=100)]
 Name = Annotated[str, Meta(max_length=200)]
 Email = Annotated[str, Meta(max_length=320)]
 Reason = Annotated[str, Meta(max_length=1000)]
+MAX_ROLES = 100
 
 
 class MemberJson(msgspec.Struct, rename="camel", frozen=True):
@@ -143,8 +144,11 @@ _data: dict[EventType, msgspec.json.Decoder[DataJson]] = {
 }
 
 
-def parse_event(body: bytes) -> Event | UnknownEvent:
-    """Raises NotJsonError or NotAnEventError, saying what is wrong and where."""
+def parse_event(body: bytes, *, max_roles: int | None = MAX_ROLES) -> Event | UnknownEvent:
+    """Raises NotJsonError or NotAnEventError, saying what is wrong and where.
+
+    `max_roles` None reads again what was applied once, before there was a bound.
+    """
     envelope = _decode(_envelope.decode, body, "$")
     try:
         type = EventType(envelope.type)
@@ -156,7 +160,7 @@ def parse_event(body: bytes) -> Event | UnknownEvent:
         raise NotAnEventError("Object missing required field `data`")
     stated_at = _decode(_timestamp.decode, envelope.timestamp, "$.timestamp")
     data = _decode(_data[type].decode, envelope.data, "$.data")
-    return _event(type, _in_utc(stated_at), data)
+    return _event(type, _in_utc(stated_at), data, max_roles)
 
 
 def _decode(decode: Callable[[msgspec.Raw | bytes], T], text: msgspec.Raw | bytes, at: str) -> T:
@@ -178,14 +182,14 @@ def _in_utc(stated_at: datetime) -> datetime:
         raise NotAnEventError("The time is out of range - at `$.timestamp`") from error
 
 
-def _event(type: EventType, occurred_at: datetime, data: DataJson) -> Event:
+def _event(type: EventType, occurred_at: datetime, data: DataJson, max_roles: int | None) -> Event:
     return Event(
         type=type,
         occurred_at=occurred_at,
         member_id=_portal_id(data.member.id, "$.data.member.id"),
         profile=_profile(type, data.member),
         organization=_organization(type, data.organization),
-        roles=_roles(type, data.roles),
+        roles=_roles(type, data.roles, max_roles),
         reason=_clean(data.reason, "$.data.reason"),
     )
 
@@ -221,13 +225,17 @@ def _organization(
     return stated if type is EventType.MEMBERSHIP_UPDATED else UNSET
 
 
-def _roles(type: EventType, stated: list[RoleJson] | None) -> frozenset[RoleStatement] | None:
+def _roles(
+    type: EventType, stated: list[RoleJson] | None, most: int | None
+) -> frozenset[RoleStatement] | None:
     if type is EventType.MEMBERSHIP_CREATED:
         stated = stated or []
     elif type is not EventType.ROLE_UPDATED:
         stated = None
     if stated is None:
         return None
+    if most is not None and len(stated) > most:
+        raise NotAnEventError(f"Expected `array` of length <= {most} - at `$.data.roles`")
     return frozenset([_role(role, index) for index, role in enumerate(stated)])
 
 

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import permutations
 from typing import Any
 
+import msgspec
 import pytest
 
 from db.roles import role_catalogue
@@ -13,6 +14,7 @@ from sync.record import record_deliveries
 from tests.builders import (
     EPOCH,
     at,
+    body_of,
     created,
     deactivated,
     guid,
@@ -401,6 +403,24 @@ async def test_since_when_a_role_is_held_does_not_depend_on_the_order(database: 
         ("peer-mentor", None, minute(3)),
         ("coordinator", None, minute(4)),
     }
+
+
+async def test_roles_beyond_the_bound_that_were_applied_once_still_tell_since_when(
+    database: Database,
+) -> None:
+    roles = [role("coordinator"), *(role(f"r{number}") for number in range(100))]
+    applied = delivery(role_updated("Kari", 2, roles=roles[:1]), "evt_1")
+    many = msgspec.structs.replace(
+        applied, body=body_of(role_updated("Kari", 2, roles=roles[::-1]))
+    )
+    await record_deliveries(database, [many])
+    await record(database, created("Ola", roles=roles[1:]), "evt_2")
+
+    late = await record(database, role_updated("Kari", 1, roles=[role("coordinator")]), "evt_3")
+
+    assert late.status is SyncStatus.SKIPPED, late.detail
+    kari = (await world_of(database)).person("Kari")
+    assert kari.roles == {("coordinator", None, minute(1))}
 
 
 async def test_since_when_a_member_is_inactive_does_not_depend_on_the_order(

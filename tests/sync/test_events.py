@@ -197,6 +197,18 @@ def test_body_that_is_not_json_is_told_so(body: bytes) -> None:
         (role_updated(roles=None), "`$.data.roles`"),  # type: ignore[arg-type]  # what is wrong
         (role_updated(roles=[{}]), "`code`"),
         (role_updated(roles=[{"code": " "}]), "`$.data.roles[0].code`"),
+        (role_updated(roles=[role(f"r{number}") for number in range(101)]), "`$.data.roles`"),
+        (created(roles=[role(f"r{number}") for number in range(101)]), "`$.data.roles`"),
+        (role_updated(roles=[role("x" * 101)]), "`$.data.roles[0].code`"),
+        (role_updated(roles=[{"code": "x", "organizationId": "x" * 101}]), "organizationId`"),
+        (created(organization={"id": "x" * 101}), "`$.data.organization.id`"),
+        (created(organization={"id": "x", "name": "x" * 201}), "`$.data.organization.name`"),
+        (created(organization={"id": "x", "parentId": "x" * 101}), "parentId`"),
+        (updated(profile={"memberNumber": "x" * 201}), "`$.data.member.memberNumber`"),
+        (updated(profile={"givenName": "x" * 201}), "`$.data.member.givenName`"),
+        (updated(profile={"familyName": "x" * 201}), "`$.data.member.familyName`"),
+        (updated(profile={"phone": "x" * 201}), "`$.data.member.phone`"),
+        (deactivated(reason="x" * 1001), "`$.data.reason`"),
         (role_updated(roles=["member"]), "`$.data.roles[0]`"),  # type: ignore[list-item]  # what is wrong
         (updated(profile={"givenName": 1}), "givenName`"),
         (updated(profile={"givenName": "Ka\u0000ri"}), "given"),
@@ -210,6 +222,12 @@ def test_json_that_is_no_event_is_told_where_it_is_wrong(event: object, where: s
         parse_event(json.dumps(event).encode())
 
     assert where in str(refusal.value)
+
+
+def test_hundred_roles_are_not_too_many() -> None:
+    event = parsed(role_updated(roles=[role(f"r{number}") for number in range(100)]))
+
+    assert len(event.roles or ()) == 100
 
 
 text = st.text(st.characters(codec=None), max_size=12)
