@@ -9,6 +9,8 @@ from app.settings import SettingsError, load_settings
 from schema.build import build_schema
 from schema.known import Allowed, KnownDocuments, ManifestError, document_id, read_manifest
 
+SUFFIXES = (".graphql", ".json")
+
 commands = typer.Typer(
     name="documents",
     help="Look after the GraphQL documents that are known beforehand.",
@@ -36,6 +38,13 @@ def _texts_of(file: Path) -> dict[str, str]:
         raise SettingsError(f"{file}: {error}") from error
 
 
+def _texts_to_add(file: Path) -> dict[str, str]:
+    """Raises SettingsError, also for a file that would be passed over in the folder."""
+    if file.suffix not in SUFFIXES:
+        raise SettingsError(f"{file}: only manifests (.json) and .graphql files can be added.")
+    return _texts_of(file)
+
+
 @commands.command()
 def add(
     files: Annotated[
@@ -46,14 +55,16 @@ def add(
     """Add documents to the folder, once the schema has been asked whether it can execute them."""
     folder = _folder()
     documents = build_schema().documents
-    texts = {id: text for file in files for id, text in _texts_of(file).items()}
+    by_file = {file: _texts_to_add(file) for file in files}
     refused = [
-        f"{id}: {error.message}"
-        for id, text in texts.items()
+        f"{file}: {id}: {error.message}"
+        for file, found in by_file.items()
+        for id, text in found.items()
         for error in documents.read(text, known=True).errors
     ]
     if refused:
         raise SettingsError("\n".join(refused))
+    texts = {id: text for found in by_file.values() for id, text in found.items()}
     folder.mkdir(parents=True, exist_ok=True)
     added = [id for id in texts if not (folder / f"{id}.graphql").exists()]
     for id in added:

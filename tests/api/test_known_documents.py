@@ -219,6 +219,10 @@ async def test_manifest_of_relays_compiler_is_taken(tmp_path: Path, settings: Se
 
 async def test_what_cannot_be_executed_or_has_another_id_is_not_added(tmp_path: Path) -> None:
     broken, foreign, no_manifest = (tmp_path / f"{n}.json" for n in ("broken", "foreign", "no"))
+    wrong, other, below = (tmp_path / name for name in ("wrong.graphql", "notes.txt", "below"))
+    wrong.write_text("{ nothing }")
+    other.write_text(VIEWER)
+    below.mkdir()
     broken.write_text(json.dumps({id_of("{ nothing }"): "{ nothing }"}))
     foreign.write_text(json.dumps({hashlib.md5(b"x").hexdigest(): VIEWER}))  # noqa: S324
     no_manifest.write_text("[1]")
@@ -226,13 +230,18 @@ async def test_what_cannot_be_executed_or_has_another_id_is_not_added(tmp_path: 
 
     for file, complaint in (
         (broken, "Cannot query field 'nothing'"),
+        (wrong, "Cannot query field 'nothing'"),
         (foreign, "is not the SHA-256 of its document"),
         (no_manifest, "not a manifest"),
         (tmp_path / "absent.json", "No such file"),
+        (tmp_path / "absent", "only manifests (.json) and .graphql files"),
+        (other, "only manifests (.json) and .graphql files"),
+        (below, "only manifests (.json) and .graphql files"),
     ):
         done = await run(tmp_path, "documents", "add", str(file), documents_folder=str(folder))
         assert done.code == 1
         assert complaint in done.err
+        assert str(file) in done.err
     assert not folder.exists()
 
 
