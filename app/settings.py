@@ -240,6 +240,13 @@ class Settings(BaseSettings):
             ip_network(network)
         return value
 
+    @field_validator("host")
+    @classmethod
+    def _is_an_address(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError("is empty; to listen on every address, give 0.0.0.0 or ::")
+        return value.strip()
+
     @field_validator("auth_issuer", "auth_audience", "auth_jwks_url")
     @classmethod
     def _empty_is_unset(cls, value: str | None) -> str | None:
@@ -272,12 +279,13 @@ def load_settings(**given: object) -> Settings:
 
 def _complaints(error: ValidationError) -> Iterator[str]:
     for problem in error.errors():
+        message = problem["msg"].removeprefix("Value error, ")
         if not problem["loc"]:
-            yield problem["msg"].removeprefix("Value error, ")
+            yield message
             continue
         name, *path = (str(part) for part in problem["loc"])
         where = f" (at {'.'.join(path)})" if path else ""
-        yield f"{PREFIX}{name.upper()}: {problem['msg']}{where}"
+        yield f"{PREFIX}{name.upper()}: {message}{where}"
 
 
 def _misfits(settings: Settings) -> Iterator[str]:

@@ -190,6 +190,18 @@ def test_short_auth_secret_is_refused() -> None:
         assert "32 bytes" in line
 
 
+@pytest.mark.parametrize("host", ["", "  "])
+def test_empty_host_is_refused_since_it_would_mean_every_address(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_option = complaints(host=host)
+    monkeypatch.setenv("LIKEPERSON_HOST", host)
+    by_variable = complaints()
+
+    for (line,) in (by_option, by_variable):
+        assert line.startswith("LIKEPERSON_HOST: is empty; ")
+
+
 def test_database_url_of_another_driver_is_refused() -> None:
     for url in ("", "postgresql://localhost/x", "sqlite:///x.db", "mysql+aiomysql://localhost/x"):
         (line,) = complaints(database_url=url)
