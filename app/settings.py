@@ -12,6 +12,8 @@ import msgspec
 from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from db.bell import check_bell_url
+from db.engine import check_url
 from schema.known import Allowed
 from sync.sources import StandardWebhooks, standard_key
 
@@ -29,6 +31,8 @@ _KNOWN_TEXTS = (
 # What Standard Webhooks asks for.
 _KEY_BYTES = 24
 _SHARED_KEY_CHARACTERS = 16
+# Long before the calendar of Python ends.
+_TEN_YEARS_IN_HOURS = 87_600
 
 
 class SettingsError(Exception):
@@ -58,7 +62,12 @@ def _development_sources() -> dict[str, SourceSettings]:
 
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_file=".env", frozen=True, extra="ignore", hide_input_in_errors=True
+        env_prefix=PREFIX,
+        env_file=".env",
+        frozen=True,
+        extra="ignore",
+        hide_input_in_errors=True,
+        allow_inf_nan=False,
     )
 
     env: Literal["development", "production"] = Field(
@@ -122,6 +131,7 @@ class Settings(BaseSettings):
     longest_silence_hours: float = Field(
         default=24,
         gt=0,
+        le=_TEN_YEARS_IN_HOURS,
         description="For how many hours nothing may come from the sources before the health of "
         "the sync calls for a look.",
     )
@@ -131,6 +141,7 @@ class Settings(BaseSettings):
     feed_hours: float = Field(
         default=168,
         gt=0,
+        le=_TEN_YEARS_IN_HOURS,
         description="How long changes are kept for subscribers who were away.",
     )
     feed_changes: int = Field(
@@ -176,7 +187,7 @@ class Settings(BaseSettings):
         "operators; for others a fifth of it.",
     )
     max_query_seconds: float = Field(
-        default=10.0, gt=0, description="How long a query or mutation may take."
+        default=10.0, gt=0, le=3600, description="How long a query or mutation may take."
     )
     documents: Allowed = Field(
         default=Allowed.ANY,
@@ -240,6 +251,19 @@ class Settings(BaseSettings):
             ip_network(network)
         return value
 
+    @field_validator("database_url")
+    @classmethod
+    def _is_a_database(cls, value: str) -> str:
+        check_url(value)
+        return value
+
+    @field_validator("broadcast_url")
+    @classmethod
+    def _is_a_bell(cls, value: str | None) -> str | None:
+        if value is not None:
+            check_bell_url(value)
+        return value
+
     @field_validator("host")
     @classmethod
     def _is_an_address(cls, value: str) -> str:
@@ -289,10 +313,6 @@ def _complaints(error: ValidationError) -> Iterator[str]:
 
 
 def _misfits(settings: Settings) -> Iterator[str]:
-    if not settings.database_url.startswith(("sqlite+aiosqlite://", "postgresql+asyncpg://")):
-        yield (
-            f"{PREFIX}DATABASE_URL: must begin with sqlite+aiosqlite:// or postgresql+asyncpg://"
-        )
     if len(settings.auth_secret.get_secret_value().encode()) < 32:
         yield f"{PREFIX}AUTH_SECRET: needs at least 32 bytes"
     if settings.auth_issuer is None:

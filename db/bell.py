@@ -13,6 +13,7 @@ from typing import Self
 
 from broadcaster import Broadcast, BroadcastBackend, Event
 from broadcaster._backends.memory import MemoryBackend
+from sqlalchemy.exc import ArgumentError
 
 from db.outage import PATIENCE, Outage
 from db.postgres_backend import PostgresBackend
@@ -190,6 +191,17 @@ def backend_for(url: str, channel: str = CHANNEL) -> BroadcastBackend:
     if scheme in ("redis", "rediss"):
         return RedisBackend(url, channel)
     raise ValueError(f"no bell over {scheme!r}: use memory, postgresql+asyncpg or redis")
+
+
+def check_bell_url(url: str) -> None:
+    """Raises ValueError for one that no backend understands. A password in it is not shown."""
+    try:
+        backend_for(url)
+    except (ArgumentError, ValueError):
+        raise ValueError(
+            "is not a URL such as memory://, redis://HOST:6379/0 or "
+            "postgresql+asyncpg://USER:PASSWORD@HOST/NAME"
+        ) from None
 
 
 def _position_in(message: object) -> int:

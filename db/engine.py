@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, event
+from sqlalchemy import URL, Connection, event
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
@@ -31,6 +32,29 @@ _WRITER_SETTINGS = {
     # The settings above make plans look dear; compiling them would be.
     "jit": "off",
 }
+
+
+def check_url(url: str) -> None:
+    """Raises ValueError for a URL nothing can be stored under. A password in it is not shown."""
+    try:
+        parts = make_url(url)
+    except (ArgumentError, ValueError):
+        raise ValueError(
+            "is not a URL that can be read, as sqlite+aiosqlite:///FILE or "
+            "postgresql+asyncpg://USER:PASSWORD@HOST:PORT/NAME, in which PORT is a number"
+        ) from None
+    if parts.drivername not in ("sqlite+aiosqlite", "postgresql+asyncpg"):
+        raise ValueError("must begin with sqlite+aiosqlite:// or postgresql+asyncpg://")
+    if parts.get_backend_name() == "sqlite" and _in_memory(parts):
+        raise ValueError(
+            "a database in memory cannot be shared by several connections; give a file, "
+            "as in sqlite+aiosqlite:///var/likeperson.db"
+        )
+
+
+def _in_memory(url: URL) -> bool:
+    database = url.database or ""
+    return not database or ":memory:" in database or url.query.get("mode") == "memory"
 
 
 def is_sqlite(url: str) -> bool:

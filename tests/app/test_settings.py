@@ -209,6 +209,49 @@ def test_database_url_of_another_driver_is_refused() -> None:
         assert line.startswith("LIKEPERSON_DATABASE_URL: ")
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql+asyncpg://user:p4ssword@host:abc/x",
+        "postgresql+asyncpg",
+        "sqlite+aiosqlite://",
+        "sqlite+aiosqlite:///",
+        "sqlite+aiosqlite:///:memory:",
+        "sqlite+aiosqlite:///file:x?mode=memory&uri=true",
+    ],
+)
+def test_database_url_that_cannot_be_used_is_refused_without_its_password(url: str) -> None:
+    (line,) = complaints(database_url=url)
+
+    assert line.startswith("LIKEPERSON_DATABASE_URL: ")
+    assert "p4ss" not in line
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "kafka://host", "redis:p4ssword@host", "redis://:p4ss/word@host", "postgresql://h:p4ss/x"],
+)
+def test_broadcast_url_that_cannot_be_used_is_refused_without_its_password(url: str) -> None:
+    (line,) = complaints(broadcast_url=url)
+
+    assert line.startswith("LIKEPERSON_BROADCAST_URL: ")
+    assert "p4ss" not in line
+
+
+@pytest.mark.parametrize(
+    "name", ["LONGEST_SILENCE_HOURS", "FEED_HOURS", "MAX_QUERY_SECONDS", "SOCKET_INIT_SECONDS"]
+)
+@pytest.mark.parametrize("value", ["inf", "nan", "-inf", "1e8", "1e300", "0", "-1"])
+def test_time_that_no_calendar_holds_is_refused(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"LIKEPERSON_{name}", value)
+
+    (line,) = complaints()
+
+    assert line.startswith(f"LIKEPERSON_{name}: ")
+
+
 def test_secrets_are_not_shown() -> None:
     settings = load_settings(auth_secret=OWN_AUTH_SECRET, sources=sources(OWN_WEBHOOK_SECRET))
 
