@@ -1,6 +1,7 @@
 """Settings, from environment variables and `.env`. The only reader of the environment."""
 
 import base64
+import re
 import tomllib
 from collections.abc import Iterator
 from ipaddress import ip_network
@@ -9,7 +10,15 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
-from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from db.bell import check_bell_url
@@ -28,6 +37,9 @@ _KNOWN_TEXTS = (
     DEVELOPMENT_WEBHOOK_SECRET,
     DEVELOPMENT_WEBHOOK_SECRET.removeprefix("whsec_"),
 )
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+# Usable in a path as it is; a client would take away one dot, and two with what is before them.
+_SOURCE_NAME = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._-]+")
 # What Standard Webhooks asks for.
 _KEY_BYTES = 24
 _SHARED_KEY_CHARACTERS = 16
@@ -42,9 +54,18 @@ class SettingsError(Exception):
 class SourceSettings(BaseModel):
     """A sender of webhooks. `header` goes with the scheme `shared-key`."""
 
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
     scheme: Literal["standard-webhooks", "shared-key"]
     secrets: list[SecretStr]
     header: str | None = None
+
+    @field_validator("header")
+    @classmethod
+    def _is_a_header_name(cls, value: str | None) -> str | None:
+        if value and not _HEADER_NAME.fullmatch(value):
+            raise ValueError("is not the name of a header, such as X-Portal-Key")
+        return value
 
     @property
     def usable_secrets(self) -> list[str]:
@@ -228,6 +249,17 @@ class Settings(BaseSettings):
                 raise ValueError(f"not JSON: {error}") from error
         return value
 
+    @field_validator("sources")
+    @classmethod
+    def _have_usable_names(cls, value: dict[str, SourceSettings]) -> dict[str, SourceSettings]:
+        for name in value:
+            if not _SOURCE_NAME.fullmatch(name):
+                raise ValueError(
+                    f"{name!r} cannot be a source, since it is a part of /webhooks/NAME: "
+                    "letters from A to Z, digits, dots, - and _ can"
+                )
+        return value
+
     @field_validator("allowed_origins", "trusted_proxies", mode="before")
     @classmethod
     def _parts(cls, value: object) -> object:
@@ -301,9 +333,15 @@ def load_settings(**given: object) -> Settings:
     return settings
 
 
+_MESSAGES = {
+    "extra_forbidden": "there is no such key; a source has scheme, secrets and header",
+    "missing": "is missing",
+}
+
+
 def _complaints(error: ValidationError) -> Iterator[str]:
     for problem in error.errors():
-        message = problem["msg"].removeprefix("Value error, ")
+        message = _MESSAGES.get(problem["type"]) or problem["msg"].removeprefix("Value error, ")
         if not problem["loc"]:
             yield message
             continue

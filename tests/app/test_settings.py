@@ -172,6 +172,50 @@ def test_sources_that_cannot_be_read_are_refused_without_showing_secrets(
     assert "topsecret" not in str(lines)
 
 
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "med lem", "sørvest", "a%2fb", "a\n", "a?"])
+def test_source_with_a_name_that_no_path_holds_is_refused(name: str) -> None:
+    portal = json.loads(sources(OWN_WEBHOOK_SECRET))["portal"]
+
+    (line,) = complaints(sources=json.dumps({name: portal}))
+
+    assert line.startswith(f"LIKEPERSON_SOURCES: {name!r} cannot be a source")
+
+
+@pytest.mark.parametrize("name", ["portal", "min-side.v2", "A_1", "...", ".x"])
+def test_source_is_named_by_what_a_path_holds(name: str) -> None:
+    portal = json.loads(sources(OWN_WEBHOOK_SECRET))["portal"]
+
+    assert set(load_settings(sources=json.dumps({name: portal})).sources) == {name}
+
+
+@pytest.mark.parametrize("header", ["X Key", "X-Key:", "X-Nøkkel", "X-Key\n", " "])
+def test_header_that_no_request_has_is_refused(header: str) -> None:
+    (line,) = complaints(sources=sources("topsecret", scheme="shared-key", header=header))
+
+    assert line.startswith("LIKEPERSON_SOURCES: is not the name of a header")
+    assert line.endswith("(at portal.header)")
+
+
+def test_unknown_key_of_a_source_is_named_and_its_value_not_shown() -> None:
+    portal = {"scheme": "standard-webhooks", "secret": "topsecret"}
+
+    lines = complaints(sources=json.dumps({"portal": portal}))
+
+    assert [line.rpartition(" (at ")[2] for line in lines] == ["portal.secrets)", "portal.secret)"]
+    assert all(line.startswith("LIKEPERSON_SOURCES: ") for line in lines)
+    assert "topsecret" not in str(lines)
+
+
+@pytest.mark.parametrize(
+    "given", [{"host": ""}, {"allowed_origins": "x"}, {"sources": "{"}, {"trusted_proxies": "x"}]
+)
+def test_complaints_speak_of_the_setting_only(given: dict[str, str]) -> None:
+    (line,) = complaints(**given)
+
+    assert line.startswith("LIKEPERSON_")
+    assert "Value error" not in line
+
+
 def test_source_without_a_secret_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
     for secrets in ((), ("",), ("  ", "")):
         monkeypatch.setenv("LIKEPERSON_SOURCES", sources(*secrets))
