@@ -303,10 +303,12 @@ class Settings(BaseSettings):
             raise ValueError("is empty; to listen on every address, give 0.0.0.0 or ::")
         return value.strip()
 
-    @field_validator("auth_issuer", "auth_audience", "auth_jwks_url")
+    @field_validator(
+        "auth_issuer", "auth_audience", "auth_jwks_url", "documents_folder", mode="before"
+    )
     @classmethod
-    def _empty_is_unset(cls, value: str | None) -> str | None:
-        return value or None
+    def _empty_is_unset(cls, value: object) -> object:
+        return None if value == "" else value
 
     @property
     def is_guarded(self) -> bool:
@@ -361,6 +363,11 @@ def _misfits(settings: Settings) -> Iterator[str]:
         yield (
             f"{PREFIX}AUTH_AUDIENCE: not set; without it, tokens that the provider made for other "
             "services would be taken"
+        )
+    if settings.documents is not Allowed.ANY and settings.documents_folder is None:
+        yield (
+            f"{PREFIX}DOCUMENTS: {settings.documents.value} needs {PREFIX}DOCUMENTS_FOLDER, which "
+            "is not set; without it, no document is known"
         )
     for name, source in settings.sources.items():
         if source.scheme == "shared-key" and not source.header:

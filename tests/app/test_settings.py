@@ -403,9 +403,23 @@ def test_identity_provider_is_refused_without_an_audience_and_in_production_with
 
 
 def test_setting_that_is_left_empty_is_not_set() -> None:
-    settings = load_settings(auth_issuer="", auth_audience="", auth_jwks_url="")
+    settings = load_settings(
+        auth_issuer="", auth_audience="", auth_jwks_url="", documents_folder=""
+    )
 
     assert settings.auth_issuer is None
+    assert settings.documents_folder is None
+
+
+@pytest.mark.parametrize("documents", ["known", "known-except-operators"])
+def test_known_documents_are_refused_without_their_folder(documents: str, tmp_path: Path) -> None:
+    for folder in (None, ""):
+        (line,) = complaints(documents=documents, documents_folder=folder)
+
+        assert line.startswith(f"LIKEPERSON_DOCUMENTS: {documents} needs LIKEPERSON_DOCUMENTS_FOL")
+
+    settings = load_settings(documents=documents, documents_folder=str(tmp_path))
+    assert settings.documents_folder == tmp_path
 
 
 def test_no_token_is_made_where_the_identity_provider_makes_them() -> None:
