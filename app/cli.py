@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, NoReturn
 
+import httpx
 import typer
 from rich.console import Console
 from rich.progress import Progress as ProgressBar
@@ -60,6 +61,12 @@ def main() -> NoReturn:
     except (SettingsError, DemoError, PortInUseError, DatabaseError) as error:
         typer.echo(str(error), err=True)
         sys.exit(1)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        # A file or folder that somebody has named, or ours where we may not write.
+        typer.echo(f"Cannot use {error.filename}: {error.strerror}.", err=True)
+        sys.exit(1)
     sys.exit(0)
 
 
@@ -109,9 +116,22 @@ def token(
     typer.echo(mint(settings, subject, operator=operator, lifetime=lifetime))
 
 
+def _service_url(text: str) -> str:
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL as error:
+        raise typer.BadParameter(f"{text!r} is not a URL: {error}.") from error
+    if url.scheme not in ("http", "https") or not url.host:
+        raise typer.BadParameter(f"{text!r} is not a URL such as http://127.0.0.1:8000.")
+    return text
+
+
 @cli.command("simulate")
 def simulate_command(
-    url: Annotated[str, typer.Argument(help="The service to send to.")] = "http://127.0.0.1:8000",
+    url: Annotated[
+        str,
+        typer.Argument(parser=_service_url, metavar="[URL]", help="The service to send to."),
+    ] = "http://127.0.0.1:8000",
     members: Annotated[int, typer.Option(help="How many members join first.", min=0)] = 300,
     events: Annotated[int, typer.Option(help="How many changes follow.", min=0)] = 300,
     rate: Annotated[float, typer.Option(help="Deliveries a second; 0: all at once.", min=0)] = 0,

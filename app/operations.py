@@ -2,6 +2,7 @@
 
 import asyncio
 import getpass
+import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -155,8 +156,16 @@ def replay(
     typer.echo(f"{len(matching)} event(s) match.")
     if not matching or not (dry_run or yes or typer.confirm("Replay them?")):
         return
-    request = Request(f"command line ({getpass.getuser()})", reason, dry_run)
+    request = Request(f"command line ({_user()})", reason, dry_run)
     _say(asyncio.run(_replay(settings, matching, request)), dry_run=dry_run)
+
+
+def _user() -> str:
+    """Their number where nobody has given them a name, as in many containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 async def _matching(

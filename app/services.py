@@ -47,7 +47,7 @@ class Services:
 async def prepare_database(settings: Settings) -> None:
     """SQLite is brought up to date; PostgreSQL must be already, since other processes use it.
 
-    Raises SchemaOutdatedError or DatabaseUnavailableError.
+    Raises SchemaOutdatedError, NotADatabaseError or DatabaseUnavailableError.
     """
     if is_sqlite(settings.database_url):
         await migrate(settings.database_url)

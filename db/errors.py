@@ -2,6 +2,7 @@
 
 DatabaseError
 ├── DatabaseUnavailableError    away, overloaded, full or locked: try again later
+├── NotADatabaseError           the file is something else
 ├── SchemaOutdatedError         the tables are not those this program was written for
 ├── ConcurrentWriteError        somebody else wrote the same row first: do it again
 ├── SharedLockError             what is to change is not held alone: do it again, holding it alone
@@ -17,6 +18,10 @@ class DatabaseError(Exception):
 
 
 class DatabaseUnavailableError(DatabaseError):
+    pass
+
+
+class NotADatabaseError(DatabaseError):
     pass
 
 

@@ -13,8 +13,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from db.driver_errors import driver_errors_translated
-from db.engine import create_engines, is_sqlite
-from db.errors import SchemaOutdatedError
+from db.engine import create_engines, is_sqlite, sqlite_file
+from db.errors import NotADatabaseError, SchemaOutdatedError
 from db.unit_of_work import Database
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -35,7 +35,7 @@ def expected_revision() -> str:
 async def migrate(url: str, revision: str = HEAD) -> None:
     """Up or down to a revision, in one transaction. Safe to call from several processes at once.
 
-    Raises DatabaseUnavailableError.
+    Raises DatabaseUnavailableError, or NotADatabaseError.
     """
     await _run(url, lambda connection: _move(connection, revision))
 
@@ -75,6 +75,10 @@ async def _run(url: str, work: Callable[[Connection], None]) -> None:
         with driver_errors_translated():
             async with engine.begin() as connection:
                 await connection.run_sync(work)
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlite_errorname", None) == "SQLITE_NOTADB":
+            raise NotADatabaseError(f"{sqlite_file(url)} is not a SQLite database.") from error
+        raise
     finally:
         await engine.dispose()
 

@@ -139,6 +139,14 @@ async def test_simulation_with_a_wrong_secret_says_that_it_was_refused(
     assert (await service.data("{ members { totalCount } }"))["members"]["totalCount"] == 0
 
 
+@pytest.mark.parametrize("url", ["nonsense", "http://", "ftp://127.0.0.1", "http://127.0.0.1:b"])
+def test_simulation_is_sent_to_a_url(url: str) -> None:
+    done = CliRunner().invoke(cli, ["simulate", url])
+
+    assert done.exit_code == 2
+    assert f"{url!r} is not a URL" in done.output
+
+
 async def test_simulation_without_a_service_says_that_nobody_answered(tmp_path: Path) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
@@ -254,3 +262,64 @@ async def test_database_that_is_away_is_a_sentence_and_no_traceback(tmp_path: Pa
     assert done.code == 1
     assert "Traceback" not in done.err
     assert len(done.err.splitlines()) <= 3
+
+
+@pytest.mark.parametrize("command", ["serve", "demo", "log", "migrate", "worker"])
+async def test_file_that_is_no_database_is_named(command: str, tmp_path: Path) -> None:
+    file = tmp_path / "notes.txt"
+    file.write_text("These are notes, and they shall stay.\n" * 100)
+    before = file.read_bytes()
+
+    done = await run(
+        tmp_path, command, port="0", database_url=f"sqlite+aiosqlite:///{file.resolve()}"
+    )
+
+    assert done.code == 1
+    assert f"{file.resolve()} is not a SQLite database." in done.err
+    assert "Traceback" not in done.err
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("command", ["serve", "demo", "log", "migrate", "worker"])
+async def test_folder_that_cannot_be_made_is_named(command: str, tmp_path: Path) -> None:
+    (tmp_path / "var").write_text("in the way")
+
+    done = await run(tmp_path, command, port="0")
+
+    assert done.code == 1
+    assert "Cannot use var: " in done.err
+    assert "Traceback" not in done.err
+
+
+async def test_schema_is_not_exported_to_where_no_file_can_be(tmp_path: Path) -> None:
+    absent = str(tmp_path / "absent" / "schema.graphql")
+
+    nowhere, folder = await asyncio.gather(
+        run(tmp_path, "export-schema", "-o", absent),
+        run(tmp_path, "export-schema", "-o", str(tmp_path)),
+    )
+
+    assert (nowhere.code, folder.code) == (1, 1)
+    assert nowhere.err == f"Cannot use {absent}: No such file or directory.\n"
+    assert folder.err == f"Cannot use {tmp_path}: Is a directory.\n"
+
+
+async def test_replay_by_a_user_without_a_name_tells_their_number(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await service.tell(created("Kari"))
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LIKEPERSON_DATABASE_URL", service.settings.database_url)
+    monkeypatch.setattr("os.getuid", lambda: 54321)
+
+    done = await asyncio.to_thread(
+        CliRunner().invoke, cli, ["replay", "--yes", "--since", "2026-01-01"]
+    )
+
+    assert done.exit_code == 0, done.output
+    data = await service.data("{ syncLog { edges { node { attemptHistory { actor } } } } }")
+    (edge,) = data["syncLog"]["edges"]
+    assert "command line (54321)" in [
+        attempt["actor"] for attempt in edge["node"]["attemptHistory"]
+    ]
