@@ -89,7 +89,8 @@ class PageArguments:
         """Raises BadUserInputError, naming the argument."""
         backward = self.last is not None or self.before is not None
         if backward and (self.first is not None or self.after is not None):
-            raise BadUserInputError("Page either forward or backward, not both.", "last")
+            sent = "before" if self.last is None else "last"
+            raise BadUserInputError("Page either forward or backward, not both.", sent)
         size, size_name = (self.last, "last") if backward else (self.first, "first")
         cursor, cursor_name = (self.before, "before") if backward else (self.after, "after")
         if size is not None and not 1 <= size <= MAX_PAGE:

@@ -122,12 +122,14 @@ async def test_backward_page_size_out_of_bounds_is_refused_by_name(service: Serv
 
 
 async def test_page_is_read_forward_or_backward_but_not_both(service: Service) -> None:
-    for arguments in (
-        {"first": 1, "last": 1},
-        {"first": 1, "before": "x"},
-        {"last": 1, "after": "x"},
-    ):
-        assert refused_arguments(await service.ask(MEMBERS, **arguments)) == ["last"]
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"first": 1, "last": 1}, "last"),
+        ({"first": 1, "before": "x"}, "before"),
+        ({"after": "x", "before": "x"}, "before"),
+        ({"last": 1, "after": "x"}, "last"),
+    ]
+    for arguments, wrong in cases:
+        assert refused_arguments(await service.ask(MEMBERS, **arguments)) == [wrong]
 
 
 def forged(*parts: object) -> str:
