@@ -187,6 +187,13 @@ def test_every_route_is_listed_and_no_other() -> None:
     }
 
 
+async def test_the_files_of_the_console_are_below_their_route(service: Service) -> None:
+    assert "below `GET /web`" in section("## HTTP routes")
+    for path in ("/web", "/web/"):
+        assert (await service.http.get(service.url + path)).status_code == 404
+    assert (ROOT / "console" / "web" / "public" / "icon.svg").is_file()
+
+
 def test_every_command_is_listed() -> None:
     listed = {code(command)[0] for command, _ in table(section("## Commands"))}
 

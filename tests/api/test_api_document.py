@@ -102,6 +102,22 @@ async def test_example_of_a_cost_costs_what_the_document_says(service: Service) 
     assert f"{Settings().max_query_seconds:.0f} seconds" in TEXT
 
 
+async def test_cost_is_told_of_what_was_executed_and_not_of_what_was_refused(
+    service: Service,
+) -> None:
+    told = {}
+    for text in (EXAMPLES["ThirtyOne"], EXAMPLES["TooMany"], "{", "{ nothing }"):
+        response = await service.http.post(
+            f"{service.url}/graphql",
+            json={"query": text},
+            headers={"Authorization": f"Bearer {service.token()}"},
+        )
+        told[text] = "cost" in response.json().get("extensions", {})
+
+    assert list(told.values()) == [True, True, False, False]
+    assert "The answer to a query or mutation that was executed says so" in " ".join(TEXT.split())
+
+
 def test_limits_of_the_document_are_those_that_hold() -> None:
     rows = re.findall(r"^\| ([a-z ]+) \| (\d+) \| (\d+) \|$", TEXT, re.MULTILINE)
 
