@@ -119,7 +119,7 @@ def _show(portal: Portal, settings: Settings, url: str, console: Console) -> Non
     say("The token is the part after `#token=`: send it as `Authorization: Bearer …`.")
     say(f"\nA query worth pasting:\n\n{QUERY}\n")
     say(f"And a subscription:\n\n{SUBSCRIPTION}\n")
-    say("Something changes in the portal every two seconds. Ctrl-C stops.\n")
+    say("Something changes in the portal every two seconds. Times are UTC. Ctrl-C stops.\n")
 
 
 async def _live_on(portal: Portal, sender: Sender, state: Path, console: Console) -> None:

@@ -13,7 +13,7 @@ import httpx
 from tests.app.commands import START_SECONDS, start
 from tests.service import DEADLINE, Service
 
-LAST_LINE = "Ctrl-C stops."
+LAST_LINE = "Times are UTC. Ctrl-C stops."
 WHO = ["operator", "administrator (HLF)", "coordinator (a county)", "peer mentor"]
 
 
