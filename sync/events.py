@@ -149,6 +149,22 @@ def parse_event(body: bytes, *, max_roles: int | None = MAX_ROLES) -> Event | Un
 
     `max_roles` None reads again what was applied once, before there was a bound.
     """
+    try:
+        return _parsed(body, max_roles)
+    except UnicodeDecodeError as error:
+        raise NotJsonError(f"The body is not JSON: {_in_the_body(body, error)}") from error
+
+
+def _in_the_body(body: bytes, found: UnicodeDecodeError) -> UnicodeDecodeError:
+    """What was found tells its place in the one text that was being read."""
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        return error
+    return found
+
+
+def _parsed(body: bytes, max_roles: int | None) -> Event | UnknownEvent:
     envelope = _decode(_envelope.decode, body, "$")
     try:
         type = EventType(envelope.type)
@@ -169,7 +185,7 @@ def _decode(decode: Callable[[msgspec.Raw | bytes], T], text: msgspec.Raw | byte
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `$")
         raise NotAnEventError(f"{message} - at `{at}{path.rstrip('`')}`") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except msgspec.DecodeError as error:
         raise NotJsonError(f"The body is not JSON: {error}") from error
     except RecursionError as error:
         raise NotJsonError("The body is nested too deeply.") from error

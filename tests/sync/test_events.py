@@ -168,6 +168,19 @@ def test_body_that_is_not_json_is_told_so(body: bytes) -> None:
 
 
 @pytest.mark.parametrize(
+    "body",
+    [
+        b'{"type": "\xff"}',
+        b'{"type": "membership-updated", "timestamp": "2026-11-23T09:30:00Z", "data": {"member":'
+        b' {"id": "x", "givenName": "K\xffri"}}}',
+    ],
+)
+def test_what_is_not_utf_8_is_told_with_its_place_in_the_body(body: bytes) -> None:
+    with pytest.raises(NotJsonError, match=rf"in position {body.index(0xFF)}:"):
+        parse_event(body)
+
+
+@pytest.mark.parametrize(
     ("event", "where"),
     [
         ([], "`$`"),
