@@ -129,9 +129,14 @@ def _service_url(text: str) -> str:
 @cli.command("simulate")
 def simulate_command(
     url: Annotated[
-        str,
-        typer.Argument(parser=_service_url, metavar="[URL]", help="The service to send to."),
-    ] = "http://127.0.0.1:8000",
+        str | None,
+        typer.Argument(
+            parser=_service_url,
+            metavar="URL",
+            help="The service to send to [default: the one of this machine, at LIKEPERSON_PORT or "
+            "8000]",
+        ),
+    ] = None,
     members: Annotated[int, typer.Option(help="How many members join first.", min=0)] = 300,
     events: Annotated[int, typer.Option(help="How many changes follow.", min=0)] = 300,
     rate: Annotated[float, typer.Option(help="Deliveries a second; 0: all at once.", min=0)] = 0,
@@ -149,8 +154,13 @@ def simulate_command(
 ) -> None:
     """Be a membership portal: send signed webhooks to a service, and say what became of them."""
     load = Load(members, events, rate, concurrency, duplicates, shuffle)
+    url = url or f"http://127.0.0.1:{load_settings().port}"
     summary = asyncio.run(_simulate(url, load, seed, secret or _configured_secret()))
     _print_summary(summary)
+    if summary.sent and not summary.accepted:
+        reasons = ", ".join(map(_reason, sorted(summary.refused)))
+        typer.echo(f"{url} has accepted nothing: {reasons}.", err=True)
+        raise typer.Exit(1)
 
 
 cli.add_typer(commands)
@@ -202,8 +212,12 @@ def _print_summary(summary: Summary) -> None:
     say(f"sent      {summary.sent} in {summary.seconds:.1f} s ({summary.per_second:.0f}/s)")
     say(f"accepted  {summary.accepted}")
     for status, count in sorted(summary.refused.items()):
-        say(f"refused   {count} with {f'HTTP {status}' if status else 'no answer'}")
+        say(f"refused   {count} with {_reason(status)}")
     for outcome, count in sorted(summary.outcomes.items()):
         say(f"  {outcome:<12} {count}")
     say(f"retried   {summary.retried}")
     say(f"ack       p50 {summary.ack_p50_ms:.1f} ms, p99 {summary.ack_p99_ms:.1f} ms")
+
+
+def _reason(status: int) -> str:
+    return f"HTTP {status}" if status else "no answer"

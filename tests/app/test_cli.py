@@ -135,7 +135,9 @@ async def test_simulation_with_a_wrong_secret_says_that_it_was_refused(
         tmp_path, "simulate", service.url, "--members", "3", "--events", "0", "--secret", secret
     )
 
+    assert done.code == 1
     assert "refused   3 with HTTP 401" in done.out
+    assert f"{service.url} has accepted nothing: HTTP 401." in done.err
     assert (await service.data("{ members { totalCount } }"))["members"]["totalCount"] == 0
 
 
@@ -150,10 +152,12 @@ def test_simulation_is_sent_to_a_url(url: str) -> None:
 async def test_simulation_without_a_service_says_that_nobody_answered(tmp_path: Path) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        port = unused.getsockname()[1]
 
-        done = await run(tmp_path, "simulate", url, "--members", "2", "--events", "0")
+        done = await run(tmp_path, "simulate", "--members", "2", "--events", "0", port=str(port))
 
+    assert done.code == 1
+    assert f"http://127.0.0.1:{port} has accepted nothing: no answer." in done.err
     assert "Traceback" not in done.err
     assert "refused   2 with no answer" in done.out
 
