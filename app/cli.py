@@ -22,7 +22,7 @@ from app.server import (
     make_server,
     run_until_interrupted,
 )
-from app.services import prepare_database, utc_now
+from app.services import prepare_database, unreachable_named, utc_now
 from app.settings import Settings, SettingsError, load_settings
 from db.errors import DatabaseError
 from db.migrate import expected_revision, migrate
@@ -92,7 +92,9 @@ def demo(host: Host = None, port: Port = None) -> None:
 @cli.command("migrate")
 def migrate_command() -> None:
     """Bring the database to the schema of this program. Safe to run at any time, and twice."""
-    asyncio.run(migrate(load_settings().database_url))
+    settings = load_settings()
+    with unreachable_named(settings):
+        asyncio.run(migrate(settings.database_url))
     typer.echo(f"The database is at schema {expected_revision()}.")
 
 

@@ -2,18 +2,19 @@
 
 import gc
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from app.auth.tokens import Authenticator, authenticator_of, identity_provider
 from app.sessions import Sessions
-from app.settings import Settings
+from app.settings import PREFIX, Settings
 from db.bell import BroadcastBell, channel_of
 from db.changes import feed_head
 from db.engine import is_sqlite
+from db.errors import DatabaseUnavailableError
 from db.feed import LiveFeed
 from db.migrate import migrate, require_current_schema
 from db.retention import Keep, Retention
@@ -49,10 +50,28 @@ async def prepare_database(settings: Settings) -> None:
 
     Raises SchemaOutdatedError, NotADatabaseError or DatabaseUnavailableError.
     """
-    if is_sqlite(settings.database_url):
-        await migrate(settings.database_url)
-    else:
-        await require_current_schema(settings.database_url)
+    with unreachable_named(settings):
+        if is_sqlite(settings.database_url):
+            await migrate(settings.database_url)
+        else:
+            await require_current_schema(settings.database_url)
+
+
+@contextmanager
+def unreachable_named(settings: Settings) -> Iterator[None]:
+    """On PostgreSQL; a file has a name of its own. At the start it is a setting that is wrong, most
+    of the time. The URL is not shown, since a password may be in it."""
+    try:
+        yield
+    except DatabaseUnavailableError as error:
+        if is_sqlite(settings.database_url):
+            raise
+        # The driver's own words, without what was wrapped around them.
+        cause = error.__cause__ or error
+        why = str(getattr(cause, "orig", None) or cause) or "no answer in time"
+        raise DatabaseUnavailableError(
+            f"The database of {PREFIX}DATABASE_URL cannot be reached: {why}"
+        ) from error
 
 
 @asynccontextmanager

@@ -258,14 +258,33 @@ async def test_old_schema_on_postgresql_names_the_command_that_helps(
     assert "Traceback" not in done.err
 
 
-async def test_database_that_is_away_is_a_sentence_and_no_traceback(tmp_path: Path) -> None:
-    away = "postgresql+asyncpg://postgres@127.0.0.1:1/likeperson"
+NOT_REACHED = "The database of LIKEPERSON_DATABASE_URL cannot be reached: "
 
-    done = await run(tmp_path, "serve", "--port", "0", database_url=away)
+
+@pytest.mark.parametrize("command", [["serve", "--port", "0"], ["migrate"], ["log"]], ids=" ".join)
+async def test_database_that_is_away_is_a_sentence_and_no_traceback(
+    command: list[str], tmp_path: Path
+) -> None:
+    away = "postgresql+asyncpg://postgres:p4ssword@127.0.0.1:1/likeperson"
+
+    done = await run(tmp_path, *command, database_url=away)
 
     assert done.code == 1
-    assert "Traceback" not in done.err
-    assert len(done.err.splitlines()) <= 3
+    (line,) = done.err.splitlines()
+    assert line.startswith(NOT_REACHED)
+    assert "[Errno" in line
+    assert "p4ssword" not in line
+
+
+async def test_database_that_does_not_exist_is_a_sentence_in_the_words_of_postgresql(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    missing = postgres_url.rpartition("/")[0] + "/nowhere"
+
+    done = await run(tmp_path, "serve", "--port", "0", database_url=missing)
+
+    assert done.code == 1
+    assert done.err.splitlines() == [f'{NOT_REACHED}database "nowhere" does not exist']
 
 
 @pytest.mark.parametrize("command", ["serve", "demo", "log", "migrate", "worker"])
