@@ -64,6 +64,9 @@ class Server(uvicorn.Server):
         services: Services = self._app.state.services
         services.sessions.end()
         await super().shutdown(sockets)
+        if self.force_exit:
+            # Impatience ends the wait for connections. What is open is closed all the same.
+            await self.lifespan.shutdown()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -71,8 +74,9 @@ class Server(uvicorn.Server):
             try:
                 yield
             finally:
-                # uvicorn would raise it again, and the process would die of it.
-                self._captured_signals = [s for s in self._captured_signals if s != SIGTERM]
+                # uvicorn would raise each of them again: the process would die of SIGTERM, and a
+                # second SIGINT would break into the end that the first one asks for.
+                self._captured_signals = [s for s in self._captured_signals if s != SIGTERM][:1]
 
 
 def make_server(settings: Settings, started: Callable[[str], None]) -> Server:

@@ -5,6 +5,7 @@ import re
 import socket
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from signal import SIGINT
 
 import httpx
 import pytest
@@ -212,6 +213,32 @@ async def test_service_says_where_it_is_when_it_has_picked_the_port(tmp_path: Pa
     finally:
         process.terminate()
         await process.communicate()
+
+
+async def test_service_ends_in_order_however_often_it_is_interrupted(tmp_path: Path) -> None:
+    process = await start(tmp_path, "serve", "--port", "0", log_level="info")
+    try:
+        assert process.stderr is not None
+        lines = process.stderr
+        while (
+            found := re.search(rb"listens on http://(\S+):(\d+)", await lines.readline())
+        ) is None:
+            assert not lines.at_eof()
+        _, writer = await asyncio.open_connection(found[1].decode(), int(found[2]))
+        writer.write(b"POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf")
+        await writer.drain()
+
+        for _ in range(2):
+            process.send_signal(SIGINT)
+            await asyncio.sleep(0.01)  # Signals that are sent at once arrive as one.
+        _, err = await asyncio.wait_for(process.communicate(), START_SECONDS)
+        writer.close()
+    finally:
+        if process.returncode is None:
+            process.kill()
+
+    assert process.returncode == 0
+    assert b"Traceback" not in err, err.decode()
 
 
 @pytest.mark.parametrize("command", ["serve", "demo"])
