@@ -1,6 +1,7 @@
 """The command line: `likeperson-sync`, which is also `./run`."""
 
 import asyncio
+import logging
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -23,7 +24,7 @@ from app.server import (
     run_until_interrupted,
 )
 from app.services import prepare_database, unreachable_named, utc_now
-from app.settings import Settings, SettingsError, load_settings
+from app.settings import Settings, SettingsError, doubts, load_settings
 from db.errors import DatabaseError
 from db.migrate import expected_revision, migrate
 from schema.build import build_schema
@@ -42,6 +43,7 @@ cli = typer.Typer(
     rich_markup_mode=None,
 )
 console = Console()
+logger = logging.getLogger(__name__)
 # Ten years: with much more, the end of the token would lie beyond the calendar.
 LONGEST_TOKEN_HOURS = 10 * 365 * 24
 
@@ -186,6 +188,8 @@ def export_schema(
 def _settings_to_listen(host: str | None, port: int | None, **given: object) -> Settings:
     settings = load_settings(host=host, port=port, **given)
     configure_logging(settings)
+    for doubt in doubts(settings):
+        logger.warning(doubt)
     check_port(settings)
     return settings
 

@@ -93,7 +93,7 @@ class Settings(BaseSettings):
 
     env: Literal["development", "production"] = Field(
         default="development",
-        description="`production` refuses to start with a missing, known-default or short secret.",
+        description="`production` refuses to start with a missing or known-default secret.",
     )
     database_url: str = Field(
         default="sqlite+aiosqlite:///var/likeperson.db",
@@ -380,7 +380,7 @@ def _misfits(settings: Settings) -> Iterator[str]:
 
 
 def _dangers(settings: Settings) -> Iterator[str]:
-    """Secrets that everybody knows or can guess, and keys that come in the open."""
+    """Secrets that everybody knows, and keys that come in the open."""
     if settings.auth_issuer is None:
         if settings.auth_secret.get_secret_value() in _KNOWN_TEXTS:
             yield (
@@ -393,23 +393,33 @@ def _dangers(settings: Settings) -> Iterator[str]:
             if url is not None and not url.startswith("https://"):
                 yield f"{PREFIX}AUTH_{name}: must begin with https:// in production"
     for name, source in settings.sources.items():
-        for complaint in sorted({_danger(source, secret) for secret in source.usable_secrets}):
-            if complaint:
-                yield f"{PREFIX}SOURCES: {name}: {complaint}"
+        if any(_is_known(source, secret) for secret in source.usable_secrets):
+            yield (
+                f"{PREFIX}SOURCES: {name}: has the secret of the development default; in "
+                "production it must be one of your own"
+            )
 
 
-def _danger(source: SourceSettings, secret: str) -> str:
-    """Empty when there is none. Keys are compared, since one key can be written in many ways."""
+def doubts(settings: Settings) -> Iterator[str]:
+    """What is good enough to start with, and should be better in production."""
+    if settings.env != "production":
+        return
+    for name, source in settings.sources.items():
+        if source.scheme == "shared-key":
+            lengths = [len(secret) for secret in source.usable_secrets]
+            least, unit = _SHARED_KEY_CHARACTERS, "characters"
+        else:
+            lengths = [len(standard_key(secret)) for secret in source.usable_secrets]
+            least, unit = _KEY_BYTES, "bytes before base64"
+        if any(length < least for length in lengths):
+            yield f"{PREFIX}SOURCES: {name}: has a secret that is short; take {least} {unit}"
+
+
+def _is_known(source: SourceSettings, secret: str) -> bool:
+    """Keys are compared, since one key can be written in many ways."""
     if source.scheme == "shared-key":
-        known, short = secret in _KNOWN_TEXTS, len(secret) < _SHARED_KEY_CHARACTERS
-        least = f"{_SHARED_KEY_CHARACTERS} characters"
-    else:
-        try:
-            key = standard_key(secret)
-        except ValueError:
-            return ""  # said elsewhere, in development as well
-        known, short = key == _KNOWN_KEY, len(key) < _KEY_BYTES
-        least = f"{_KEY_BYTES} bytes before base64"
-    if known:
-        return "has the secret of the development default; in production it must be one of your own"
-    return f"has a secret that is too short; in production it needs {least}" if short else ""
+        return secret in _KNOWN_TEXTS
+    try:
+        return standard_key(secret) == _KNOWN_KEY
+    except ValueError:
+        return False  # said elsewhere, in development as well
