@@ -26,6 +26,8 @@ from db.vocabulary import AttemptTrigger, EntryId, MemberId
 from resolvers.members import MemberView, MemberWants, member_views
 
 MILLISECOND = timedelta(milliseconds=1)
+LONGEST_LAG_MS = 2**31 - 1
+"""What an Int of GraphQL can hold, about 25 days; a dead event can be replayed after longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,8 @@ class EntryView(msgspec.Struct, frozen=True):
     def lag_ms(self) -> int | None:
         if self.row.processed_at is None:
             return None
-        return round((self.row.processed_at - self.row.received_at) / MILLISECOND)
+        lag_ms = round((self.row.processed_at - self.row.received_at) / MILLISECOND)
+        return min(lag_ms, LONGEST_LAG_MS)
 
 
 @dataclass(frozen=True, slots=True)

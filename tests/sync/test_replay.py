@@ -1,11 +1,15 @@
 """Replay, through the API: by ids and by filter, dry and for good, with its history."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from db.unit_of_work import Database, NoDoorbell
 from sync.events import EventType
+from sync.record import record_deliveries
 from tests.builders import created, deactivated, role, role_updated, updated
 from tests.faults.handlers import failing_handler
 from tests.service import Service
+from tests.sync.recording import delivery
 
 REPLAY = """mutation($input: ReplayEventsInput!) { replayEvents(input: $input) { __typename
     ... on ReplayEventsSuccess { dryRun matched changed outcomes { outcome count }
@@ -122,3 +126,20 @@ async def test_somebody_who_is_no_administrator_may_not_replay(service: Service)
     assert answer["errors"][0]["extensions"]["code"] == "FORBIDDEN"
     (entry,) = await log(service)
     assert entry["attempts"] == 1
+
+
+async def test_an_event_that_is_replayed_after_a_month_is_shown_like_any_other(
+    service: Service,
+) -> None:
+    long_ago = datetime.now(UTC) - timedelta(days=31)
+    database = Database(service.settings.database_url, NoDoorbell())
+    with failing_handler(EventType.MEMBERSHIP_CREATED):
+        await record_deliveries(database, [delivery(created(), "evt", received_at=long_ago)])
+    await database.close()
+
+    await replay(service, filter={})
+
+    data = await service.data("{ syncLog { edges { node { status lagMs } } } }")
+    # As much as an Int can hold, which is about 25 days.
+    node = {"status": "SUCCESS", "lagMs": 2**31 - 1}
+    assert [edge["node"] for edge in data["syncLog"]["edges"]] == [node]
