@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 CHANNEL = "likeperson_sync_feed"
 ECHO_SECONDS = 5.0
 RETRY_SECONDS = 0.5
+PAUSE_SECONDS = 0.01
+"""From one publish to the next: each wakes every process, and the last position says it all."""
 LARGEST_POSITION = 2**63 - 1
 
 
@@ -47,6 +49,7 @@ class BroadcastBell:
         open_backend: Callable[[str], BroadcastBackend] | None = None,
         echo_seconds: float = ECHO_SECONDS,
         patience: float = PATIENCE,
+        pause: float = PAUSE_SECONDS,
     ) -> None:
         self._url = url
         self._channel = channel
@@ -55,6 +58,7 @@ class BroadcastBell:
         self._open_backend(url)
         self._echo_seconds = echo_seconds
         self._patience = patience
+        self._pause = pause
         self._highest = 0
         self._changed = asyncio.Event()
         self._due = asyncio.Event()
@@ -151,7 +155,8 @@ class BroadcastBell:
             self._note(_position_in(event.message))
 
     async def _publish(self, broadcast: Broadcast) -> None:
-        """One publish in flight at a time, of the highest position; raises when deaf."""
+        """One publish in flight at a time, of the highest position, and a pause after each; raises
+        when deaf."""
         while True:
             await self._next_turn()
             # Noted before publishing: the echo may be faster than the broker's own answer.
@@ -159,6 +164,7 @@ class BroadcastBell:
             try:
                 async with asyncio.timeout(self._patience):
                     await broadcast.publish(self._channel, str(self._highest))
+                await asyncio.sleep(self._pause)
             except Exception as error:  # each driver has its own, and the ring is still due
                 self._due.set()
                 self._unheard_since = None

@@ -284,6 +284,18 @@ async def test_one_publish_is_in_flight_at_a_time() -> None:
     assert len(broker.published) <= 3
 
 
+async def test_publishing_pauses_after_each_ring_however_many_come() -> None:
+    broker = OneRoomBroker()
+
+    async with BroadcastBell("memory://", open_backend=broker.open, pause=DEADLINE) as bell:
+        for position in range(1, 51):
+            bell.ring(position)
+            await asyncio.sleep(0)
+
+    # The one of the start.
+    assert broker.published == ["0"]
+
+
 def test_url_without_a_bell_is_refused_at_once() -> None:
     with pytest.raises(ValueError, match="kafka"):
         BroadcastBell("kafka://127.0.0.1")
