@@ -92,9 +92,9 @@ class Database:
 
     @property
     def writes_at_once(self) -> int:
-        """How many transactions get on beside each other. Two are enough for the program to work
-        on one while PostgreSQL works on the other."""
-        return 1 if self._on_sqlite else 2
+        """How many transactions get on beside each other. Of three, one is worked on by the program
+        and one by PostgreSQL, while the third waits for the disk or the network."""
+        return 1 if self._on_sqlite else 3
 
     async def close(self) -> None:
         await self._lanes.close()
