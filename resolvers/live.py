@@ -1,10 +1,12 @@
 """Live changes: which of the feed's changes concern a subscriber, and how they look from there."""
 
 from collections.abc import Awaitable, Callable, Collection, Hashable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from typing import Generic, Protocol, TypeVar
+
+import msgspec
 
 from db.changes import Cursor, check_cursor, feed_head
 from db.errors import CursorExpiredError
@@ -178,7 +180,7 @@ class EntryLens:
     def _seen(self, view: EntryView) -> EntryView:
         if view.member is None or view.member.is_seen_by(self.scope):
             return view
-        return replace(view, member=None)
+        return msgspec.structs.replace(view, member=None)
 
 
 NOBODY = MemberId(0)

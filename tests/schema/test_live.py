@@ -146,6 +146,27 @@ async def test_member_moves_into_and_out_of_a_coordinators_sight(service: Servic
     assert lost_the_role == ("REMOVED", None)
 
 
+async def test_member_who_has_left_sight_since_is_not_shown_when_catching_up(
+    service: Service,
+) -> None:
+    await service.tell(
+        created("Mona", organization=home("Oslo"), roles=[role("coordinator", "Oslo")]),
+        created("Kari", organization=home("Oslo"), roles=[]),
+    )
+    after = await place_now(service)
+    await service.tell(
+        updated("Kari", 1, profile={"phone": "1"}),
+        updated("Kari", 2, organization=home("Bergen"), profile={"phone": "2"}),
+    )
+
+    async with service.subscribe(MEMBER_CHANGES, member="Mona", after=after) as stream:
+        await started(stream)
+        messages = [await anext(stream) for _ in range(2)]
+
+    told = [(message["operation"], message["member"]) for message in messages]
+    assert told == [("UPDATED", None), ("REMOVED", None)]
+
+
 async def test_member_moves_into_and_out_of_the_filter(service: Service) -> None:
     await service.tell(
         created("Kari", organization=home("Oslo", "County")),
@@ -333,6 +354,30 @@ async def test_administrator_hears_of_the_log_of_their_organizations_alone(
         message = await anext(stream)
 
     assert message["entry"]["eventId"] == "evt_oslo"
+
+
+async def test_log_shows_nothing_that_has_left_sight_since_when_catching_up(
+    service: Service,
+) -> None:
+    admin = [role("organization-administrator")]
+    await service.tell(created("Ada", organization=home("Oslo"), roles=admin))
+    after = await place_now(service)
+    await service.deliver(created("Kari", organization=home("Oslo")), "evt_1")
+    await service.tell(updated("Kari", 1, organization=home("Bergen")))
+
+    async with service.subscribe(LOG_CHANGES, member="Ada", after=after) as stream:
+        await started(stream)
+        with_the_entry = await anext(stream)
+    # An entry goes along with its member when it is applied again.
+    replay = "mutation { replayEvents(input: {filter: {}}) { __typename } }"
+    await service.data(replay)
+    async with service.subscribe(LOG_CHANGES, member="Ada", after=after) as stream:
+        await started(stream)
+        without_it = await anext(stream)
+
+    assert with_the_entry["entry"]["eventId"] == "evt_1"
+    assert with_the_entry["entry"]["member"] is None
+    assert (without_it["operation"], without_it["entry"]) == ("ADDED", None)
 
 
 async def coordinator(service: Service) -> None:
