@@ -306,4 +306,4 @@ def _errors_of(result: object) -> Sequence[GraphQLError]:
 def _as_graphql(error: Exception) -> GraphQLError:
     if isinstance(error, GraphQLError):
         return error
-    return GraphQLError(str(error), path=[], original_error=error)
+    return GraphQLError(str(error), original_error=error)

@@ -19,8 +19,10 @@ def is_surprise(error: GraphQLError) -> bool:
     cause = error.original_error
     if cause is None or isinstance(cause, GraphQLError):
         return False
-    # Before a field was reached, only a scalar that could not read its value raises these.
-    return error.path is not None or not isinstance(cause, ValueError | TypeError)
+    # Before a field was reached, only a scalar that could not read its value raises these; then it
+    # is told where in the document or its variables that stands.
+    in_document = error.path is None and error.nodes is not None
+    return not (in_document and isinstance(cause, ValueError | TypeError))
 
 
 def log_surprise(error: GraphQLError, request_id: str) -> None:

@@ -72,7 +72,7 @@ def failure(error: Exception, request_id: str) -> bytes:
     found = (
         error
         if isinstance(error, GraphQLError)
-        else GraphQLError("It failed.", path=[], original_error=error)
+        else GraphQLError("It failed.", original_error=error)
     )
     return msgspec.json.encode([e.formatted for e in told([found], request_id)])
 

@@ -285,3 +285,32 @@ async def test_messages_look_the_same_whether_or_not_they_hold_what_must_be_look
     assert list(told["plain"]["member"]) == [
         "givenName", "__typename", "id", "displayName", "state", "updatedAt", "roles"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        pytest.param("resolvers.batch.member_views", id="while it runs"),
+        pytest.param("schema.live.member_condition", id="while it begins"),
+    ],
+)
+async def test_surprise_on_the_way_to_a_subscriber_is_logged_and_not_told(
+    service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, place: str
+) -> None:
+    def surprise(*_: object) -> None:
+        raise TypeError("Nobody is to read this.")
+
+    monkeypatch.setattr(place, surprise)
+
+    async with socket(service) as one:
+        await one.subscribe()
+        await service.tell(created("Kari"))
+        told = await one.received()
+        if "data" in told["payload"] and told["payload"]["data"]:
+            told = await one.received()  # That was the first heartbeat.
+
+    (error,) = told["payload"] if told["type"] == "error" else told["payload"]["errors"]
+    assert error["extensions"]["code"] == "INTERNAL_SERVER_ERROR"
+    assert "Nobody" not in str(told)
+    (logged,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert "Nobody is to read this." in str(logged.exc_info)
