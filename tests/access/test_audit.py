@@ -59,6 +59,15 @@ async def test_who_may_do_much_is_recorded_with_what_they_did(service: Service) 
     )
 
 
+async def test_mutations_of_one_request_are_done_one_after_the_other(service: Service) -> None:
+    await service.tell(created("Kari"))
+
+    await service.data("""mutation { replayEvents(input: {filter: {}}) { __typename }
+        setRoleAccess(input: {code: "member", accessLevel: COORDINATOR}) { __typename } }""")
+
+    assert [it["action"] for it in await trail(service)] == ["EVENTS_REPLAYED", "ROLE_ACCESS_SET"]
+
+
 async def test_what_was_not_done_is_not_recorded(service: Service) -> None:
     await found_association(service)
     ids = [

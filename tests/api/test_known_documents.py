@@ -192,6 +192,19 @@ async def test_known_document_may_be_larger_than_one_of_a_stranger(
     assert codes(known) == []
 
 
+async def test_known_document_may_be_as_large_when_it_is_sent_as_text(
+    settings: Settings, folder: Path
+) -> None:
+    large = "query Large { roles { " + "code " * 900 + "} }"
+    (folder / "large.graphql").write_text(large)
+    given = settings.model_copy(update={"documents": Allowed.KNOWN})
+
+    async with running(given) as url, httpx.AsyncClient(timeout=DEADLINE) as http:
+        answer = await post(Service(url, http, given), query=large)
+
+    assert codes(answer) == []
+
+
 async def test_manifest_of_relays_compiler_is_taken(tmp_path: Path, settings: Settings) -> None:
     install_packages()
     source, folder = tmp_path / "relay", tmp_path / "of relay"

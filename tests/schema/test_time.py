@@ -55,5 +55,6 @@ async def test_query_that_takes_too_long_is_cancelled_with_its_statement(
 
     for answer in answers:
         assert codes(answer) == ["COST_LIMIT"]
+        assert answer["data"] is None
         assert answer["errors"][0]["extensions"]["limit"] == "operation.seconds"
     assert data["members"]["totalCount"] == 1
