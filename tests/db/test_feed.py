@@ -1,6 +1,7 @@
 """The change feed: positions in the order of commits, and every change once to whoever follows."""
 
 import asyncio
+import gc
 import itertools
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
@@ -55,6 +56,22 @@ class LostBell:
     async def wait(self, seen: int, timeout: float) -> int:  # noqa: ASYNC109  (the port's)
         await asyncio.sleep(0.01)
         return seen
+
+
+class FarAheadBell:
+    """Rings for more than there is, to whoever has not heard of it yet."""
+
+    def __init__(self) -> None:
+        self.heard = asyncio.Event()
+
+    def ring(self, position: int) -> None:
+        pass
+
+    async def wait(self, seen: int, timeout: float) -> int:  # noqa: ASYNC109  (the port's)
+        if seen >= 1000:
+            self.heard.set()
+            await asyncio.Event().wait()
+        return 1000
 
 
 class ToldBell:
@@ -371,6 +388,63 @@ async def test_changes_of_two_processes_come_in_one_order_and_none_twice(
     assert positions == list(range(1, 82))
 
 
+async def test_ring_for_more_than_there_is_does_not_ring_for_ever(sqlite_url: str) -> None:
+    bell = FarAheadBell()
+
+    async with opened(sqlite_url) as database, LiveFeed(database, bell) as feed:
+        async with asyncio.timeout(DEADLINE):
+            await bell.heard.wait()
+
+        assert feed.position == 0
+
+
+async def test_one_ring_is_enough_for_more_than_is_read_at_once(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed_module, "BATCH", 4)
+    bell = ToldBell()
+
+    async with (
+        opened(sqlite_url) as other_process,
+        opened(sqlite_url) as database,
+        LiveFeed(database, bell) as feed,
+    ):
+        await write(other_process, *range(10))
+        await bell.tell(10)
+
+        assert feed.position == 10
+
+
+async def test_whoever_left_is_told_nothing_more(sqlite_url: str) -> None:
+    bell = ToldBell()
+    told: list[CommittedChange] = []
+
+    async with opened(sqlite_url) as database, LiveFeed(database, bell) as feed:
+        with feed.told_to(told.extend):
+            async with feed.follow(feed.position) as follower:
+                await write(database, 1)
+                await bell.tell(1)
+                assert members_of(await follower.next_changes(DEADLINE)) == [1]
+        await write(database, 2)
+        await bell.tell(2)
+
+        assert list(await follower.next_changes(0)) == []
+    assert members_of(told) == [1]
+
+
+async def test_what_was_passed_on_is_not_kept(sqlite_url: str) -> None:
+    bell = ToldBell()
+    member = 987_654_321
+
+    async with opened(sqlite_url) as database, LiveFeed(database, bell) as feed:
+        await write(database, member)
+        await bell.tell(1)
+
+        assert feed.position == 1
+        changes = [found for found in gc.get_objects() if isinstance(found, CommittedChange)]
+        assert member not in members_of(changes)
+
+
 async def test_patience_that_ends_first_brings_no_changes(sqlite_url: str) -> None:
     async with live(sqlite_url) as (_, feed), feed.follow(Position(0)) as follower:
         assert list(await follower.next_changes(0.01)) == []
@@ -424,3 +498,51 @@ async def test_cursor_before_what_is_still_kept_has_expired(database: Database) 
         with pytest.raises(CursorExpiredError):
             await check_cursor(session, Cursor(here, Position(1)))
         await check_cursor(session, Cursor(here, Position(2)))
+
+
+async def test_where_nothing_is_kept_the_present_place_is_good_and_earlier_ones_have_expired(
+    database: Database,
+) -> None:
+    await write(database, 1, 2)
+    await clear(database)
+
+    async with database.read() as session:
+        head = await feed_head(session)
+        await check_cursor(session, head)
+        for gone in (0, 1):
+            with pytest.raises(CursorExpiredError):
+                await check_cursor(session, Cursor(head.feed_id, Position(gone)))
+
+
+@pytest.mark.parametrize("later", [[], [4]], ids=["nothing is kept", "later ones are kept"])
+async def test_follower_of_a_past_that_is_no_longer_kept_is_told_so(
+    database: Database, later: list[int]
+) -> None:
+    await write(database, 1, 2, 3)
+    await clear(database)
+    if later:
+        await write(database, *later)
+
+    async with LiveFeed(database, LostBell()) as feed, feed.follow(Position(1)) as follower:
+        with pytest.raises(SlowConsumerError):
+            await follower.next_changes(DEADLINE)
+
+
+async def test_follower_is_told_of_changes_that_went_before_the_feed_was_read(
+    database_url: str,
+) -> None:
+    bell = ToldBell()
+
+    async with (
+        opened(database_url) as other_process,
+        opened(database_url) as database,
+        LiveFeed(database, bell) as feed,
+        feed.follow(feed.position) as follower,
+    ):
+        await write(other_process, 1, 2, 3)
+        await clear(other_process)
+        await write(other_process, 4)
+        await bell.tell(4)
+
+        with pytest.raises(SlowConsumerError):
+            await follower.next_changes(DEADLINE)

@@ -2,10 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, suppress
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 
+from db.engine import SQLITE_READERS
+from db.errors import DatabaseUnavailableError
 from db.hot import HotStatement
 from db.models import Organization
 from db.sessions import ReadSession
@@ -24,6 +27,7 @@ ENDLESS = HotStatement(
     )
 )
 MORE_THAN_THERE_ARE = 15
+POSTGRES_READERS = 10
 
 
 @pytest.fixture
@@ -114,3 +118,47 @@ async def test_as_many_as_want_to_can_read_at_the_same_time(database: Database) 
         found = await asyncio.gather(*(read() for _ in range(100)))
 
     assert found == [["HLF 1"]] * 100
+
+
+async def check_that_all_connections_can_be_taken(database: Database) -> None:
+    async with database.read() as session:
+        count = SQLITE_READERS if session.on_sqlite else POSTGRES_READERS
+    async with asyncio.timeout(DEADLINE), AsyncExitStack() as held:
+        for _ in range(count):
+            await held.enter_async_context(database.read())
+
+
+@pytest.mark.parametrize("ready", [True, False], ids=["a connection is ready", "none is ready"])
+async def test_those_who_gave_up_beginning_to_read_take_no_connection_along(
+    database: Database, ready: bool
+) -> None:
+    async def read() -> None:
+        async with database.read(snapshot=True):
+            await asyncio.Event().wait()
+
+    for steps in range(20):
+        if ready:
+            await database.check()
+        reading = asyncio.create_task(read())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        reading.cancel()
+        with suppress(asyncio.CancelledError):
+            await reading
+
+    await check_that_all_connections_can_be_taken(database)
+
+
+async def test_connection_that_is_lost_before_its_snapshot_ends_is_replaced(
+    postgres_url: str,
+) -> None:
+    async def read_and_lose_it(database: Database) -> None:
+        async with database.read(snapshot=True) as session, database.read() as other:
+            process = await session.scalar(select(func.pg_backend_pid()))
+            await other.scalar(select(func.pg_terminate_backend(process, 1000)))
+
+    async with opened(postgres_url) as database:
+        with pytest.raises(DatabaseUnavailableError):
+            await read_and_lose_it(database)
+
+        await check_that_all_connections_can_be_taken(database)

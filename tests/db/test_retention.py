@@ -1,15 +1,19 @@
 """How long the change feed is kept, and what a reader is told who comes too late for it."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from db import retention
 from db.changes import Cursor, changes_after, check_cursor, feed_head
-from db.errors import CursorExpiredError
-from db.retention import CHUNK, Keep, prune_changes
+from db.errors import CursorExpiredError, DatabaseUnavailableError
+from db.retention import CHUNK, Keep, Retention, prune_changes
 from db.sessions import NewChange
 from db.unit_of_work import Database
 from db.vocabulary import MemberId, Position
+from tests.db.opened import opened
+from tests.service import DEADLINE
 
 FOR_EVER = timedelta(days=36500)
 
@@ -73,3 +77,24 @@ async def test_positions_go_on_where_everything_was_deleted(database: Database) 
     await write(database, 1)
 
     assert await positions(database) == [4]
+
+
+@pytest.mark.parametrize(
+    "error", [DatabaseUnavailableError("It is away."), RuntimeError("Nobody thought of this.")]
+)
+async def test_changes_go_on_being_deleted_after_that_has_failed(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    monkeypatch.setattr(retention, "PERIOD_SECONDS", 0)
+    failures = [error]
+
+    def clock() -> datetime:
+        if failures:
+            raise failures.pop()
+        return datetime.now(UTC)
+
+    async with opened(sqlite_url) as database:
+        await write(database, 10)
+        async with asyncio.timeout(DEADLINE), Retention(database, Keep(FOR_EVER, 4), clock):
+            while len(await positions(database)) > 4:
+                pass

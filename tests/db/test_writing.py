@@ -1,19 +1,21 @@
 """What a write session puts off, and what it holds."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import ExitStack, suppress
+import sqlite3
+from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack, closing, suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
-from sqlalchemy import BigInteger, column, func, select, table
+from sqlalchemy import BigInteger, column, func, make_url, select, table
 
 from db.errors import ConcurrentWriteError, SharedLockError
 from db.locks import LockName, member_lock, organization_lock
 from db.member_records import MemberRecord, member_records, save_members
 from db.models import Organization, SyncLogEntry
 from db.organizations import advance_organizations, organization_records
-from db.sessions import NewChange, WriteSession
+from db.sessions import CommittedChange, NewChange, WriteSession
 from db.unit_of_work import Database
 from db.vocabulary import ActivationState, MemberId, PortalId
 from sync.events import EventType
@@ -76,6 +78,43 @@ async def test_a_taken_key_is_noticed_at_the_commit_at_the_latest(database: Data
         await take_it_again()
     async with database.write() as session:
         assert await names(session) == [None]
+
+
+class LookingDoorbell:
+    """Looks, whenever something is said of a position, how far the feed is committed."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self.said: list[tuple[str, int, int]] = []
+
+    def ring(self, position: int) -> None:
+        self.look("bell", position)
+
+    def listen(self, changes: Sequence[CommittedChange]) -> None:
+        self.look("listener", changes[-1].position)
+
+    def look(self, who: str, position: int) -> None:
+        with closing(sqlite3.connect(self._file)) as connection:
+            (head,) = connection.execute("SELECT position FROM feed_head").fetchone()
+        self.said.append((who, position, head))
+
+
+async def test_what_is_said_of_a_commit_is_said_when_it_is_done(sqlite_url: str) -> None:
+    doorbell = LookingDoorbell(Path(make_url(sqlite_url).database or ""))
+    database = Database(sqlite_url, doorbell)
+    with database.commits_told_to(doorbell.listen):
+        async with database.write() as session:
+            session.append(NewChange(member_id=MemberId(1)))
+            session.append(NewChange(member_id=MemberId(2)))
+    with suppress(ZeroDivisionError):
+        async with database.write() as session:
+            session.append(NewChange(member_id=MemberId(3)))
+            raise ZeroDivisionError
+    async with database.write():
+        pass
+    await database.close()
+
+    assert doorbell.said == [("listener", 2, 2), ("bell", 2, 2)]
 
 
 async def test_what_was_put_off_in_a_savepoint_is_undone_with_it(database: Database) -> None:
