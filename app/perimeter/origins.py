@@ -13,28 +13,12 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
+from app.request_ids import request_id_of
+
 GUARDED = ("/graphql", "/sign-in")
 
-_REFUSAL = msgspec.json.encode(
-    {
-        "errors": [
-            {
-                "message": "Pages of this origin may not use this API.",
-                "extensions": {"code": "FORBIDDEN"},
-            }
-        ]
-    }
-)
-_GET_REFUSAL = msgspec.json.encode(
-    {
-        "errors": [
-            {
-                "message": "Send `Authorization` with a query by GET, or ask by POST.",
-                "extensions": {"code": "FORBIDDEN"},
-            }
-        ]
-    }
-)
+_FOREIGN = "Pages of this origin may not use this API."
+_BARE_GET = "Send `Authorization` with a query by GET, or ask by POST."
 
 
 class OriginGuard:
@@ -52,7 +36,8 @@ class OriginGuard:
             return
         headers = Headers(scope=scope)
         if not self._may_ask(headers):
-            refusal = WebSocketClose() if scope["type"] == "websocket" else _refused(_REFUSAL)
+            is_socket = scope["type"] == "websocket"
+            refusal = WebSocketClose() if is_socket else _refused(_FOREIGN, scope)
             await refusal(scope, receive, send)
         elif (
             self._strict
@@ -61,7 +46,7 @@ class OriginGuard:
             and scope["method"] in ("GET", "HEAD")
             and "authorization" not in headers
         ):
-            await _refused(_GET_REFUSAL)(scope, receive, send)
+            await _refused(_BARE_GET, scope)(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
@@ -80,5 +65,7 @@ def _host_of(origin: str) -> str | None:
         return None
 
 
-def _refused(body: bytes) -> Response:
+def _refused(message: str, scope: Scope) -> Response:
+    extensions = {"code": "FORBIDDEN", "requestId": request_id_of(scope)}
+    body = msgspec.json.encode({"errors": [{"message": message, "extensions": extensions}]})
     return Response(body, HTTPStatus.FORBIDDEN, media_type="application/json")

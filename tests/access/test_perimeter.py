@@ -134,6 +134,22 @@ async def test_pages_of_other_origins_may_not_use_the_api(
             assert refused.value.response.status_code == 403
 
 
+async def test_whoever_is_turned_away_is_told_the_id_of_the_request(sqlite_url: str) -> None:
+    async with guarded_service(sqlite_url) as service:
+        url = f"{service.url}/graphql"
+        id = {"X-Request-Id": "of-the-caller.1"}
+        turned_away = [
+            await service.http.post(url, json=ASKED, headers={"Origin": FOREIGN, **id}),
+            await service.http.get(url, params=ASKED, headers=id),
+        ]
+
+    for response in turned_away:
+        (error,) = response.json()["errors"]
+        assert response.status_code == 403
+        assert error["extensions"] == {"code": "FORBIDDEN", "requestId": "of-the-caller.1"}
+        assert response.headers["x-request-id"] == "of-the-caller.1"
+
+
 async def test_browsers_are_told_which_other_origins_may_ask_and_what_they_may_read(
     sqlite_url: str,
 ) -> None:
@@ -177,7 +193,7 @@ async def test_get_takes_a_header_that_no_page_can_make_a_visitor_send(sqlite_ur
         posted = await service.http.post(url, json=ASKED)
 
     assert bare.status_code == 403
-    assert bare.json()["errors"][0]["extensions"] == {"code": "FORBIDDEN"}
+    assert bare.json()["errors"][0]["extensions"]["code"] == "FORBIDDEN"
     assert known.json()["data"] == {"viewer": {"accessLevel": "ADMIN"}}
     assert posted.json()["data"] == {"viewer": None}
 
