@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
+from graphql import GraphQLError
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -15,6 +16,7 @@ from app.gate import Gate, TooOftenError
 from app.graphql_http import (
     HttpError,
     answer_http,
+    answer_media_type,
     preferred_media_type,
     read_http_request,
     refusal,
@@ -63,7 +65,7 @@ class GraphQLRoute:
             context.credentials = await self._gate.admitted(asking, scope)
             self._gate.count(context.credentials, scope)
         except (AuthenticationError, TooOftenError) as error:
-            await _refused(error, context)(scope, receive, send)
+            await _refused(error, context, answer_media_type(headers))(scope, receive, send)
             return
         if preferred_media_type(headers) == EVENT_STREAM:
             await self._serve_events(scope, receive, send, context)
@@ -156,17 +158,22 @@ class GraphQLRoute:
                 return True
 
 
-def _refused(error: AuthenticationError | TooOftenError, context: Context) -> Response:
+def _refused(
+    error: AuthenticationError | TooOftenError, context: Context, media_type: str
+) -> Response:
+    def refused(status: HTTPStatus, error: GraphQLError) -> Response:
+        return refusal(status, [error], context.request_id, media_type)
+
     if isinstance(error, TooOftenError):
-        response = refusal(HTTPStatus.TOO_MANY_REQUESTS, [error], context.request_id)
+        response = refused(HTTPStatus.TOO_MANY_REQUESTS, error)
         response.headers.update(error.exceeded.headers())
         return response
     known = UnauthenticatedError(str(error))
     if isinstance(error, KeysUnavailableError):
-        response = refusal(HTTPStatus.SERVICE_UNAVAILABLE, [known], context.request_id)
+        response = refused(HTTPStatus.SERVICE_UNAVAILABLE, known)
         response.headers["Retry-After"] = "5"
         return response
-    response = refusal(HTTPStatus.UNAUTHORIZED, [known], context.request_id)
+    response = refused(HTTPStatus.UNAUTHORIZED, known)
     response.headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
     return response
 

@@ -44,8 +44,7 @@ async def answer_http(
 ) -> Response:
     """Whatever the client sends, it gets an answer that its GraphQL library can read."""
     headers = Headers(scope=scope)
-    preferred = preferred_media_type(headers)
-    media_type = GRAPHQL_RESPONSE if preferred == GRAPHQL_RESPONSE else JSON
+    media_type = answer_media_type(headers)
     try:
         request = await read_http_request(scope, receive, headers)
         prepared = await executor.prepare(request, context)
@@ -179,6 +178,11 @@ def _json(text: bytes, what: str) -> Any:
         raise HttpError(
             HTTPStatus.BAD_REQUEST, BadRequestError(f"{what} cannot be read as JSON.")
         ) from error
+
+
+def answer_media_type(headers: Mapping[str, str] | Headers) -> str:
+    """Of an answer that is no stream."""
+    return GRAPHQL_RESPONSE if preferred_media_type(headers) == GRAPHQL_RESPONSE else JSON
 
 
 def preferred_media_type(headers: Mapping[str, str] | Headers) -> str:

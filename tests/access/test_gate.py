@@ -71,6 +71,24 @@ async def test_address_that_brings_bad_tokens_waits_and_good_ones_pass(sqlite_ur
         assert (await ask(service, None)).status_code == 200
 
 
+async def test_refusal_has_the_media_type_that_was_asked_for(sqlite_url: str) -> None:
+    given: dict[str, Any] = {"failures_per_minute": 1}
+    async with guarded_service(sqlite_url, **given) as service:
+        for accept, media_type in (
+            ("application/graphql-response+json", "application/graphql-response+json"),
+            ("application/json", "application/json"),
+            ("text/event-stream", "application/json"),
+        ):
+            response = await service.http.post(
+                f"{service.url}/graphql",
+                json={"query": VIEWER},
+                headers={"Authorization": "Bearer a.bad.token", "Accept": accept},
+            )
+
+            assert response.status_code in (401, 429)
+            assert response.headers["content-type"].split(";")[0] == media_type
+
+
 async def test_socket_counts_like_requests(sqlite_url: str) -> None:
     async with guarded_service(sqlite_url, **SLOWLY) as service:
         token = operator(service, "one")
