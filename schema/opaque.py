@@ -16,6 +16,8 @@ from schema.errors import BadUserInputError
 T = TypeVar("T")
 
 MAX_ROW_ID = 2**63 - 1
+NODE_TYPES = ("Member", "Organization", "Role", "SyncLogEntry")
+"""The types whose ids are made here."""
 
 
 def storable(text: str, argument: str) -> str:
@@ -34,7 +36,11 @@ def parse_global_id(text: str, argument: str) -> tuple[str, int]:
     type_name, _, number = (
         _from_text(text, argument, "an id").decode("ascii", "replace").partition(":")
     )
-    if not (number.isascii() and number.isdecimal()) or int(number[:20]) > MAX_ROW_ID:
+    if (
+        type_name not in NODE_TYPES
+        or not (number.isascii() and number.isdecimal())
+        or int(number[:20]) > MAX_ROW_ID
+    ):
         raise _foreign("an id", argument)
     return type_name, int(number)
 

@@ -318,6 +318,8 @@ NOT_IDS = [
     "T3JnYW5pemF0aW9uOg",  # Organization:
     "T3JnYW5pemF0aW9uOjk5OTk5OTk5OTk5OTk5OTk5OTk5",  # Organization:99999999999999999999
     "T3JnYW5pemF0aW9uOtmh",  # Organization: and an Arabic digit
+    "UGVyc29uOjE",  # Person:1
+    "bWVtYmVyOjE",  # member:1
 ]
 
 
