@@ -220,11 +220,13 @@ class Context:
         if not await self.is_national(await self.require_viewer()):
             return [None] * len(ids)
         # First, and in a transaction of its own: what cannot be recorded is not shown.
-        act = Act(self.actor, AuditAction.PAYLOADS_READ, ids)
+        # A body that is asked for twice, by another name, is read once.
+        entries = list(dict.fromkeys(ids))
+        act = Act(self.actor, AuditAction.PAYLOADS_READ, entries)
         async with self.database.write() as session:
             await record_act(session, act, self.clock())
         async with self.database.read() as session:
-            found = await payloads(session, ids)
+            found = await payloads(session, entries)
         return [found.get(id) for id in ids]
 
 

@@ -68,6 +68,18 @@ async def test_mutations_of_one_request_are_done_one_after_the_other(service: Se
     assert [it["action"] for it in await trail(service)] == ["EVENTS_REPLAYED", "ROLE_ACCESS_SET"]
 
 
+async def test_body_that_is_asked_for_by_two_names_is_one_that_was_read(service: Service) -> None:
+    await service.tell(created("Kari"))
+
+    log = await service.data("{ syncLog { edges { node { id once: payload twice: payload } } } }")
+
+    (entry,) = [edge["node"] for edge in log["syncLog"]["edges"]]
+    assert entry["once"] == entry["twice"] is not None
+    assert await trail(service) == [
+        record("operator test", "PAYLOADS_READ", entryCount=1, entryIds=[entry["id"]])
+    ]
+
+
 async def test_what_was_not_done_is_not_recorded(service: Service) -> None:
     await found_association(service)
     ids = [
