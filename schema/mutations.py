@@ -1,5 +1,6 @@
 """What can be changed through the API. Expected failures are part of the result."""
 
+from dataclasses import replace
 from typing import Annotated
 
 import strawberry
@@ -61,16 +62,20 @@ class Mutation:
         await require_catalogue_keeper(info)
         async with info.context.database.write() as session:
             code = storable(input.code, "input.code")
-            before = {role.code: role.access_level for role in await role_catalogue(session)}
-            role = await set_role_access(session, code, input.access_level)
-            if role is None:
+            known = {role.code: role for role in await role_catalogue(session)}
+            before = known.get(code)
+            if before is None:
                 return RoleNotFoundError(
                     code="ROLE_NOT_FOUND",
                     message=f"There is no role {input.code!r}. Ask for `roles` to see them all.",
                     path=["input", "code"],
                 )
-            detail = f"{before[code].name} -> {input.access_level.name}"
-            act = Act(info.context.actor, AuditAction.ROLE_ACCESS_SET, (), code, detail)
-            await record_act(session, act, info.context.clock())
+            role = replace(before, access_level=input.access_level, decided=True)
+            # What is so already ends nobody's stream.
+            if role != before:
+                await set_role_access(session, code, role.access_level)
+                detail = f"{before.access_level.name} -> {role.access_level.name}"
+                act = Act(info.context.actor, AuditAction.ROLE_ACCESS_SET, (), code, detail)
+                await record_act(session, act, info.context.clock())
             holders = (await role_holder_counts(session, [role.id]))[role.id]
         return SetRoleAccessSuccess(role=Role(role), holder_count=holders)

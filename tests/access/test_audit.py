@@ -91,6 +91,7 @@ async def test_what_was_not_done_is_not_recorded(service: Service) -> None:
 
     await service.data(REPLAY, ids=ids, dry=True)
     await service.data(SET, code="no such role")
+    await service.data(SET, code="coordinator")
     await service.ask(SET, member="admin of Oslo", code="member")
     shown = (await service.data(LOG, member="admin of Oslo"))["syncLog"]["edges"]
 

@@ -416,6 +416,19 @@ async def test_change_of_the_catalogue_asks_everybody_to_resync(service: Service
     assert [message["reason"] for message in messages] == ["ACCESS_CHANGED"] * 2
 
 
+async def test_role_that_is_set_to_what_it_gives_already_asks_nobody_to_resync(
+    service: Service,
+) -> None:
+    await coordinator(service)
+
+    async with service.subscribe(MEMBER_CHANGES, member="Mona") as stream:
+        await started(stream)
+        await service.data(SET_ACCESS, code="coordinator", level="COORDINATOR")
+        await service.tell(updated("Mona", 1, profile={"phone": "1"}))
+
+        assert await change(stream) == ("UPDATED", "Mona")
+
+
 async def test_move_of_a_chapter_under_the_viewers_own_asks_to_resync(service: Service) -> None:
     await coordinator(service)
     await service.tell(created("Kari", organization=home("Frogner")))
