@@ -6,9 +6,10 @@ after the other ends at the first process: how long until that member's socket i
 `viewer`: the CPU that one process spends on the same small query with a token and without one. The
 difference is what verifying the token, finding the viewer and their sight cost, and showing them.
 An operator is not looked up, so theirs is the part without the database. Each request of a kind is
-of another person than the one before. The kinds take turns of a few milliseconds, and of the
-differences between neighbours it is the median that is told: what else the machine does meets both.
-On SQLite, the database itself is a part of the process.
+of another person than the one before. Those that are under way together share a round trip to the
+database, so it matters how many there are (`--connections`). The kinds take turns of a few
+milliseconds, and of the differences between neighbours it is the median that is told: what else
+the machine does meets both. On SQLite, the database itself is a part of the process.
 """
 
 import argparse
@@ -40,7 +41,7 @@ VIEWER = "{ viewer { accessLevel } }"
 SUBSCRIPTION = "subscription { memberChanges { __typename } }"
 PROTOCOL = Subprotocol("graphql-transport-ws")
 PEOPLE = 50
-"""Of each kind. More than ever ask at once."""
+"""Of each kind. More than may ask at a time."""
 WARMING = 10
 
 
@@ -116,8 +117,8 @@ class Turns:
         self._pid = pid
         self._connections: list[Connection] = []
 
-    async def open(self) -> None:
-        self._connections = [await Connection.opened(self._url) for _ in range(8)]
+    async def open(self, connections: int) -> None:
+        self._connections = [await Connection.opened(self._url) for _ in range(connections)]
 
     def close(self) -> None:
         for connection in self._connections:
@@ -169,7 +170,9 @@ async def found_people(url: str) -> dict[str, list[str]]:
     return people
 
 
-async def viewer_prices(url: str, pid: int, turns: int, length: int) -> dict[str, list[float]]:
+async def viewer_prices(
+    url: str, pid: int, connections: int, turns: int, length: int
+) -> dict[str, list[float]]:
     people = await found_people(url)
     operator = mint(load_settings(), "bench", operator=True, lifetime=timedelta(hours=1))
     turn = Turns(url, pid)
@@ -178,7 +181,7 @@ async def viewer_prices(url: str, pid: int, turns: int, length: int) -> dict[str
         pools[kind] = [turn.request(token_of(name)) for name in names]
     kinds = {kind: cycle(pool) for kind, pool in pools.items()}
     prices: dict[str, list[float]] = {kind: [] for kind in kinds}
-    await turn.open()
+    await turn.open(connections)
     for number in range(WARMING + turns):
         for kind, pool in kinds.items():
             cpu = await turn.cpu_per_request(list(islice(pool, length)))
@@ -198,9 +201,12 @@ def measure_viewer(options: argparse.Namespace) -> None:
         pid = stack.enter_context(own_service(database, options.port))
         url = f"http://127.0.0.1:{options.port}"
         wait_until_ready(f"{url}/readyz")
-        prices = uvloop.run(viewer_prices(url, pid, options.turns, options.length))
+        prices = uvloop.run(
+            viewer_prices(url, pid, options.connections, options.turns, options.length)
+        )
     nobody = prices.pop("nobody")
-    print(f"{VIEWER} without a token: {1e6 * median(nobody):.0f} us of CPU a request")
+    print(f"{VIEWER}, {options.connections} at a time")
+    print(f"without a token: {1e6 * median(nobody):.0f} us of CPU a request")
     for kind, found in prices.items():
         price = median(
             with_token - without for with_token, without in zip(found, nobody, strict=True)
@@ -215,11 +221,16 @@ def main() -> None:
     parser.add_argument("--sockets", type=int, default=500)
     parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--database", choices=["postgresql", "sqlite"], default="postgresql")
+    parser.add_argument(
+        "--connections", type=int, default=8, help="requests at a time; they share a look-up"
+    )
     parser.add_argument("--turns", type=int, default=150, help="of each kind of viewer")
     parser.add_argument("--length", type=int, default=96, help="requests in a turn")
     options = parser.parse_args()
     if options.trials > options.sockets:
         sys.exit("Each trial needs a socket of its own.")
+    if options.connections > PEOPLE:
+        sys.exit(f"There are {PEOPLE} people of each kind, and no more requests at a time.")
     {"deactivation": measure_deactivation, "viewer": measure_viewer}[options.what](options)
 
 
