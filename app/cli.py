@@ -33,6 +33,7 @@ from sync.simulator.portal import Portal
 from sync.simulator.run import Load, Progress, simulate
 from sync.simulator.sender import Sender
 from sync.simulator.summary import Summary
+from sync.sources import standard_key
 
 cli = typer.Typer(
     name="likeperson-sync",
@@ -159,7 +160,13 @@ def simulate_command(
     """Be a membership portal: send signed webhooks to a service, and say what became of them."""
     load = Load(members, events, rate, concurrency, duplicates, shuffle)
     url = url or f"http://127.0.0.1:{load_settings().port}"
-    summary = asyncio.run(_simulate(url, load, seed, secret or _configured_secret()))
+    if secret is None:
+        secret = _configured_secret()
+    try:
+        standard_key(secret)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--secret") from error
+    summary = asyncio.run(_simulate(url, load, seed, secret))
     _print_summary(summary)
     if summary.sent and not summary.accepted:
         reasons = ", ".join(map(_reason, sorted(summary.refused)))

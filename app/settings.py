@@ -22,7 +22,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from db.bell import check_bell_url
-from db.engine import check_url
+from db.engine import ANSWER_SECONDS, check_url
 from schema.known import Allowed
 from sync.sources import StandardWebhooks, standard_key
 
@@ -208,7 +208,10 @@ class Settings(BaseSettings):
         "operators; for others a fifth of it.",
     )
     max_query_seconds: float = Field(
-        default=10.0, gt=0, le=3600, description="How long a query or mutation may take."
+        default=10.0,
+        gt=0,
+        le=ANSWER_SECONDS,
+        description="How long a query or mutation may take.",
     )
     documents: Allowed = Field(
         default=Allowed.ANY,

@@ -13,8 +13,10 @@ from typing import Self
 
 from broadcaster import Broadcast, BroadcastBackend, Event
 from broadcaster._backends.memory import MemoryBackend
+from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
+from db.engine import check_postgres_url
 from db.outage import PATIENCE, Outage
 from db.postgres_backend import PostgresBackend
 from db.redis_backend import RedisBackend
@@ -208,6 +210,8 @@ def check_bell_url(url: str) -> None:
             "is not a URL such as memory://, redis://HOST:6379/0 or "
             "postgresql+asyncpg://USER:PASSWORD@HOST/NAME"
         ) from None
+    if url.startswith("postgresql"):
+        check_postgres_url(make_url(url))
 
 
 def _position_in(message: object) -> int:

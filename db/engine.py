@@ -16,6 +16,12 @@ POSTGRES_WRITERS = 4
 ANSWER_SECONDS = 30.0
 """After which a statement counts as lost. A server that went away without a word, or something in
 between that forgot the connection, would be waited for without end."""
+_POSTGRES_OPTIONS = {
+    *("host", "port", "user", "password", "database", "passfile", "service", "servicefile"),
+    *("ssl", "target_session_attrs", "krbsrvname", "gsslib", "prepared_statement_cache_size"),
+}
+"""What a URL may say after its question mark: what asyncpg takes as text."""
+_LARGEST_PORT = 65_535
 _POSTGRES_SETTINGS = {
     "application_name": "likeperson-sync",
     # Whoever holds a row for longer must not hold up everybody else: the event is tried again.
@@ -45,11 +51,31 @@ def check_url(url: str) -> None:
         ) from None
     if parts.drivername not in ("sqlite+aiosqlite", "postgresql+asyncpg"):
         raise ValueError("must begin with sqlite+aiosqlite:// or postgresql+asyncpg://")
-    if parts.get_backend_name() == "sqlite" and _in_memory(parts):
+    if parts.get_backend_name() == "postgresql":
+        check_postgres_url(parts)
+    elif _in_memory(parts):
         raise ValueError(
             "a database in memory cannot be shared by several connections; give a file, "
             "as in sqlite+aiosqlite:///var/likeperson.db"
         )
+
+
+def check_postgres_url(url: URL) -> None:
+    """Raises ValueError for one that asyncpg would stumble over."""
+    unknown = url.query.keys() - _POSTGRES_OPTIONS
+    if unknown:
+        raise ValueError(
+            f"has an option that asyncpg does not take: {', '.join(sorted(unknown))}. It takes "
+            "ssl, as in ?ssl=require, for what other drivers call sslmode"
+        )
+    try:
+        _, arguments = url.get_dialect()().create_connect_args(url)
+        ports = arguments.get("port", [])
+        numbers = [int(port) for port in (ports if isinstance(ports, list) else [ports])]
+    except (ArgumentError, ValueError, TypeError) as error:
+        raise ValueError(f"is not one that asyncpg can use: {error}") from error
+    if not all(0 < number <= _LARGEST_PORT for number in numbers):
+        raise ValueError(f"has a port that there is not: they go from 1 to {_LARGEST_PORT}")
 
 
 def _in_memory(url: URL) -> bool:

@@ -127,6 +127,15 @@ async def test_simulation_says_what_became_of_its_events(service: Service, tmp_p
     assert data["syncHealth"]["healthy"] is True
 
 
+@pytest.mark.parametrize("secret", ["", "whsec_", "whsec_###", "whsec_" + 5 * "a"])
+async def test_simulation_wants_a_secret_that_is_one(tmp_path: Path, secret: str) -> None:
+    done = await run(tmp_path, "simulate", "http://127.0.0.1:1", "--secret", secret)
+
+    assert done.code == 2
+    assert "--secret" in done.err
+    assert "followed by base64" in done.err
+
+
 async def test_simulation_with_a_wrong_secret_says_that_it_was_refused(
     service: Service, tmp_path: Path
 ) -> None:

@@ -263,6 +263,9 @@ def test_database_url_of_another_driver_is_refused() -> None:
         "sqlite+aiosqlite:///",
         "sqlite+aiosqlite:///:memory:",
         "sqlite+aiosqlite:///file:x?mode=memory&uri=true",
+        "postgresql+asyncpg://user:p4ssword@host:65536/x",
+        "postgresql+asyncpg://user:p4ssword@/x?host=one:5432&host=two",
+        "postgresql+asyncpg://user:p4ssword@host/x?prepared_statement_cache_size=many",
     ],
 )
 def test_database_url_that_cannot_be_used_is_refused_without_its_password(url: str) -> None:
@@ -274,13 +277,37 @@ def test_database_url_that_cannot_be_used_is_refused_without_its_password(url: s
 
 @pytest.mark.parametrize(
     "url",
-    ["", "kafka://host", "redis:p4ssword@host", "redis://:p4ss/word@host", "postgresql://h:p4ss/x"],
+    [
+        "",
+        "kafka://host",
+        "redis:p4ssword@host",
+        "redis://:p4ss/word@host",
+        "postgresql://h:p4ss/x",
+        "postgresql://user:p4ss@host:65536/x",
+    ],
 )
 def test_broadcast_url_that_cannot_be_used_is_refused_without_its_password(url: str) -> None:
     (line,) = complaints(broadcast_url=url)
 
     assert line.startswith("LIKEPERSON_BROADCAST_URL: ")
     assert "p4ss" not in line
+
+
+@pytest.mark.parametrize("setting", ["database_url", "broadcast_url"])
+def test_option_of_another_driver_is_refused_with_the_one_to_use(setting: str) -> None:
+    url = "postgresql+asyncpg://user:p4ssword@host/x?sslmode=require"
+    (line,) = complaints(**{setting: url})
+
+    assert "sslmode" in line
+    assert "?ssl=require" in line
+    assert "p4ssword" not in line
+
+
+def test_query_may_not_take_longer_than_the_database_is_waited_for() -> None:
+    (line,) = complaints(max_query_seconds=30.1)
+
+    assert "LIKEPERSON_MAX_QUERY_SECONDS" in line
+    assert "30" in line
 
 
 @pytest.mark.parametrize(
