@@ -17,6 +17,7 @@ from app.graphql_http import (
     HttpError,
     answer_http,
     answer_media_type,
+    away,
     preferred_media_type,
     read_http_request,
     refusal,
@@ -27,6 +28,7 @@ from app.services import Services
 from app.sessions import Connection
 from app.sockets import ConnectLaterError, ForbiddenConnectionError, Socket
 from app.wire import answers
+from db.errors import DatabaseUnavailableError
 from schema.context import Context
 from schema.errors import MemberInactiveError, UnauthenticatedError
 from schema.execution import Executor
@@ -67,11 +69,15 @@ class GraphQLRoute:
         except (AuthenticationError, TooOftenError) as error:
             await _refused(error, context, answer_media_type(headers))(scope, receive, send)
             return
-        if preferred_media_type(headers) == EVENT_STREAM:
-            await self._serve_events(scope, receive, send, context)
+        if preferred_media_type(headers) != EVENT_STREAM:
+            response = await answer_http(scope, receive, self._executor, context)
+            await response(scope, receive, send)
             return
-        response = await answer_http(scope, receive, self._executor, context)
-        await response(scope, receive, send)
+        try:
+            await self._serve_events(scope, receive, send, context)
+        except DatabaseUnavailableError:
+            # The stream has not begun: it tells of errors itself.
+            await away(context.request_id)(scope, receive, send)
 
     def _context(self, scope: Scope) -> Context:
         """Of nobody yet."""
@@ -99,10 +105,10 @@ class GraphQLRoute:
         stream = EventStream(send, context.request_id)
         context.outlet = stream
         context.resume_after = headers.get("last-event-id") or None
-        # One who may not be served is told so by the operation itself.
-        await self._register(stream, context)
         self._metrics.open_event_streams.inc()
         try:
+            # One who may not be served is told so by the operation itself.
+            await self._register(stream, context)
             may_change = scope["method"] == "POST"
             results = answers(self._executor, request, context, may_change=may_change)
             await stream.serve(receive, results)

@@ -14,11 +14,13 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope
 
 from app.event_streams import EVENT_STREAM
+from db.errors import DatabaseUnavailableError
 from schema.context import Context
 from schema.errors import ApiError, BadRequestError, LimitError
 from schema.execution import Executor, Prepared, RequestRefusedError
-from schema.masking import for_client
+from schema.masking import SURPRISE, for_client
 from schema.requests import GraphQLRequest, read_json, read_request
+from sync.problems import RETRY_AFTER_SECONDS
 
 JSON = "application/json"
 GRAPHQL_RESPONSE = "application/graphql-response+json"
@@ -55,6 +57,8 @@ async def answer_http(
         # Who asks for plain JSON gets 200, as servers answered before there was the other type.
         status = HTTPStatus.OK if media_type == JSON else HTTPStatus.BAD_REQUEST
         return refusal(status, refused.errors, context.request_id, media_type)
+    except DatabaseUnavailableError:
+        return away(context.request_id, media_type)
     answer = await executor.run(prepared, context)
     response = _respond(HTTPStatus.OK, answer.formatted(), media_type)
     if request.query is None and scope["method"] == "GET" and not answer.errors:
@@ -102,6 +106,14 @@ def refusal(
     """An answer without data, because nothing was executed."""
     document = {"errors": [for_client(error, request_id).formatted for error in errors]}
     return _respond(status, document, media_type, refused.headers if refused else None)
+
+
+def away(request_id: str, media_type: str = JSON) -> Response:
+    """Who is asking has to be known first, and the database does not say it now."""
+    error = ApiError(SURPRISE)
+    response = refusal(HTTPStatus.SERVICE_UNAVAILABLE, [error], request_id, media_type)
+    response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return response
 
 
 def _respond(

@@ -27,7 +27,7 @@ from app.perimeter.headers import AnswerHeaders
 from app.request_ids import RequestIds
 from app.services import Services, open_services, utc_now
 from app.settings import Settings, SourceSettings
-from db.errors import DatabaseError
+from db.errors import DatabaseError, DatabaseUnavailableError
 from db.migrate import check_schema
 from schema.build import build_schema
 from schema.execution import Budgets
@@ -74,7 +74,11 @@ def create_app(settings: Settings) -> Starlette:
         routes=_routes(settings, services, metrics),
         middleware=[*layers.proxies(settings), door, Middleware(RequestIds), *perimeter],
         lifespan=lifespan,
-        exception_handlers={HTTPException: _http_problem, Exception: _surprise},
+        exception_handlers={
+            HTTPException: _http_problem,
+            DatabaseUnavailableError: _away,
+            Exception: _surprise,
+        },
     )
     # A sender does not follow a redirect.
     app.router.redirect_slashes = False
@@ -165,6 +169,10 @@ async def _http_problem(_request: Request, error: Exception) -> Response:
     for name, value in (error.headers or {}).items():
         response.headers[name] = value
     return response
+
+
+async def _away(_request: Request, _error: Exception) -> Response:
+    return problem(HTTPStatus.SERVICE_UNAVAILABLE, "The database is away.")
 
 
 async def _surprise(_request: Request, _error: Exception) -> Response:

@@ -13,10 +13,12 @@ import asyncpg  # type: ignore[import-untyped]  # it ships no types
 import httpx
 import pytest
 
+from tests.builders import created
 from tests.faults.evidence import check_promises, figures
 from tests.faults.process import ServiceProcess
 from tests.faults.senders import Senders
 from tests.postgres import PostgresCluster, StopMode
+from tests.service import Service
 
 # A trigger at the very end of every transaction that writes to the feed: a slow commit.
 SLOW_COMMITS = """
@@ -25,6 +27,7 @@ CREATE FUNCTION be_slow() RETURNS trigger LANGUAGE plpgsql AS
 CREATE CONSTRAINT TRIGGER slow_commits AFTER UPDATE ON feed_head
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION be_slow()
 """
+DEAR = "{ members(first: 100) { edges { node { syncLog(first: 50) { edges { node { id } } } } } } }"
 END_SESSIONS = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid()
@@ -100,6 +103,35 @@ async def test_deliveries_are_put_off_or_taken_when_postgresql_ends_the_connecti
     # What was under way, and at the most a batch or two that met another lost connection.
     assert senders.answers[503] <= ended * 3 * senders.count
     await check(service, fragile_url, senders)
+
+
+async def test_whoever_asks_while_postgresql_is_away_is_asked_to_come_back(
+    service: ServiceProcess, fragile_postgres: PostgresCluster
+) -> None:
+    await service.ready()
+    async with httpx.AsyncClient() as http:
+        client = Service(service.url, http)
+        await client.tell(created("Kari"))
+        known = {"Authorization": f"Bearer {client.token('Kari')}"}
+        graphql = f"{service.url}/graphql"
+        await asyncio.to_thread(fragile_postgres.stop, "fast")
+
+        answers = [
+            # Who asks has to be known to tell whether they may ask for so much.
+            await http.post(graphql, json={"query": DEAR}, headers=known),
+            # And before a stream begins.
+            await http.post(
+                graphql,
+                json={"query": "subscription { viewerChanges { __typename } }"},
+                headers={**known, "Accept": "text/event-stream"},
+            ),
+            await http.get(f"{service.url}/sign-in"),
+        ]
+
+    assert [answer.status_code for answer in answers] == [503, 503, 503]
+    assert all("retry-after" in answer.headers for answer in answers)
+    assert all(answer.json()["errors"] for answer in answers[:2])
+    assert service.complaints() == []
 
 
 async def test_deliveries_share_the_wait_for_a_slow_commit(
