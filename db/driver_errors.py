@@ -13,8 +13,9 @@ from db.errors import ConcurrentWriteError, DatabaseUnavailableError
 # PostgreSQL's classes of errors that are no fault of the statement: connection exceptions, invalid
 # authorization, invalid catalog name, insufficient resources, operator intervention.
 _PASSING = ("08", "28", "3D", "53", "57")
-# The database takes no connections now; it can only be read, for another server is the first.
-_IN_NO_STATE_FOR_IT = ("55000", "25006")
+# The database takes no connections now; it can only be read, for another server is the first; it
+# has given up a transaction in which nothing was done for too long.
+_IN_NO_STATE_FOR_IT = ("55000", "25006", "25P03")
 # Two transactions waited for each other, and this one was chosen to begin again.
 _DEADLOCK = "40P01"
 _UNAVAILABLE = (

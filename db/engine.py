@@ -26,6 +26,9 @@ _POSTGRES_SETTINGS = {
     "application_name": "likeperson-sync",
     # Whoever holds a row for longer must not hold up everybody else: the event is tried again.
     "lock_timeout": "3s",
+    # Nor may a process that stands still in a transaction, or whose machine went away without a
+    # word. PostgreSQL itself would notice that after hours, and until then keep its locks.
+    "idle_in_transaction_session_timeout": "5s",
 }
 # What is written is found by its key, always. A plan made once serves for that, if it is not one
 # for tables that were small when it was made; planning each time would cost more than running.

@@ -8,6 +8,7 @@ from typing import Protocol
 import asyncpg  # type: ignore[import-untyped]  # it ships no types
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncTransaction
 
+from db.errors import ConcurrentWriteError
 from db.locks import LockName, locking
 
 _savepoints = count(1)
@@ -47,7 +48,10 @@ class PostgresTransaction:
 
     async def begin(self, alone: Collection[LockName], shared: Collection[LockName]) -> None:
         locks = f"; {locking(alone, shared)}" if alone or shared else ""
-        await self._driver.execute(f"BEGIN{locks}")
+        try:
+            await self._driver.execute(f"BEGIN{locks}")
+        except asyncpg.LockNotAvailableError as error:
+            raise ConcurrentWriteError("Somebody else holds a lock for long.") from error
 
     async def commit(self) -> None:
         # PostgreSQL rolls back what had failed, and calls that no error.

@@ -6,14 +6,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import pytest
-from sqlalchemy import make_url
+from sqlalchemy import make_url, select
+from sqlalchemy.exc import DBAPIError
 
 from db import engine
 from db.errors import DatabaseUnavailableError
-from db.locks import LockName
+from db.locks import LockName, member_lock
 from db.unit_of_work import Database
+from db.vocabulary import PortalId
 from sync.record import record_deliveries
-from tests.builders import created
+from tests.builders import created, guid
 from tests.db.opened import opened, row_counts
 from tests.postgres import PostgresCluster
 from tests.sync.recording import delivery
@@ -98,6 +100,23 @@ async def test_server_that_went_away_without_a_word_is_not_waited_for(
             await database.check()
         await record_deliveries(database, [delivery(created("Ola"), "evt_2")])
         counts = await row_counts(database)
+
+    assert counts["sync_log"] == 2
+
+
+async def test_locks_of_a_process_that_stands_still_are_given_to_others(
+    postgres_url: str,
+) -> None:
+    kari = [member_lock(PortalId(guid("Kari")))]
+
+    async with opened(postgres_url) as still, opened(postgres_url) as other:
+        async with still.write(holding=kari) as session:
+            await record_deliveries(other, [delivery(created("Kari"), "evt_1")])
+            with pytest.raises(DBAPIError):
+                await session.scalar(select(1))
+            session.discard()
+        await record_deliveries(still, [delivery(created("Ola"), "evt_2")])
+        counts = await row_counts(other)
 
     assert counts["sync_log"] == 2
 
