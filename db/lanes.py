@@ -119,8 +119,10 @@ class Lanes:
         self._kept: list[Lane] = []
 
     async def close(self) -> None:
-        while self._kept:
-            await self._kept.pop().connection.close()
+        """Those in use are left alone. A server that does not answer is not waited for long, and
+        for all of them at the same time."""
+        kept, self._kept = self._kept, []
+        await asyncio.gather(*(lane.drop() for lane in kept))
 
     async def take(self) -> Lane:
         """To be given back, or dropped if something failed in it or was cancelled. Raises

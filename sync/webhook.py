@@ -3,6 +3,7 @@
 Nothing is stored, and no statement reaches the database, before a delivery is authenticated.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
@@ -101,6 +102,9 @@ class WebhookRoute:
                 "A delivery of %s was turned away: %s", source.name, type(error).__name__
             )
             return problem(HTTPStatus.SERVICE_UNAVAILABLE, "Try again in a few seconds."), None
+        except asyncio.CancelledError:
+            # The server stops, and waits for the answer no longer. It may be recorded yet.
+            return problem(HTTPStatus.SERVICE_UNAVAILABLE, "The service is stopping."), None
         except Exception:
             # Senders retry only on 502, 503 and 504, so a surprise must not answer 500.
             logger.exception("A delivery of %s could not be taken.", source.name)

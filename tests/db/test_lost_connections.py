@@ -3,7 +3,7 @@
 import asyncio
 from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import pytest
 from sqlalchemy import make_url, select
@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from db import engine
 from db.errors import DatabaseUnavailableError
 from db.locks import LockName, member_lock
-from db.unit_of_work import Database
+from db.unit_of_work import Database, NoDoorbell
 from db.vocabulary import PortalId
 from sync.record import record_deliveries
 from tests.builders import created, guid
@@ -102,6 +102,22 @@ async def test_server_that_went_away_without_a_word_is_not_waited_for(
         counts = await row_counts(database)
 
     assert counts["sync_log"] == 2
+
+
+async def test_server_that_went_away_without_a_word_holds_up_no_end(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "ANSWER_SECONDS", 5)
+    box = Middlebox(postgres_url)
+
+    async with box.running() as url:
+        database = Database(url, NoDoorbell())
+        async with AsyncExitStack() as sessions:
+            for _ in range(3):
+                await sessions.enter_async_context(database.read())
+        box.forget()
+        async with asyncio.timeout(5):
+            await database.close()
 
 
 async def test_locks_of_a_process_that_stands_still_are_given_to_others(

@@ -8,8 +8,11 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import asyncpg  # type: ignore[import-untyped]  # it ships no types
+import httpx
 import pytest
 
+from app.server import running
+from app.settings import Settings
 from db.engine import sqlite_file
 from db.vocabulary import SyncStatus
 from sync.deliveries import Delivery, Receipt
@@ -102,6 +105,26 @@ async def test_deliveries_in_work_are_finished_and_new_ones_refused_when_the_ser
     assert stopping.result() == 0
     assert len((await evidence(sqlite_url)).recorded) == 5
     assert complaints == []
+
+
+async def test_a_delivery_that_is_not_finished_in_time_is_to_be_sent_again(
+    sqlite_url: str, blocked: "BlockedRecorder", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.server.GRACE_SECONDS", 1)
+    monkeypatch.setattr("app.services.record_deliveries", lambda _, deliveries: blocked(deliveries))
+    settings = Settings(database_url=sqlite_url, port=0, log_level="error")
+
+    async with httpx.AsyncClient(timeout=PATIENCE) as http:
+        async with running(settings) as url:
+            service = Service(url, http, settings)
+            sending = asyncio.create_task(service.deliver(created("Kari")))
+            await blocked.begun.wait()
+            # The service finishes what it accepted, whoever still waits for it.
+            sending.add_done_callback(lambda _: blocked.go_on.set())
+        answer = await sending
+
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "5"
 
 
 async def all_is_read(service: ServiceProcess, connections: int) -> bool:
