@@ -18,6 +18,7 @@ from schema.errors import ApiError, MemberInactiveError, UnauthenticatedError
 logger = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 60.0
+FAREWELL_SECONDS = 0.5
 LONGEST_TIMER_SECONDS = 24 * 3600.0
 
 
@@ -105,9 +106,11 @@ class Sessions:
         while True:
             with suppress(SlowConsumerError):
                 await self._follow()
-            # Something may have been missed. Nobody who is still a member is hurt by a reconnect.
+            # Something may have been missed. Whoever comes back is looked up anew. First, streams
+            # may say that they cannot go on.
             logger.warning("The sessions did not keep up with the feed; all are closed.")
-            self._refuse(list(self._sessions))
+            await asyncio.sleep(FAREWELL_SECONDS)
+            self.end()
 
     async def _follow(self) -> None:
         async with self._feed.follow(self._feed.position) as follower:

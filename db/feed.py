@@ -10,11 +10,12 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
+from datetime import datetime
 from typing import Protocol
 
-from db.changes import changes_after, feed_head
+from db.changes import Cursor, changes_after, feed_head
 from db.errors import DatabaseUnavailableError, SlowConsumerError
-from db.sessions import CommittedChange
+from db.sessions import CommittedChange, ReadSession
 from db.unit_of_work import Database
 from db.vocabulary import Position
 
@@ -48,10 +49,14 @@ class QueueFollower:
 
     def offer(self, changes: Sequence[CommittedChange]) -> None:
         if len(self._queue) + len(changes) > FOLLOWER_QUEUE:
-            self._overrun = True
-            self._queue.clear()
+            self.give_up()
         if not self._overrun:
             self._queue.extend(changes)
+        self._arrived.set()
+
+    def give_up(self) -> None:
+        self._overrun = True
+        self._queue.clear()
         self._arrived.set()
 
     async def next_changes(self, patience: float) -> Sequence[CommittedChange]:
@@ -91,15 +96,19 @@ class LiveFeed:
         self._database = database
         self._bell = bell
         self._position = Position(0)
+        self._feed_id = ""
+        self._last_at: datetime | None = None
         self._followers: set[QueueFollower] = set()
         self._listeners: list[Listener] = []
+        self._deceived: list[Callable[[], None]] = []
         self._task: asyncio.Task[None] | None = None
         self._caught_up = False
         self._own: list[Sequence[CommittedChange]] = []
 
     async def __aenter__(self) -> "LiveFeed":
         async with self._database.read() as session:
-            self._position = (await feed_head(session)).position
+            head = await feed_head(session)
+        self._feed_id, self._position = head.feed_id, head.position
         self._caught_up = True
         self._task = asyncio.create_task(self._follow_commits(), name="change feed")
         return self
@@ -130,14 +139,22 @@ class LiveFeed:
             self._followers.discard(follower)
 
     @contextmanager
-    def told_to(self, listener: Listener) -> Iterator[None]:
+    def told_to(
+        self, listener: Listener, deceived: Callable[[], None] = lambda: None
+    ) -> Iterator[None]:
         """Every change after the present position, once and in order; `position` is the listener's
-        at any time."""
+        at any time.
+
+        `deceived` is called when what was told up to now may never have happened: the database was
+        put back to an earlier moment, or is another one. `position` is one of the feed it has then.
+        """
         self._listeners.append(listener)
+        self._deceived.append(deceived)
         try:
             yield
         finally:
             self._listeners.remove(listener)
+            self._deceived.remove(deceived)
 
     async def _follow_commits(self) -> None:
         with self._database.commits_told_to(self._own.append):
@@ -168,8 +185,14 @@ class LiveFeed:
 
     async def _read_on(self) -> None:
         while True:
+            other = None
             async with self._database.read() as session:
                 changes = await changes_after(session, self._position, limit=BATCH)
+                if not changes or not self._caught_up:
+                    other = await self._other_feed(session)
+            if other is not None:
+                self._begin_anew(other)
+                return
             if not self._caught_up:
                 logger.info("The change feed is read again.")
                 self._caught_up = True
@@ -178,6 +201,33 @@ class LiveFeed:
             self._pass_on(changes)
             if len(changes) < BATCH:
                 return
+
+    async def _other_feed(self, session: ReadSession) -> Cursor | None:
+        """The head of the feed, if it is not the one that was read up to here: after an outage, the
+        database may be one that had not yet got all of it."""
+        head = await feed_head(session)
+        if head.feed_id != self._feed_id or head.position < self._position:
+            return head
+        if self._last_at is None:
+            return None
+        found = await changes_after(session, Position(self._position - 1), limit=1)
+        is_kept = found and found[0].position == self._position
+        return head if is_kept and found[0].committed_at != self._last_at else None
+
+    def _begin_anew(self, head: Cursor) -> None:
+        logger.warning(
+            "The change feed is not the one that was read up to position %d; it goes on from "
+            "position %d, and whoever is told of changes has to ask anew.",
+            self._position,
+            head.position,
+        )
+        self._feed_id, self._position, self._last_at = head.feed_id, head.position, None
+        self._caught_up = True
+        self._own.clear()
+        for follower in list(self._followers):
+            follower.give_up()
+        for deceived in list(self._deceived):
+            deceived()
 
     def _pass_on_own(self) -> None:
         """As far as nothing is missing before it, and no more than is read at once, so that
@@ -191,7 +241,7 @@ class LiveFeed:
                 self._pass_on(changes)
 
     def _pass_on(self, changes: Sequence[CommittedChange]) -> None:
-        self._position = changes[-1].position
+        self._position, self._last_at = changes[-1].position, changes[-1].committed_at
         for follower in list(self._followers):
             follower.offer(changes)
         for listener in list(self._listeners):

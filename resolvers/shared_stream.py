@@ -100,6 +100,7 @@ class SharedStream(Generic[V]):
         self._backlog: deque[Due] = deque()
         self._waiting = 0
         self._beat_due = False
+        self._expired = False
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -176,6 +177,12 @@ class SharedStream(Generic[V]):
         self._waiting = 0
         self.wake()
 
+    def expire(self) -> None:
+        """The feed it has told of is no more. Nobody may join it, and all are to query again."""
+        self._expired = True
+        self._present.no_longer_late(self)
+        self.fall_back()
+
     def _close(self) -> None:
         self._present.closed(self)
         self.is_live = False
@@ -183,7 +190,9 @@ class SharedStream(Generic[V]):
     async def _work(self) -> None:
         try:
             while self._subscribers and (not self.is_live or self._backlog or self._beat_due):
-                if not self.is_live:
+                if self._expired:
+                    await self._end_all()
+                elif not self.is_live:
                     if not self._has_joined_the_living():
                         await self._catch_up()
                 elif self._backlog:
@@ -225,8 +234,7 @@ class SharedStream(Generic[V]):
         self._present.no_longer_late(self)
         if not changes or changes[0].position != self._at + 1:
             # They were kept when the subscribers came, but are no longer.
-            for subscriber in list(self._subscribers):
-                await self._end(subscriber, self._present.position, EndReason.CURSOR_EXPIRED)
+            await self._end_all()
             return
         batch = Batch(self._present.database, changes)
         await self._deliver([(batch, [c for c in changes if self._matters(c)])])
@@ -346,6 +354,10 @@ class SharedStream(Generic[V]):
         if change.member_id is None:
             return ()
         return list(self._by_member.get(change.member_id, ()))
+
+    async def _end_all(self) -> None:
+        for subscriber in list(self._subscribers):
+            await self._end(subscriber, self._present.position, EndReason.CURSOR_EXPIRED)
 
     async def _end(self, subscriber: Subscriber, at: Position, reason: EndReason) -> None:
         rendered = await self._render(Resync(Cursor(self._feed_id, at), reason))

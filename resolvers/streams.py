@@ -46,7 +46,7 @@ class LiveStreams:
 
     async def __aenter__(self) -> Self:
         self._heard = self._feed.position
-        self._told = self._feed.told_to(self._on_changes)
+        self._told = self._feed.told_to(self._on_changes, self._on_other_feed)
         self._told.__enter__()
         self._task = asyncio.create_task(self._keep_beating(), name="heartbeats")
         return self
@@ -147,6 +147,11 @@ class LiveStreams:
             self._swept = self.position
             for stream in self._live.values():
                 stream.beat_if_hidden()
+
+    def _on_other_feed(self) -> None:
+        self._heard = self._swept = self._feed.position
+        for stream in list(self._open):
+            stream.expire()
 
     async def _keep_beating(self) -> None:
         while True:

@@ -3,9 +3,9 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, update
 
-from db.models import AuditRecord, Base, FeedHead, Role
+from db.models import AuditRecord, Base, Change, FeedHead, Role
 from db.unit_of_work import Database
 
 CATALOGUE = ("member", "peer-mentor", "coordinator", "organization-administrator")
@@ -43,3 +43,10 @@ async def clear(database: Database) -> None:
                 await session.run(delete(Role).where(Role.code.not_in(CATALOGUE)))
             elif table.name not in (FeedHead.__tablename__, AuditRecord.__tablename__):
                 await session.run(delete(table))
+
+
+async def put_back(database: Database, position: int) -> None:
+    """As a backup of that moment would, or a second server that had not got more."""
+    async with database.write() as session:
+        await session.run(delete(Change).where(Change.position > position))
+        await session.run(update(FeedHead).values(position=position))

@@ -24,7 +24,7 @@ from db.sessions import CommittedChange, NewChange
 from db.unit_of_work import Database
 from db.vocabulary import MemberId, Position
 from tests.builders import created, deactivated, updated
-from tests.db.opened import clear, opened
+from tests.db.opened import clear, opened, put_back
 from tests.service import DEADLINE
 from tests.sync.recording import record_all
 
@@ -341,6 +341,36 @@ async def test_feed_lives_again_after_an_outage_whoever_writes_then(
         await bell.tell(1)
 
         assert feed.alive
+
+
+@pytest.mark.parametrize("later", [1, 5])
+async def test_feed_of_a_database_that_was_put_back_is_not_the_one_that_was_followed(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, later: int
+) -> None:
+    async def away(*_: object, **__: object) -> list[CommittedChange]:
+        raise DatabaseUnavailableError
+
+    monkeypatch.setattr(feed_module, "POLL_SECONDS", 0)
+    bell = ToldBell()
+    async with opened(database_url) as database, LiveFeed(database, bell) as feed:
+        start = feed.position
+        await write(database, 1, 2, 3)
+        await bell.tell(start + 3)
+        async with feed.follow(feed.position) as follower:
+            with monkeypatch.context() as outage:
+                outage.setattr(feed_module, "changes_after", away)
+                await bell.tell(0)
+            await put_back(database, start + 1)
+            await write(database, *range(later))
+            await bell.tell(0)
+
+            with pytest.raises(SlowConsumerError):
+                await follower.next_changes(DEADLINE)
+        assert feed.position == start + 1 + later
+        async with feed.follow(feed.position) as follower:
+            await write(database, 4)
+            await bell.tell(0)
+            assert await followed(follower, start + 2 + later) == [start + 2 + later]
 
 
 async def test_what_is_passed_on_is_what_others_read(database_url: str) -> None:

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from db.changes import feed_head
 from resolvers import shared_stream, streams
 from tests.builders import created, deactivated, organization, role, role_updated, updated
+from tests.db.opened import opened, put_back
 from tests.live.sockets import CHANGES, Socket, names, socket
 from tests.schema.statements import recorded
 from tests.service import DEADLINE, Service
@@ -204,6 +206,22 @@ async def test_chapter_that_comes_below_the_one_asked_for_asks_to_resync(
 
     assert told["Oslo"]["reason"] == "ACCESS_CHANGED"
     assert told["all"]["member"]["givenName"] == "Per"
+
+
+async def test_database_that_was_put_back_asks_to_resync(service: Service) -> None:
+    """What was told since may be another thing there, and what comes next stands in its place."""
+    await service.tell(created("Kari"))
+
+    async with subscribed(service, [None]) as (one,), opened(service.settings.database_url) as db:
+        await service.tell(*(created(f"Member {number}") for number in range(3)))
+        await one.values(3)
+        async with db.read() as session:
+            head = await feed_head(session)
+        await put_back(db, head.position - 3)
+        await service.tell(created("Ola"))
+        ((_, told),) = await one.values(1)
+
+    assert told["reason"] == "CURSOR_EXPIRED"
 
 
 @pytest.fixture
