@@ -301,25 +301,20 @@ async def payloads(session: ReadSession, ids: Collection[EntryId]) -> dict[Entry
 
 
 def recorded_entries(keys: Collection[EventKey]) -> Query[Recorded]:
-    """What is recorded under these keys, with the bodies, locked until commit."""
-    wanted = set(keys)
+    """What is recorded under these keys, with the bodies, locked until commit; on SQLite, where
+    several sources use one event id, perhaps more."""
     # In one order, since they are locked in turn.
-    ordered = sorted(wanted)
+    ordered = sorted(set(keys))
     parameters = {
         "sources": [source for source, _ in ordered],
         "event_ids": [event_id for _, event_id in ordered],
     }
-    return Query(_RECORDED, parameters, lambda rows: _recorded(rows, wanted))
+    return Query(_RECORDED, parameters, _recorded)
 
 
-def _recorded(rows: Sequence[SqlRow], wanted: Collection[EventKey]) -> Recorded:
-    """Several sources may use one event id, so SQLite finds more than was wanted."""
+def _recorded(rows: Sequence[SqlRow]) -> Recorded:
     entries = [(EntryRow(*columns), payload) for *columns, payload in rows]
-    return {
-        (entry.source, entry.event_id): (entry, payload)
-        for entry, payload in entries
-        if (entry.source, entry.event_id) in wanted
-    }
+    return {(entry.source, entry.event_id): (entry, payload) for entry, payload in entries}
 
 
 def new_entry_ids(count: int) -> Query[list[int]]:
