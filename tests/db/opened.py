@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import column, delete, func, select, table, update
 
 from db.models import AuditRecord, Base, Change, FeedHead, Role
 from db.unit_of_work import Database
@@ -29,20 +29,35 @@ async def row_counts(database: Database) -> dict[str, int]:
     """How many rows each table has."""
     async with database.read() as session:
         return {
-            table.name: await session.scalar(select(func.count()).select_from(table)) or 0
-            for table in Base.metadata.sorted_tables
+            rows.name: await session.scalar(select(func.count()).select_from(rows)) or 0
+            for rows in Base.metadata.sorted_tables
         }
+
+
+async def waiting(database: Database) -> int:
+    """How many sessions wait for a lock, on PostgreSQL."""
+    async with database.read() as session:
+        activity = select(func.count()).select_from(table("pg_stat_activity"))
+        return (
+            await session.scalar(
+                activity.where(
+                    column("datname") == func.current_database(),
+                    column("wait_event_type") == "Lock",
+                )
+            )
+            or 0
+        )
 
 
 async def clear(database: Database) -> None:
     """As it was after the migrations, except that positions and ids go on, and that the audit
     trail keeps what it has: nobody can take anything out of it."""
     async with database.write() as session:
-        for table in reversed(Base.metadata.sorted_tables):
-            if table.name == Role.__tablename__:
+        for rows in reversed(Base.metadata.sorted_tables):
+            if rows.name == Role.__tablename__:
                 await session.run(delete(Role).where(Role.code.not_in(CATALOGUE)))
-            elif table.name not in (FeedHead.__tablename__, AuditRecord.__tablename__):
-                await session.run(delete(table))
+            elif rows.name not in (FeedHead.__tablename__, AuditRecord.__tablename__):
+                await session.run(delete(rows))
 
 
 async def put_back(database: Database, position: int) -> None:

@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import column, func, select, table
 
 from db import feed as feed_module
 from db.bell import BroadcastBell
@@ -24,7 +23,7 @@ from db.sessions import CommittedChange, NewChange
 from db.unit_of_work import Database
 from db.vocabulary import MemberId, Position
 from tests.builders import created, deactivated, updated
-from tests.db.opened import clear, opened, put_back
+from tests.db.opened import clear, opened, put_back, waiting
 from tests.service import DEADLINE
 from tests.sync.recording import record_all
 
@@ -176,7 +175,7 @@ async def test_later_position_is_not_committed_before_an_earlier_one(postgres_ur
             first.append(NewChange(member_id=MemberId(1)))
             await first.publish_changes(datetime.now(UTC))
             second = asyncio.create_task(write(database, 2))
-            while not second.done() and not await somebody_waits_for_a_lock(database):
+            while not second.done() and not await waiting(database):
                 pass
             overtook = second.done()
         await second
@@ -186,15 +185,6 @@ async def test_later_position_is_not_committed_before_an_earlier_one(postgres_ur
 
     assert not overtook
     assert [(change.position, change.member_id) for change in changes] == [(1, 1), (2, 2)]
-
-
-async def somebody_waits_for_a_lock(database: Database) -> bool:
-    async with database.read() as session:
-        waiting = select(func.count()).select_from(table("pg_stat_activity"))
-        of_this = waiting.where(
-            column("datname") == func.current_database(), column("wait_event_type") == "Lock"
-        )
-        return bool(await session.scalar(of_this))
 
 
 async def test_no_smaller_position_ever_appears_behind_a_reader(postgres_url: str) -> None:

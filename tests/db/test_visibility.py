@@ -34,7 +34,7 @@ from db.vocabulary import (
 )
 from sync.draft import Catalogue, facts_of
 from sync.record import record_deliveries
-from tests.builders import at, guid, organization, role
+from tests.builders import at, created, deactivated, guid, organization, role
 from tests.db.opened import clear, opened
 from tests.sync.recording import RECEIVED, delivery, entries
 
@@ -283,3 +283,20 @@ def test_what_the_feed_last_told_of_a_member_is_how_the_member_is(
     truth = stage.play(history)
 
     assert stage.last_told() == truth.members
+
+
+def test_whoever_is_inactive_has_no_access_whatever_their_roles(stage: Stage) -> None:
+    truth = stage.play(
+        [
+            created(roles=[role("coordinator")]),
+            deactivated(),
+            created("Ola", roles=[role("member")]),
+        ]
+    )
+    (kari,) = (id for id, facts in truth.members.items() if facts.role_codes == ("coordinator",))
+
+    for level in AccessLevel:
+        filter = MemberFilter(access_levels=frozenset({level}))
+        seen, _ = stage.seen_members(Scope(everything=True), filter)
+        assert seen == {id for id, facts in truth.members.items() if filter.matches(facts)}
+        assert (kari in seen) == (level is AccessLevel.NONE)

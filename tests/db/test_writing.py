@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import BigInteger, column, func, make_url, select, table
+from sqlalchemy.exc import DBAPIError
 
 from db.errors import ConcurrentWriteError, SharedLockError
 from db.locks import LockName, member_lock, organization_lock
@@ -18,11 +19,12 @@ from db.organizations import advance_organizations, organization_records
 from db.sessions import CommittedChange, NewChange, WriteSession
 from db.unit_of_work import Database
 from db.vocabulary import ActivationState, MemberId, PortalId
+from sync.deliveries import read_delivery
 from sync.events import EventType
 from sync.record import record_deliveries
 from sync.worker import retry_due
-from tests.builders import created, deactivated, guid, organization, updated
-from tests.db.opened import opened, row_counts
+from tests.builders import body_of, created, deactivated, guid, organization, updated
+from tests.db.opened import opened, row_counts, waiting
 from tests.faults.handlers import failing_handler
 from tests.service import DEADLINE
 from tests.sync.recording import delivery, entries, world_of
@@ -63,6 +65,19 @@ async def test_a_row_can_be_written_again_and_again(database: Database) -> None:
         assert await names(session) == ["HLF Oslo"]
         await session.delete(Organization, [1])
         assert await names(session) == []
+
+
+async def test_what_postgresql_undid_at_the_commit_is_not_taken_for_committed(
+    on_postgres: Database,
+) -> None:
+    async def overlook_an_error() -> None:
+        async with on_postgres.write() as session:
+            await session.insert(Organization, [OSLO])
+            with suppress(DBAPIError):
+                await session.scalar(select(func.no_such_function()))
+
+    with pytest.raises(RuntimeError, match="ROLLBACK"):
+        await overlook_an_error()
 
 
 async def test_a_taken_key_is_noticed_at_the_commit_at_the_latest(database: Database) -> None:
@@ -128,21 +143,6 @@ async def test_what_was_put_off_in_a_savepoint_is_undone_with_it(database: Datab
             await in_vain(session)
 
         assert await names(session) == []
-
-
-async def waiting(database: Database) -> int:
-    """How many sessions wait for a lock."""
-    async with database.read() as session:
-        activity = select(func.count()).select_from(table("pg_stat_activity"))
-        return (
-            await session.scalar(
-                activity.where(
-                    column("datname") == func.current_database(),
-                    column("wait_event_type") == "Lock",
-                )
-            )
-            or 0
-        )
 
 
 async def test_what_is_read_under_a_lock_is_what_the_one_before_committed(
@@ -299,10 +299,11 @@ async def test_batches_of_one_process_wait_for_each_other_before_they_read(
     assert kari.member_number == "abc"
 
 
+@pytest.mark.parametrize("body", [body_of(created("Kari")), b"{}"], ids=["event", "no event"])
 async def test_repetitions_that_come_to_several_processes_at_once_are_all_counted(
-    on_postgres: Database, postgres_url: str
+    on_postgres: Database, postgres_url: str, body: bytes
 ) -> None:
-    again = [delivery(created("Kari"), "evt_1")]
+    again = [read_delivery("portal", "evt_1", datetime.now(UTC), body)]
     async with opened(postgres_url) as elsewhere:
         await asyncio.gather(
             *(record_deliveries(process, again) for process in [on_postgres, elsewhere] * 10)

@@ -14,6 +14,7 @@ import pytest
 from app.server import running
 from app.settings import Settings
 from db.engine import sqlite_file
+from db.errors import DatabaseUnavailableError
 from db.vocabulary import SyncStatus
 from sync.deliveries import Delivery, Receipt
 from sync.errors import OverloadedError
@@ -23,7 +24,7 @@ from tests.faults.evidence import check_promises, evidence
 from tests.faults.process import PATIENCE, ServiceProcess, until
 from tests.faults.senders import Senders
 from tests.faults.wire import Connection, good_request
-from tests.service import Service
+from tests.service import DEADLINE, Service
 from tests.sync.recording import delivery
 
 
@@ -144,11 +145,14 @@ class BlockedRecorder:
         self.begun = asyncio.Event()
         self.go_on = asyncio.Event()
         self.batches: list[int] = []
+        self.error: Exception | None = None
 
     async def __call__(self, deliveries: Sequence[Delivery]) -> list[Receipt]:
         self.batches.append(len(deliveries))
         self.begun.set()
         await self.go_on.wait()
+        if self.error is not None:
+            raise self.error
         return [Receipt(SyncStatus.SUCCESS) for _ in deliveries]
 
 
@@ -197,6 +201,26 @@ async def test_nothing_waits_without_end_and_what_was_accepted_is_recorded_all_t
 
     assert all(isinstance(task.exception(), OverloadedError) for task in tasks)
     assert sum(blocked.batches) == 3
+
+
+@pytest.mark.parametrize("error", [None, DatabaseUnavailableError("It is away.")])
+async def test_a_sender_that_went_away_takes_the_answer_from_nobody(
+    blocked: BlockedRecorder, error: Exception | None
+) -> None:
+    blocked.error = error
+    async with Intake(blocked) as intake:
+        tasks = await submitted(intake, 3)
+        await blocked.begun.wait()
+        tasks += await submitted(intake, 3)
+        for going in (tasks[0], tasks[3]):
+            going.cancel()
+        blocked.go_on.set()
+        async with asyncio.timeout(DEADLINE):
+            answers = await asyncio.gather(*tasks, return_exceptions=True)
+
+    staying = [answer for answer in answers if not isinstance(answer, asyncio.CancelledError)]
+    assert len(staying) == 4
+    assert {type(answer) for answer in staying} == {type(error) if error else Receipt}
 
 
 async def test_a_closing_intake_finishes_what_it_accepted_and_takes_no_more(

@@ -7,12 +7,14 @@ from typing import Any
 
 from sqlalchemy import select
 
+from db.changes import changes_after
 from db.keyset import PageRequest
 from db.models import Member, Organization, Role, RoleAssignment
+from db.sessions import CommittedChange
 from db.sync_log import EntryFilter, EntryRow, entry_page
 from db.unit_of_work import Database
 from db.visibility import Scope
-from db.vocabulary import ActivationState
+from db.vocabulary import ActivationState, Position, SyncStatus
 from sync.deliveries import Delivery, Receipt, read_delivery
 from sync.record import record_deliveries
 from tests.builders import EPOCH, body_of, guid
@@ -86,6 +88,18 @@ async def entries(database: Database, filter: EntryFilter | None = None) -> Sequ
 async def entry(database: Database, event_id: str) -> EntryRow:
     (found,) = [entry for entry in await entries(database) if entry.event_id == event_id]
     return found
+
+
+async def changes_of(database: Database) -> list[CommittedChange]:
+    """What the feed tells, from the beginning."""
+    async with database.read() as session:
+        return await changes_after(session, Position(0), limit=1000)
+
+
+def statuses_of(change: CommittedChange) -> tuple[SyncStatus | None, SyncStatus | None]:
+    """Of its entry, before and after."""
+    before, after = change.facts.entry_before, change.facts.entry_after
+    return before.status if before else None, after.status if after else None
 
 
 async def world_of(database: Database) -> World:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from db.changes import changes_after, feed_head
 from db.roles import role_catalogue
 from db.unit_of_work import Database
 from db.vocabulary import AccessLevel, ActivationState, SyncOutcome, SyncStatus
@@ -126,6 +127,22 @@ async def test_event_that_is_older_in_all_it_says_is_stale(database: Database) -
 
     assert (receipt.status, receipt.outcome) == (SyncStatus.SKIPPED, SyncOutcome.STALE)
     assert await world_of(database) == before
+
+
+async def test_of_what_comes_together_nothing_is_stale_because_it_came_out_of_order(
+    database: Database,
+) -> None:
+    events = [updated("Kari", n, profile={"phone": str(n)}) for n in (3, 1, 2)]
+
+    receipts = await record_deliveries(
+        database, [delivery(event, f"evt_{n}") for n, event in enumerate(events)]
+    )
+
+    assert [receipt.outcome for receipt in receipts] == [
+        SyncOutcome.UPDATED,
+        SyncOutcome.CREATED,
+        SyncOutcome.UPDATED,
+    ]
 
 
 # Home organization
@@ -261,6 +278,35 @@ async def test_organization_that_is_its_own_parent_is_taken_with_a_warning(
     assert receipt.outcome is SyncOutcome.CREATED
     assert "its own parent" in (receipt.detail or "")
     assert (await world_of(database)).chapter("HLF Oslo").parent is None
+
+
+async def test_move_of_a_chapter_is_told_whatever_else_is_stated_with_it(
+    database: Database,
+) -> None:
+    elsewhere = organization("HLF Bodø")
+    await record_all(database, created("Kari"), created("Ola", organization=elsewhere))
+    async with database.read() as session:
+        before = await feed_head(session)
+
+    moved = created("Kari", 1, organization=organization("HLF Oslo", "HLF"))
+    restated = created("Ola", 2, organization=elsewhere)
+    await record_deliveries(database, [delivery(moved, "evt_3"), delivery(restated, "evt_4")])
+
+    async with database.read() as session:
+        changes = await changes_after(session, before.position, limit=10)
+    assert [change for change in changes if change.access_changed] != []
+
+
+async def test_news_of_a_chapter_makes_a_success_of_what_is_old_news_of_the_member(
+    database: Database,
+) -> None:
+    await record(database, created("Kari", 5, organization=organization("HLF Bodø")), "evt_1")
+
+    late = deactivated("Kari", 1, organization=organization("HLF Oslo"))
+    receipt = await record(database, late, "evt_2")
+
+    assert (receipt.status, receipt.outcome) == (SyncStatus.SUCCESS, SyncOutcome.UNCHANGED)
+    assert (await world_of(database)).chapter("HLF Oslo").name == "HLF Oslo"
 
 
 # Roles

@@ -191,6 +191,22 @@ async def test_times_are_right_when_the_neighbours_of_a_refused_event_came_out_o
     }
 
 
+async def test_of_deliveries_with_one_id_that_come_together_each_other_body_is_a_conflict(
+    database: Database,
+) -> None:
+    first = delivery(created("Kari"), "evt_1", received_at=NOW)
+    other = delivery(deactivated("Kari"), "evt_1", received_at=NOW)
+
+    for times in (1, 2):
+        receipts = await record_deliveries(database, [first, other, first, other, other])
+
+        assert [receipt.conflict for receipt in receipts] == [False, True, False, True, True]
+        assert {receipt.status for receipt in receipts} == {SyncStatus.SUCCESS, SyncStatus.REJECTED}
+        conflict, entry = await entries(database)
+        assert (entry.event_id, entry.deliveries) == ("evt_1", 2 * times)
+        assert (conflict.status, conflict.deliveries) == (SyncStatus.REJECTED, 3 * times)
+
+
 async def test_every_entry_of_a_batch_names_the_member_the_batch_created(
     database: Database,
 ) -> None:

@@ -1,15 +1,24 @@
 """Replay, through the API: by ids and by filter, dry and for good, with its history."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
+from sqlalchemy import select
+
+from db.roles import insert_roles
 from db.unit_of_work import Database, NoDoorbell
+from db.vocabulary import SyncOutcome, SyncStatus
+from sync.errors import RejectedError
 from sync.events import EventType
 from sync.record import record_deliveries
-from tests.builders import created, deactivated, role, role_updated, updated
+from sync.replay import Replayed, Request, replay_entries
+from tests.builders import EPOCH, created, deactivated, role, role_updated, updated
+from tests.db.opened import opened, row_counts, waiting
 from tests.faults.handlers import failing_handler
-from tests.service import Service
-from tests.sync.recording import delivery
+from tests.service import DEADLINE, Service
+from tests.sync.recording import changes_of, delivery, entries, entry, record, statuses_of
 
 REPLAY = """mutation($input: ReplayEventsInput!) { replayEvents(input: $input) { __typename
     ... on ReplayEventsSuccess { dryRun matched changed outcomes { outcome count }
@@ -72,6 +81,92 @@ async def test_the_history_tells_who_asked_and_why(service: Service) -> None:
     ]
 
 
+async def test_the_first_attempt_is_told_once_however_often_there_is_a_replay(
+    service: Service,
+) -> None:
+    await service.tell(created("Kari"))
+
+    for _ in range(2):
+        await replay(service, filter={})
+
+    (entry,) = await log(service)
+    triggers = [attempt["trigger"] for attempt in entry["attemptHistory"]]
+    assert triggers == ["DELIVERY", "REPLAY", "REPLAY"]
+
+
+async def test_a_replay_that_fails_tells_no_longer_what_the_event_did_before(
+    service: Service,
+) -> None:
+    await service.tell(created("Kari"))
+
+    with failing_handler(EventType.MEMBERSHIP_CREATED):
+        await replay(service, filter={})
+        (entry,) = await log(service)
+
+    assert (entry["status"], entry["outcome"]) == ("FAILED", None)
+
+
+async def test_a_dry_run_of_what_would_change_a_member_changes_nothing(database: Database) -> None:
+    with failing_handler(EventType.MEMBERSHIP_CREATED):
+        await record(database, created("Kari"), "evt_1")
+    before = await row_counts(database), await entry(database, "evt_1")
+
+    replayed = await replay_all(database, dry_run=True)
+
+    assert (replayed.changed, replayed.statuses) == (1, {SyncStatus.SUCCESS: 1})
+    assert (await row_counts(database), await entry(database, "evt_1")) == before
+
+
+async def test_what_was_rejected_and_is_an_event_after_a_fix_is_told_whole(
+    database: Database,
+) -> None:
+    await record_as_rejected(database, created("Kari"))
+
+    await replay_all(database)
+
+    now = await entry(database, "evt_1")
+    assert (now.status, now.outcome) == (SyncStatus.SUCCESS, SyncOutcome.CREATED)
+    assert (now.event_type, now.occurred_at) == (EventType.MEMBERSHIP_CREATED.value, EPOCH)
+    assert (now.attempts, now.detail) == (1, None)
+    assert now.processed_at is not None
+    assert now.member_id is not None
+    assert now.organization_id is not None
+    assert {change.field for change in now.field_changes} >= {"givenName", "organization", "roles"}
+    _, told = await changes_of(database)
+    assert (told.entry_id, told.member_id) == (now.id, now.member_id)
+    assert (told.facts.member_before is None, told.facts.member_after is None) == (True, False)
+    assert statuses_of(told) == (SyncStatus.REJECTED, SyncStatus.SUCCESS)
+
+
+async def test_a_replay_begins_again_when_another_process_added_the_same_role(
+    postgres_url: str,
+) -> None:
+    async with opened(postgres_url) as database, asyncio.timeout(DEADLINE):
+        await record_as_rejected(database, created("Kari", roles=[role("storyteller")]))
+        async with database.write() as elsewhere:
+            await insert_roles(elsewhere, ["storyteller"])
+            await elsewhere.scalar(select(1))
+            replaying = asyncio.create_task(replay_all(database))
+            while not await waiting(database):
+                assert not replaying.done()
+        replayed = await replaying
+
+    assert replayed.statuses == {SyncStatus.SUCCESS: 1}
+
+
+async def record_as_rejected(database: Database, event: dict[str, Any]) -> None:
+    error = RejectedError("It was no event then.")
+    told = msgspec.structs.replace(delivery(event, "evt_1"), content=error)
+    await record_deliveries(database, [told])
+
+
+async def replay_all(database: Database, *, dry_run: bool = False) -> Replayed:
+    ids = [found.id for found in await entries(database)]
+    return await replay_entries(
+        database, ids, Request("a test", dry_run=dry_run), lambda: datetime.now(UTC)
+    )
+
+
 async def test_a_dry_run_tells_what_would_change_and_changes_nothing(service: Service) -> None:
     with failing_handler(EventType.MEMBERSHIP_CREATED):
         assert (await service.deliver(created("Kari"))).status_code == 202
@@ -94,8 +189,8 @@ async def test_a_rejected_event_can_be_replayed_and_stays_rejected_while_it_is_n
 
     assert answer["statuses"] == [{"status": "REJECTED", "count": 1}]
     (entry,) = await log(service)
-    assert entry["status"] == "REJECTED"
-    assert entry["attemptHistory"][-1]["trigger"] == "REPLAY"
+    assert (entry["status"], entry["attempts"]) == ("REJECTED", 1)
+    assert [attempt["trigger"] for attempt in entry["attemptHistory"]] == ["REPLAY"]
 
 
 async def test_a_replay_needs_either_ids_or_a_filter(service: Service) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -9,23 +10,31 @@ from typing import Any
 import pytest
 
 from db.attempts import lease_due
+from db.bell import BroadcastBell
+from db.errors import DatabaseUnavailableError, SlowConsumerError
+from db.feed import LiveFeed
 from db.keyset import PageRequest
+from db.locks import member_lock
 from db.sync_log import EntryFilter, EntryRow, entry_page
 from db.unit_of_work import Database
 from db.visibility import Scope
-from db.vocabulary import SyncOutcome, SyncStatus
+from db.vocabulary import PortalId, SyncOutcome, SyncStatus
+from sync import worker
 from sync.attempt import FIRST_DELAYS, GIVE_UP_AFTER, JITTER, LONGEST_DELAY, retry_delay
 from sync.deliveries import read_delivery
 from sync.events import EventType
 from sync.record import record_deliveries
-from sync.worker import BATCH, LEASE, retry_due
-from tests.builders import body_of, created, role, role_updated
+from sync.worker import BATCH, LEASE, RetryWorker, retry_due
+from tests.builders import body_of, created, guid, role, role_updated
+from tests.db.opened import opened, waiting
 from tests.faults.handlers import failing_handler
 from tests.service import DEADLINE, Service
+from tests.sync.recording import changes_of, statuses_of
 
 LOG = """{ syncLog(first: 1) { edges { node { status outcome attempts nextAttemptAt
     attemptHistory { trigger status outcome detail } } } } }"""
 RECEIVED = datetime.now(UTC)
+KARI = [member_lock(PortalId(guid("Kari")))]
 
 
 class SilentBell:
@@ -154,6 +163,23 @@ def test_the_delay_follows_the_schedule_within_a_fifth(attempts: int, seconds: i
     assert FIRST_DELAYS == (1, 5, 15, 30)
 
 
+async def test_what_a_retry_did_is_in_the_entry_and_told_to_the_feed(database: Database) -> None:
+    await fail_once(database)
+
+    await retry_due(database, long_after)
+
+    (entry,) = await entries(database)
+    assert (entry.status, entry.outcome) == (SyncStatus.SUCCESS, SyncOutcome.CREATED)
+    assert entry.processed_at is not None
+    assert entry.organization_id is not None
+    assert {change.field for change in entry.field_changes} >= {"givenName", "organization"}
+    first, told = await changes_of(database)
+    assert (statuses_of(first), first.member_id) == ((None, SyncStatus.FAILED), None)
+    assert statuses_of(told) == (SyncStatus.FAILED, SyncStatus.SUCCESS)
+    assert (told.entry_id, told.member_id) == (entry.id, entry.member_id)
+    assert told.facts.member_after is not None
+
+
 async def test_a_leased_entry_is_nobody_elses_until_the_lease_ends(database: Database) -> None:
     await fail_once(database)
     now = long_after()
@@ -179,3 +205,90 @@ async def test_several_workers_apply_every_event_once(database: Database) -> Non
     found = await entries(database)
     assert {entry.status for entry in found} == {SyncStatus.SUCCESS}
     assert {entry.attempts for entry in found} == {2}
+
+
+@asynccontextmanager
+async def followed(database: Database) -> AsyncIterator[LiveFeed]:
+    async with BroadcastBell("memory://") as bell, LiveFeed(database, bell) as feed:
+        yield feed
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        DatabaseUnavailableError("It is away."),
+        SlowConsumerError("It did not keep up."),
+        RuntimeError("Nobody thought of this."),
+    ],
+)
+async def test_a_worker_goes_on_after_whatever_went_wrong(
+    database: Database, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    monkeypatch.setattr(worker, "OUTAGE_SECONDS", 0)
+    failures = [error]
+
+    def clock() -> datetime:
+        if failures:
+            raise failures.pop()
+        return long_after()
+
+    await fail_once(database)
+    async with (
+        asyncio.timeout(DEADLINE),
+        followed(database) as feed,
+        RetryWorker(database, feed, clock),
+    ):
+        while (await entries(database))[0].status is not SyncStatus.SUCCESS:
+            pass
+
+
+async def test_a_worker_that_is_stopped_finishes_the_attempt_under_way(postgres_url: str) -> None:
+    async with opened(postgres_url) as database, followed(database) as feed:
+        await fail_once(database)
+        retries = RetryWorker(database, feed, long_after)
+        async with asyncio.timeout(DEADLINE):
+            async with database.write(holding=KARI):
+                await retries.__aenter__()
+                while not await waiting(database):
+                    pass
+                leaving = asyncio.create_task(retries.__aexit__())
+                await asyncio.sleep(0)
+            await leaving
+
+        assert (await entries(database))[0].status is SyncStatus.SUCCESS
+
+
+async def test_an_attempt_ends_before_its_lease_does(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "LEASE", timedelta(seconds=0.5))
+    async with opened(postgres_url) as database, asyncio.timeout(DEADLINE):
+        await fail_once(database)
+        async with database.write(holding=KARI):
+            assert await retry_due(database, long_after) == 1
+        assert (await entries(database))[0].attempts == 1
+
+        assert await retry_due(database, lambda: long_after() + LEASE) == 1
+        assert (await entries(database))[0].attempts == 2
+
+
+async def test_an_attempt_whose_lease_another_worker_has_taken_over_is_not_made(
+    postgres_url: str,
+) -> None:
+    async with (
+        opened(postgres_url) as database,
+        opened(postgres_url) as elsewhere,
+        asyncio.timeout(DEADLINE),
+    ):
+        await fail_once(database)
+        with failing_handler(EventType.MEMBERSHIP_CREATED):
+            async with database.write(holding=KARI):
+                one = asyncio.create_task(retry_due(database, long_after))
+                while await waiting(database) < 1:
+                    assert not one.done()
+                other = asyncio.create_task(retry_due(elsewhere, lambda: long_after() + 2 * LEASE))
+                while await waiting(database) < 2:
+                    assert not other.done()
+            assert (await one, await other) == (1, 1)
+
+        assert (await entries(database))[0].attempts == 2

@@ -25,7 +25,7 @@ from tests.service import DEADLINE, Service, signed_headers
 
 SMALL = 2048
 LOG = """query { syncLog { edges { node {
-    eventId eventType status outcome detail deliveries attempts } } } }"""
+    eventId eventType status outcome detail deliveries attempts processedAt } } } }"""
 
 
 @pytest.fixture
@@ -131,6 +131,7 @@ async def test_event_of_an_unknown_type_is_answered_200_and_logged_as_ignored(
     (entry,) = await log_of(service)
     assert entry["eventType"] == "newsletter-opened"
     assert (entry["status"], entry["outcome"]) == ("SKIPPED", "IGNORED")
+    assert entry["processedAt"] is not None
 
 
 # Taken, but not an event
