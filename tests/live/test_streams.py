@@ -5,12 +5,14 @@ import gc
 import itertools
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from importlib import import_module
 from typing import Any
 
 import pytest
 
 from db.changes import feed_head
-from resolvers import shared_stream, streams
+from db.errors import DatabaseUnavailableError
+from resolvers import members, shared_stream, streams
 from tests.builders import created, deactivated, organization, role, role_updated, updated
 from tests.db.opened import opened, put_back
 from tests.live.sockets import CHANGES, Socket, names, socket
@@ -18,6 +20,8 @@ from tests.schema.statements import recorded
 from tests.service import DEADLINE, Service
 
 COORDINATORS = 5
+# What a member's organization belongs to is read while the message is executed.
+LOOKED_UP = CHANGES.replace("givenName phone", "givenName organization { parent { name } }")
 
 
 @asynccontextmanager
@@ -65,6 +69,25 @@ async def test_subscribers_who_see_the_same_cost_the_database_no_more_than_one(
         alone = await statements_of_a_change(service, one)
     async with subscribed(service, coordinators) as all_of_them:
         together = await statements_of_a_change(service, all_of_them)
+
+    assert together == alone
+
+
+async def test_subscribers_share_wherever_they_began(service: Service) -> None:
+    await service.tell(created("Kari", organization=organization("Oslo", "County")))
+
+    async with subscribed(service, [None], LOOKED_UP) as one:
+        alone = await statements_of_a_change(service, one)
+    async with AsyncExitStack() as stack:
+        sockets: list[Socket] = []
+        for number in range(COORDINATORS):
+            place = (await service.data("{ members { changeCursor } }"))["members"]["changeCursor"]
+            opened = subscribed(service, [None], LOOKED_UP, after=place)
+            sockets += await stack.enter_async_context(opened)
+            await service.tell(created(f"Per {number}"))
+            for each in sockets:
+                await each.values(1)
+        together = await statements_of_a_change(service, sockets)
 
     assert together == alone
 
@@ -224,6 +247,109 @@ async def test_database_that_was_put_back_asks_to_resync(service: Service) -> No
     assert told["reason"] == "CURSOR_EXPIRED"
 
 
+async def test_subscriptions_whose_variables_decide_what_is_told_do_not_share(
+    service: Service,
+) -> None:
+    query = CHANGES.replace("subscription (", "subscription ($phone: Boolean!, ")
+    query = query.replace("givenName phone", "givenName phone @include(if: $phone)")
+
+    async with socket(service) as one:
+        await one.subscribe("with", query, phone=True)
+        await one.subscribe("without", query, phone=False)
+        await one.values(2)
+        await service.tell(created("Kari", profile={"givenName": "Kari", "phone": "1"}))
+        told = dict(await one.values(2))
+
+    assert told["with"]["member"] == {"givenName": "Kari", "phone": "1"}
+    assert told["without"]["member"] == {"givenName": "Kari"}
+
+
+async def test_who_is_seen_by_a_role_alone_is_shown_though_no_roles_are_asked_for(
+    service: Service,
+) -> None:
+    await service.tell(
+        created(
+            "Ada", organization=organization("Oslo"), roles=[role("organization-administrator")]
+        ),
+        created("Kari", organization=organization("Bergen"), roles=[role("peer-mentor", "Oslo")]),
+    )
+    log = """subscription ($after: ChangeCursor) { syncLogChanges(after: $after) { __typename
+        ... on SyncLogChange { entry { member { givenName } } } } }"""
+
+    async with subscribed(service, ["Ada"]) as (hers,):
+        await service.tell(updated("Kari", 1, profile={"phone": "1"}))
+        ((_, change),) = await hers.values(1)
+    place = (await service.data("{ members { changeCursor } }"))["members"]["changeCursor"]
+    await service.tell(
+        updated("Kari", 2, organization=organization("Oslo")),
+        updated("Kari", 3, organization=organization("Bergen")),
+    )
+    async with subscribed(service, ["Ada"], log, after=place) as (hers,):
+        ((_, entry),) = await hers.values(1)
+
+    assert change["member"] == {"givenName": "Kari", "phone": "1"}
+    assert entry["entry"] == {"member": {"givenName": "Kari"}}
+
+
+class Reading:
+    """What reads for subscribers, in the place of the real thing: it waits, or fails."""
+
+    def __init__(self, real: Any) -> None:
+        self._real = real
+        self.begun = asyncio.Event()
+        self.may_go_on = asyncio.Event()
+        self.failures = 0
+
+    async def __call__(self, *given: Any) -> Any:
+        self.begun.set()
+        await self.may_go_on.wait()
+        if self.failures:
+            self.failures -= 1
+            raise DatabaseUnavailableError
+        return await self._real(*given)
+
+
+@pytest.mark.parametrize(
+    ("query", "place"),
+    [(CHANGES, "resolvers.batch.member_views"), (LOOKED_UP, "schema.context.organizations_by_id")],
+    ids=["before it is executed", "while it is executed"],
+)
+async def test_message_that_the_database_fails_comes_whole_and_later(
+    service: Service, monkeypatch: pytest.MonkeyPatch, query: str, place: str
+) -> None:
+    module, _, name = place.rpartition(".")
+    reading = Reading(getattr(import_module(module), name))
+    reading.failures = 1
+    reading.may_go_on.set()
+    monkeypatch.setattr(place, reading)
+
+    async with subscribed(service, [None], query) as (one,):
+        await service.tell(created("Kari", organization=organization("Oslo", "County")))
+        message = await one.received()
+
+    assert reading.failures == 0
+    assert "errors" not in message["payload"], message
+    assert message["payload"]["data"]["memberChanges"]["member"]["givenName"] == "Kari"
+
+
+async def test_subscriber_who_leaves_takes_no_reading_from_the_others(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coordinator, *_ = await chapter_of_coordinators(service)
+    reading = Reading(members.member_views)
+
+    async with subscribed(service, [coordinator, None]) as (leaving, staying):
+        monkeypatch.setattr("resolvers.batch.member_views", reading)
+        await service.tell(created("Kari"))
+        await reading.begun.wait()
+        await leaving.send(type="complete", id="1")
+        await leaving.send(type="ping")
+        assert (await leaving.received())["type"] == "pong"
+        reading.may_go_on.set()
+
+        assert names(await staying.values(1)) == [("1", "Kari")]
+
+
 @pytest.fixture
 def _hasty_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:
     """From the start of the service on."""
@@ -235,6 +361,9 @@ async def test_heartbeats_come_again_and_again_and_carry_the_latest_place(
     service: Service,
 ) -> None:
     async with subscribed(service, [None, None]) as sockets:
+        for one in sockets:
+            ((_, heartbeat),) = await one.values(1)
+            assert heartbeat["__typename"] == "StreamHeartbeat"
         await service.tell(created("Kari"))
         place = (await service.data("{ members { changeCursor } }"))["members"]["changeCursor"]
         for one in sockets:
@@ -244,6 +373,17 @@ async def test_heartbeats_come_again_and_again_and_carry_the_latest_place(
 
             assert told[-1]["cursor"] == place
             assert [v["operation"] for v in told if v["__typename"] == "MemberChange"] == ["ADDED"]
+
+
+@pytest.mark.usefixtures("_hasty_heartbeats")
+async def test_heartbeats_tell_the_time(service: Service) -> None:
+    query = "subscription { viewerChanges { ... on StreamHeartbeat { serverTime } } }"
+
+    async with subscribed(service, [None], query) as (one,):
+        times = [value["serverTime"] for _, value in await one.values(12)]
+
+    assert len(set(times)) > 1
+    assert times == sorted(times)
 
 
 async def test_chapter_that_came_below_the_one_asked_for_meanwhile_asks_to_resync(
