@@ -30,6 +30,9 @@ DOCUMENTS = {
         fragment page on MemberConnection { edges { ... { node { ...person organization { id } } } }
         }
         fragment person on Member { displayName organization { name ... on Node { id } } }""",
+    "an interface": """query ($ids: [ID!]!) { nodes(ids: $ids) ROOT { id }
+        members(first: 1) { edges { node { ... on Node { id } } } } }""",
+    "two types that look alike": """query ($alike: [ID!]!) { nodes(ids: $alike) ROOT { id } }""",
     "abstract types": """query ($ids: [ID!]!) { nodes(ids: $ids) ROOT { __typename id
         ... on Member { displayName organization { name } } ... on Organization { name }
         ... on Role { code accessLevel }
@@ -84,7 +87,11 @@ async def test_both_ways_give_the_same_answers(service: Service) -> None:
         member["organization"]["id"],
         member["roles"][0]["role"]["id"],
     ]
-    given = {"ids": [*ids, ids[0]], "filter": {"state": ["ACTIVE"], "search": "o"}}
+    given = {
+        "ids": [*ids, ids[0]],
+        "alike": ids[:2],
+        "filter": {"state": ["ACTIVE"], "search": "o"},
+    }
 
     for name, document in DOCUMENTS.items():
         short = document.replace("ROOT", "")

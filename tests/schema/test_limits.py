@@ -220,6 +220,13 @@ async def test_answer_says_what_it_cost(service: Service) -> None:
         fragment x on Member { organization { name } } fragment y on MemberEdge { node { id } }"""
     assert await cost(service, spread) == 1 + 2 * (1 + 1 + 1 + 1)
     assert await cost(service, "query ($ids: [ID!]!) { nodes(ids: $ids) { id } }", ids=[]) == 0
+    twice = """{ a: members(first: 1) { ...page } b: members(first: 50) { ...page } }
+        fragment page on MemberConnection { edges { cursor } }"""
+    assert await cost(service, twice) == 1 + 1 + 1 + 50
+    of_a_type = """query ($id: ID!) { node(id: $id) { ... on Organization {
+        members(first: 50) { edges { cursor } } } } }"""
+    own = (await service.data("{ roles { id } }"))["roles"][0]["id"]
+    assert await cost(service, of_a_type, id=own) == 1 + 1 + 50
 
 
 async def test_viewer_has_the_budget_of_what_they_see(service: Service) -> None:
@@ -240,6 +247,32 @@ async def test_viewer_has_the_budget_of_what_they_see(service: Service) -> None:
     assert "data" not in by_member
     assert codes(by_coordinator) == codes(by_operator) == []
     assert codes(too_dear) == ["COST_LIMIT"]
+
+
+async def test_budget_may_be_spent_to_the_last_point(service: Service) -> None:
+    spent = """organizations(first: 98) { edges { node {
+          members(first: 48) { edges { cursor } } } } }
+        viewer { accessLevel }"""
+
+    allowed = await service.ask(f"{{ {spent} }}")
+    refused = await service.ask(f"{{ {spent} more: viewer {{ accessLevel }} }}")
+
+    assert codes(allowed) == []
+    assert codes(refused) == ["COST_LIMIT"]
+    assert "may be 5000 at the most, and here there are 5001" in refused["errors"][0]["message"]
+
+
+@pytest.mark.parametrize("size", ["-1000000", "$size"])
+async def test_page_that_cannot_be_asked_for_pays_for_no_other(service: Service, size: str) -> None:
+    answer = await service.ask(
+        f"""query ($size: Int = 0) {{ nothing: members(first: {size}) {{ edges {{ cursor }} }}
+        size: members(first: $size) {{ totalCount }}
+        dear: organizations(first: 100) {{ edges {{ node {{ members(first: 100) {{
+          edges {{ cursor }} }} }} }} }} }}""",
+        size=-1_000_000,
+    )
+
+    assert codes(answer) == ["COST_LIMIT"]
 
 
 async def test_page_size_beyond_the_bounds_is_told_by_its_argument_and_not_by_its_cost(
@@ -295,6 +328,40 @@ def test_fields_of_one_name_must_be_the_same_wherever_they_meet() -> None:
     ]
     assert len(deep) == len(shapes) == len(below) == 1
     assert apart == []
+
+
+@pytest.mark.parametrize(
+    "selections",
+    [
+        pytest.param(
+            "... on Member { x: organization { __typename } } "
+            "... on Organization { x: members { __typename } }",
+            id="null",
+        ),
+        pytest.param(
+            "... on Member { x: roles { since } } "
+            "... on Organization { x: members { totalCount } }",
+            id="list",
+        ),
+        pytest.param(
+            "... on Member { x: portalId } ... on Organization { x: members { totalCount } }",
+            id="leaf",
+        ),
+        pytest.param(
+            "... on Organization { members { totalCount } members(first: 1) { totalCount } }",
+            id="argument in one of them",
+        ),
+        pytest.param(
+            "... on Member { x: portalId } ... on Role { x: code x: name }", id="in a later type"
+        ),
+        pytest.param(
+            "x: __typename ... on Member { x: portalId } ... on Role { x: code }",
+            id="of the interface",
+        ),
+    ],
+)
+def test_fields_conflict_that_one_answer_could_not_hold(selections: str) -> None:
+    assert len(overlapping(f"node(id: 1) {{ {selections} }}")) == 1
 
 
 def test_every_list_of_objects_says_how_many_there_may_be() -> None:
