@@ -6,14 +6,16 @@ import pytest
 
 from db import viewers
 from db.errors import DatabaseUnavailableError
+from db.organizations import organization_ids
 from db.unit_of_work import Database
-from db.viewers import ViewerLookups
+from db.viewers import ViewerLookups, viewer_of_member
 from db.vocabulary import AccessLevel, PortalId
 from tests.builders import created, deactivated, guid, organization, role, role_updated
 from tests.db.opened import opened
 from tests.schema.association import PEOPLE, found_association
 from tests.schema.statements import recorded
 from tests.service import Service
+from tests.sync.recording import record
 
 SET_ACCESS = """mutation ($code: String!, $level: AccessLevel!) {
     setRoleAccess(input: {code: $code, accessLevel: $level}) { __typename } }"""
@@ -123,3 +125,24 @@ async def test_only_so_many_are_remembered_and_all_are_known(
                 assert viewer is not None
                 assert viewer.member is not None
                 assert viewer.member.given_name == name
+
+
+async def test_of_several_roles_in_one_chapter_the_highest_tells_the_access_there(
+    database: Database,
+) -> None:
+    held = [role("coordinator"), role("member"), role("peer-mentor", "HLF Bodø")]
+    await record(database, created("Kari", roles=held), "evt_1")
+
+    async with database.read() as session:
+        viewer = await viewer_of_member(session, PortalId(guid("Kari")))
+        places = await organization_ids(
+            session, [PortalId(guid(name)) for name in ("HLF Oslo", "HLF Bodø")]
+        )
+
+    assert viewer is not None
+    assert viewer.access_level is AccessLevel.COORDINATOR
+    assert dict(viewer.accesses) == {
+        places[PortalId(guid("HLF Oslo"))]: AccessLevel.COORDINATOR,
+        places[PortalId(guid("HLF Bodø"))]: AccessLevel.PEER_MENTOR,
+    }
+    assert viewer.scope.coordinated == {places[PortalId(guid("HLF Oslo"))]}

@@ -343,17 +343,19 @@ async def test_sync_log_of_a_member_is_paged_too(service: Service) -> None:
     await service.tell(
         named("A"), named("B"), updated("A", 1, profile={"phone": "1"}), deactivated("A", 2)
     )
-    query = """query ($after: String) { members(first: 1) { edges { node { displayName
-        syncLog(first: 2, after: $after) { totalCount edges { node { eventType } }
+    query = """query ($first: Int = 2, $after: String) { members(first: 1) { edges { node {
+        displayName syncLog(first: $first, after: $after) { totalCount edges { node { eventType } }
           pageInfo { hasNextPage endCursor } } } } } }"""
 
     (edge,) = (await service.data(query))["members"]["edges"]
     log = edge["node"]["syncLog"]
     (rest,) = (await service.data(query, after=log["pageInfo"]["endCursor"]))["members"]["edges"]
+    (whole,) = (await service.data(query, first=3))["members"]["edges"]
 
     assert (log["totalCount"], log["pageInfo"]["hasNextPage"]) == (3, True)
     assert nodes(log, "eventType") == ["membership-deactivated", "membership-updated"]
     assert nodes(rest["node"]["syncLog"], "eventType") == ["membership-created"]
+    assert whole["node"]["syncLog"]["pageInfo"]["hasNextPage"] is False
 
 
 async def test_organizations_are_paged_by_name(service: Service) -> None:

@@ -182,7 +182,8 @@ async def test_the_body_of_an_event_is_for_the_national_body_alone(association: 
 async def test_log_of_a_member_is_empty_for_those_who_administer_nothing(
     association: Service,
 ) -> None:
-    query = "query ($by: MemberLookup!) { member(by: $by) { syncLog { totalCount } } }"
+    query = """query ($by: MemberLookup!) {
+        member(by: $by) { syncLog { totalCount edges { node { eventType } } } } }"""
     by = {"portalId": guid("Kari")}
 
     for viewer, sight in SIGHTS.items():
@@ -191,6 +192,7 @@ async def test_log_of_a_member_is_empty_for_those_who_administer_nothing(
         if "Kari" in sight.members:
             expected = 1 if sight.log_of else 0
             assert member["syncLog"]["totalCount"] == expected
+            assert len(member["syncLog"]["edges"]) == expected
         else:
             assert member is None
 
