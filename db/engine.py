@@ -5,13 +5,16 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from db import sqlite_driver
 
 SQLITE_READERS = 4
+IS_IN_PLACE = "is in place"
+"""Under this, what a connection of SQLite knows of itself says whether its file still is where it
+was opened. What is written into one that was deleted or replaced is lost when it is closed."""
 POSTGRES_WRITERS = 4
 ANSWER_SECONDS = 30.0
 """After which a statement counts as lost. A server that went away without a word, or something in
@@ -127,8 +130,10 @@ def _sqlite(url: str, pool_size: int, begin: str) -> AsyncEngine:
         hide_parameters=True,
     )
 
+    file = sqlite_file(url)
+
     @event.listens_for(engine.sync_engine, "connect")
-    def _on_connect(connection: Any, _record: Any) -> None:
+    def _on_connect(connection: Any, record: Any) -> None:
         # The driver would begin transactions lazily and too late; we begin them ourselves.
         connection.isolation_level = None
         cursor = connection.cursor()
@@ -137,12 +142,28 @@ def _sqlite(url: str, pool_size: int, begin: str) -> AsyncEngine:
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.close()
+        opened = _identity(file)
+        record.info[IS_IN_PLACE] = lambda: _identity(file) == opened
+
+    @event.listens_for(engine.sync_engine, "checkout")
+    def _on_checkout(_connection: Any, record: Any, _fairy: Any) -> None:
+        if not record.info[IS_IN_PLACE]():
+            raise DisconnectionError("Another file has taken the place of the database.")
 
     @event.listens_for(engine.sync_engine, "begin")
     def _on_begin(connection: Connection) -> None:
         connection.exec_driver_sql(begin)
 
     return engine
+
+
+def _identity(file: Path | None) -> tuple[int, int] | None:
+    """Which file it is, whatever its name; None when there is none."""
+    try:
+        found = None if file is None else file.stat()
+    except OSError:
+        return None
+    return None if found is None else (found.st_dev, found.st_ino)
 
 
 def sqlite_file(url: str) -> Path | None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from db.engine import SQLITE_READERS
+from db.engine import IS_IN_PLACE, SQLITE_READERS
 from db.errors import DatabaseUnavailableError
 
 PATIENCE_SECONDS = 5.0
@@ -30,8 +30,8 @@ class Lane(ABC):
     @property
     @abstractmethod
     def usable(self) -> bool:
-        """False when it was lost, such as by a restart of the server, or when what was begun in it
-        could not be undone."""
+        """False when it was lost, such as by a restart of the server or with its file, or when what
+        was begun in it could not be undone."""
 
     @abstractmethod
     async def begin(self) -> None:
@@ -82,6 +82,8 @@ class PostgresLane(Lane):
 
 
 class SqliteLane(Lane):
+    _is_in_place: Callable[[], bool]
+
     @classmethod
     async def opened(cls, engine: AsyncEngine) -> "SqliteLane":
         connection = await engine.connect()
@@ -90,11 +92,13 @@ class SqliteLane(Lane):
         except BaseException:
             await connection.close()
             raise
-        return cls(connection, raw.driver_connection)
+        lane = cls(connection, raw.driver_connection)
+        lane._is_in_place = raw.info[IS_IN_PLACE]
+        return lane
 
     @property
     def usable(self) -> bool:
-        return True
+        return self._is_in_place()
 
     async def begin(self) -> None:
         await self.connection.begin()
@@ -121,8 +125,9 @@ class Lanes:
     async def close(self) -> None:
         """Those in use are left alone. A server that does not answer is not waited for long, and
         for all of them at the same time."""
-        kept, self._kept = self._kept, []
-        await asyncio.gather(*(lane.drop() for lane in kept))
+        while self._kept:
+            kept, self._kept = self._kept, []
+            await asyncio.gather(*(lane.drop() for lane in kept))
 
     async def take(self) -> Lane:
         """To be given back, or dropped if something failed in it or was cancelled. Raises

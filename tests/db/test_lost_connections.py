@@ -1,17 +1,21 @@
 """Connections of which the driver does not know where they stand, and those that are lost."""
 
 import asyncio
+import sqlite3
 from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
+from pathlib import Path
 
 import pytest
 from sqlalchemy import make_url, select
 from sqlalchemy.exc import DBAPIError
 
 from db import engine
-from db.errors import DatabaseUnavailableError
+from db.engine import sqlite_file
+from db.errors import DatabaseUnavailableError, SchemaOutdatedError
 from db.locks import LockName, member_lock
+from db.migrate import check_schema
 from db.unit_of_work import Database, NoDoorbell
 from db.vocabulary import PortalId
 from sync.record import record_deliveries
@@ -152,3 +156,41 @@ async def test_database_that_is_missing_is_away(postgres: PostgresCluster) -> No
     async with opened(postgres.url_of("nowhere")) as database:
         with pytest.raises(DatabaseUnavailableError, match="nowhere"):
             await database.check()
+
+
+async def test_nothing_is_written_into_a_file_that_was_deleted(sqlite_url: str) -> None:
+    file = sqlite_file(sqlite_url)
+    assert file is not None
+
+    async with opened(sqlite_url) as database:
+        await record_deliveries(database, [delivery(created("Kari"), "evt_1")])
+        await database.check()
+        for name in (file, Path(f"{file}-wal"), Path(f"{file}-shm")):
+            name.unlink(missing_ok=True)
+        with pytest.raises(DatabaseUnavailableError):
+            await record_deliveries(database, [delivery(created("Ola"), "evt_2")])
+        with pytest.raises(SchemaOutdatedError):
+            await check_schema(database)
+
+
+async def test_file_that_takes_the_place_of_another_is_the_database(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    file = sqlite_file(sqlite_url)
+    assert file is not None
+    copy = tmp_path / "copy.db"
+
+    async with opened(sqlite_url) as database:
+        await record_deliveries(database, [delivery(created("Kari"), "evt_1")])
+        with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(copy)) as target:
+            source.backup(target)
+        await record_deliveries(database, [delivery(created("Ola"), "evt_2")])
+        for name in (file, Path(f"{file}-wal"), Path(f"{file}-shm")):
+            name.unlink(missing_ok=True)
+        copy.rename(file)
+        await record_deliveries(database, [delivery(created("Per"), "evt_3")])
+        counts = await row_counts(database)
+    async with opened(sqlite_url) as database:
+        assert await row_counts(database) == counts
+
+    assert counts["sync_log"] == 2
