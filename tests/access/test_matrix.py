@@ -229,8 +229,8 @@ async def test_every_subscription_delivers_to_those_whom_the_table_names_and_to_
                 assert [whom(m) for m in messages] == [messages[-1]["viewer"]["member"]["id"]]
 
         # What roles give concerns everybody at once.
-        change = '{ setRoleAccess(input: {code: "member", accessLevel: MEMBER}) { __typename } }'
-        await service.data(f"mutation {change}")
+        change = 'setRoleAccess(input: {code: "member", accessLevel: PEER_MENTOR})'
+        await service.data(f"mutation {{ {change} {{ __typename }} }}")
         for watcher in watchers:
             if watcher.field == "viewerChanges":
                 (message,) = await watcher.until(lambda message: True)
