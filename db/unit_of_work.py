@@ -3,6 +3,7 @@
 It appends the session's changes to the feed, commits, and only then rings the bell.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
@@ -115,7 +116,8 @@ class Database:
         *,
         optimistic: bool = False,
     ) -> AsyncIterator[WriteSession]:
-        """Leaving it commits everything as one, then rings the bell; an exception undoes it all.
+        """Leaving it commits everything as one; an exception undoes it all. The bell rings soon
+        after.
 
         `holding`, `sharing`: the locks to begin with, alone or with others. `optimistic`: only the
         last statement takes them, and it raises ConcurrentWriteError instead of waiting for one
@@ -134,9 +136,14 @@ class Database:
                     await transaction.rollback()
                     raise
         if committed:
-            for listener in self._listeners:
-                listener(committed)
-            self._doorbell.ring(committed[-1].position)
+            # Whom this wakes gets on after those who waited for the commit, and who have senders
+            # to answer.
+            asyncio.get_running_loop().call_soon(self._tell, committed)
+
+    def _tell(self, committed: Sequence[CommittedChange]) -> None:
+        for listener in self._listeners:
+            listener(committed)
+        self._doorbell.ring(committed[-1].position)
 
     @contextmanager
     def commits_told_to(self, listener: CommitListener) -> Iterator[None]:

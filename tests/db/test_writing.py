@@ -121,15 +121,38 @@ async def test_what_is_said_of_a_commit_is_said_when_it_is_done(sqlite_url: str)
         async with database.write() as session:
             session.append(NewChange(member_id=MemberId(1)))
             session.append(NewChange(member_id=MemberId(2)))
+        await asyncio.sleep(0)
     with suppress(ZeroDivisionError):
         async with database.write() as session:
             session.append(NewChange(member_id=MemberId(3)))
             raise ZeroDivisionError
     async with database.write():
         pass
+    await asyncio.sleep(0)
     await database.close()
 
     assert doorbell.said == [("listener", 2, 2), ("bell", 2, 2)]
+
+
+async def test_senders_are_answered_before_followers_go_on(database: Database) -> None:
+    order: list[str] = []
+    committed, heard = asyncio.Event(), asyncio.Event()
+
+    async def goes_on(event: asyncio.Event, name: str) -> None:
+        await event.wait()
+        order.append(name)
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(goes_on(heard, "follower"))
+        tasks.create_task(goes_on(committed, "sender"))
+        await asyncio.sleep(0)
+        with database.commits_told_to(lambda _changes: heard.set()):
+            async with database.write() as session:
+                session.append(NewChange(member_id=MemberId(1)))
+            committed.set()
+            await heard.wait()
+
+    assert order == ["sender", "follower"]
 
 
 async def test_what_was_put_off_in_a_savepoint_is_undone_with_it(database: Database) -> None:
