@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 
 import pytest
+from sqlalchemy import update
 
 from db import feed as feed_module
 from db.bell import BroadcastBell
@@ -19,6 +20,7 @@ from db.errors import (
     SlowConsumerError,
 )
 from db.feed import LiveFeed, QueueFollower
+from db.models import FeedHead
 from db.sessions import CommittedChange, NewChange
 from db.unit_of_work import Database
 from db.vocabulary import MemberId, Position
@@ -361,6 +363,27 @@ async def test_feed_of_a_database_that_was_put_back_is_not_the_one_that_was_foll
             await write(database, 4)
             await bell.tell(0)
             assert await followed(follower, start + 2 + later) == [start + 2 + later]
+
+
+async def test_feed_of_another_database_is_not_the_one_that_was_followed(database_url: str) -> None:
+    bell = ToldBell()
+    deceived: list[int] = []
+
+    async with opened(database_url) as database, LiveFeed(database, bell) as feed:
+        with feed.told_to(lambda _: None, lambda: deceived.append(feed.position)):
+            async with feed.follow(feed.position) as follower:
+                async with database.write() as session:
+                    await session.run(update(FeedHead).values(feed_id="another"))
+                await write(database, 1)
+                await bell.tell(0)
+
+                with pytest.raises(SlowConsumerError):
+                    await follower.next_changes(DEADLINE)
+            await write(database, 2)
+            await bell.tell(0)
+
+        assert feed.position == 2
+    assert deceived == [1]
 
 
 async def test_what_is_passed_on_is_what_others_read(database_url: str) -> None:

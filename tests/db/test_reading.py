@@ -2,17 +2,20 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import pytest
 from sqlalchemy import func, select, text
 
+from db import lanes, viewers
 from db.engine import SQLITE_READERS
 from db.errors import DatabaseUnavailableError
 from db.hot import HotStatement
 from db.models import Organization
 from db.sessions import ReadSession
 from db.unit_of_work import Database
+from db.viewers import ViewerLookups
+from db.vocabulary import PortalId
 from tests.db.opened import opened
 from tests.service import DEADLINE
 
@@ -120,12 +123,46 @@ async def test_as_many_as_want_to_can_read_at_the_same_time(database: Database) 
     assert found == [["HLF 1"]] * 100
 
 
-async def check_that_all_connections_can_be_taken(database: Database) -> None:
+@asynccontextmanager
+async def all_connections_taken(database: Database) -> AsyncIterator[None]:
     async with database.read() as session:
         count = SQLITE_READERS if session.on_sqlite else POSTGRES_READERS
-    async with asyncio.timeout(DEADLINE), AsyncExitStack() as held:
+    async with AsyncExitStack() as held:
         for _ in range(count):
             await held.enter_async_context(database.read())
+        yield
+
+
+async def check_that_all_connections_can_be_taken(database: Database) -> None:
+    async with asyncio.timeout(DEADLINE), all_connections_taken(database):
+        pass
+
+
+async def test_nobody_waits_without_end_for_a_connection(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lanes, "PATIENCE_SECONDS", 0.01)
+    async with asyncio.timeout(DEADLINE):
+        async with all_connections_taken(database):
+            with pytest.raises(DatabaseUnavailableError):
+                await database.check()
+
+        await database.check()
+
+
+async def test_nobody_waits_without_end_to_be_looked_up(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lanes, "PATIENCE_SECONDS", 2 * DEADLINE)
+    lookups = ViewerLookups(database)
+    async with asyncio.timeout(DEADLINE):
+        async with all_connections_taken(database):
+            with monkeypatch.context() as hurry:
+                hurry.setattr(viewers, "PATIENCE_SECONDS", 0.01)
+                with pytest.raises(DatabaseUnavailableError):
+                    await lookups.find(PortalId("somebody"))
+
+        assert await lookups.find(PortalId("somebody")) is None
 
 
 @pytest.mark.parametrize("ready", [True, False], ids=["a connection is ready", "none is ready"])

@@ -23,13 +23,13 @@ def failing_handler(type: EventType, times: int | None = None) -> Iterator[None]
 
     def handler(event: Event, draft: Draft) -> None:
         nonlocal left
+        working(event, draft)
         if left == 0:
-            working(event, draft)
             return
         if left is not None:
             left -= 1
-        # Half of the work is done when it breaks: none of that may stay.
-        draft.member.given_name = "half done"
+        # The work is done when it breaks: none of that may stay.
+        draft.member.given_name = "done for nothing"
         raise HandlerBrokenError
 
     handlers[type] = handler

@@ -190,13 +190,14 @@ async def test_batches_beside_each_other_are_of_about_one_size(blocked: BlockedR
     assert blocked.batches == [1, 1, 15, 13]
 
 
+@pytest.mark.parametrize("longest", [0.01, 1.5], ids=["until the next look", "and the one after"])
 async def test_nothing_waits_without_end_and_what_was_accepted_is_recorded_all_the_same(
-    blocked: BlockedRecorder, monkeypatch: pytest.MonkeyPatch
+    blocked: BlockedRecorder, monkeypatch: pytest.MonkeyPatch, longest: float
 ) -> None:
-    monkeypatch.setattr("sync.intake.LONGEST_WAIT", 0.01)
+    monkeypatch.setattr("sync.intake.LONGEST_WAIT", longest)
     async with Intake(blocked) as intake:
         tasks = await submitted(intake, 3)
-        await asyncio.wait(tasks)
+        await asyncio.wait(tasks, timeout=DEADLINE)
         blocked.go_on.set()
 
     assert all(isinstance(task.exception(), OverloadedError) for task in tasks)

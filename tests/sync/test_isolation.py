@@ -11,6 +11,7 @@ from db.unit_of_work import Database
 from db.vocabulary import SyncOutcome, SyncStatus
 from sync.events import EventType
 from sync.record import record_deliveries
+from sync.worker import retry_due
 from tests.builders import (
     EPOCH,
     created,
@@ -116,6 +117,11 @@ async def test_neighbours_of_a_handler_that_fails_are_applied(database: Database
     failed = await entry(database, "evt_2")
     assert failed.next_attempt_at is not None
     assert failed.attempts == 1
+
+    await retry_due(database, lambda: NOW + timedelta(minutes=5))
+
+    world = await world_of(database)
+    assert {code for code, _, _ in world.person("Kari").roles} == {"coordinator"}
 
 
 async def test_deliveries_that_arrive_together_do_not_share_a_failure(service: Service) -> None:

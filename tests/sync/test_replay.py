@@ -201,6 +201,16 @@ async def test_a_replay_needs_either_ids_or_a_filter(service: Service) -> None:
     assert answer["path"] == ["input", "ids"]
 
 
+async def test_no_ids_are_no_events(service: Service) -> None:
+    await service.tell(created("Kari"))
+
+    answer = await replay(service, ids=[])
+
+    assert answer["matched"] == 0
+    (entry,) = await log(service)
+    assert entry["attempts"] == 1
+
+
 async def test_an_administrator_replays_only_what_they_see(service: Service) -> None:
     bergen = {"id": "bergen", "name": "HLF Bergen", "parentId": None}
     admin = [role("organization-administrator")]

@@ -553,6 +553,18 @@ async def test_wrong_shared_key_is_answered_401(keyed: Service, key: bytes | Non
     assert await stored(keyed) == before
 
 
+@pytest.mark.parametrize("event_id", ["", "evt 1", "x" * 201, "événement"])
+async def test_id_that_would_not_be_taken_signed_is_not_taken_with_a_key(
+    keyed: Service, event_id: str
+) -> None:
+    before = await stored(keyed)
+
+    response = await send_with_key(keyed, created("Kari"), b"first", webhook_id=event_id)
+
+    assert_is_problem(response, 401)
+    assert await stored(keyed) == before
+
+
 async def test_without_an_id_the_same_body_under_a_shared_key_is_the_same_event(
     keyed: Service,
 ) -> None:
