@@ -127,7 +127,9 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
 
 def _calm_garbage_collector() -> None:
     """What stands at the start stays for ever: full collections need not look at it again. With
-    thousands of sockets they would stop the process for tenths of a second."""
+    thousands of sockets they stop the process for tenths of a second, so they are rare. But they
+    come: what a connection leaves behind refers to itself, and is found by nothing else once the
+    connection has stood for a while."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(100_000, 50, 1000)
+    gc.set_threshold(50_000, 5, 5)
