@@ -28,8 +28,8 @@ from schema.merging import MergeableFieldsRule
 
 # Clients need the first few errors; a document of errors alone must not cost a search for each.
 MAX_ERRORS = 5
-# In characters: of documents held, and of one that may be among them.
-CACHE_CHARACTERS = 4_000_000
+# In characters, of which each can stand for 200 bytes of what is made of a document.
+CACHE_CHARACTERS = 1_000_000
 
 # The classes are built once: a rule made for each request would never be found in a cache again.
 RULES: tuple[type[ASTValidationRule], ...] = tuple(

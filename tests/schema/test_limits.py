@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from graphql import (
 from app.graphql_http import MAX_BODY_BYTES
 from schema.build import build_schema
 from schema.cost import COUNTING, ListSizeDirective
-from schema.documents import MAX_ERRORS, Documents
+from schema.documents import CACHE_CHARACTERS, MAX_ERRORS, Documents
 from schema.errors import LimitError
 from schema.limits import LIMITS, check_shape, check_text
 from tests.builders import created, role
@@ -170,6 +171,24 @@ def test_documents_kept_are_bounded() -> None:
     documents.read("{ viewer { a0: accessLevel } }")
 
     assert (documents.hits, documents.misses) == (1, 101)
+
+
+def test_documents_kept_take_a_bounded_amount_of_memory() -> None:
+    """However dense they are: anybody can send them."""
+    dense = [f"{{ a{n}: nodes(ids: [{'1 ' * 900}]) {{ id }} }}" for n in range(9)]
+    documents = Documents(build_schema()._schema)
+    documents.read(dense[0])
+
+    tracemalloc.start()
+    try:
+        for text in dense[1:]:
+            documents.read(text)
+        used, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    characters = sum(len(text) for text in dense[1:])
+    assert used / characters * CACHE_CHARACTERS < 256 * 2**20
 
 
 def test_errors_of_one_document_are_not_told_without_end() -> None:
