@@ -15,15 +15,16 @@ from db.errors import ConcurrentWriteError, SharedLockError
 from db.locks import LockName, member_lock, organization_lock
 from db.member_records import MemberRecord, member_records, save_members
 from db.models import Organization, SyncLogEntry
-from db.organizations import advance_organizations, organization_records
+from db.organizations import OrganizationRecord, advance_organizations, organization_records
 from db.sessions import CommittedChange, NewChange, WriteSession
+from db.stamp import make_stamp
 from db.unit_of_work import Database
 from db.vocabulary import ActivationState, MemberId, PortalId
 from sync.deliveries import read_delivery
 from sync.events import EventType
 from sync.record import record_deliveries
 from sync.worker import retry_due
-from tests.builders import body_of, created, deactivated, guid, organization, updated
+from tests.builders import EPOCH, body_of, created, deactivated, guid, organization, updated
 from tests.db.opened import opened, row_counts, waiting
 from tests.faults.handlers import failing_handler
 from tests.service import DEADLINE
@@ -279,6 +280,28 @@ async def test_stamps_are_not_moved_on_for_a_chapter_that_has_got_another_name(
 
     with pytest.raises(ConcurrentWriteError):
         await restated()
+
+
+async def test_stamps_of_a_chapter_that_was_read_before_are_not_moved_back(
+    on_postgres: Database,
+) -> None:
+    await record_deliveries(on_postgres, [delivery(created("Kari"), "evt_1")])
+    oslo = PortalId(guid("HLF Oslo"))
+
+    async def stamps() -> OrganizationRecord:
+        async with on_postgres.write() as session:
+            return (await session.find(organization_records([oslo])))[oslo]
+
+    newer, older = await stamps(), await stamps()
+    for record, minute in ((newer, 5), (older, 3)):
+        at = EPOCH + timedelta(minutes=minute)
+        stamp = make_stamp(at, deactivation=False, event_id="evt", source="portal")
+        record.as_of = {"name": stamp, "parent": stamp}
+    for record in (newer, older):
+        async with on_postgres.write() as session:
+            await advance_organizations(session, [record])
+
+    assert (await stamps()).as_of == newer.as_of
 
 
 @pytest.mark.parametrize("shared", [False, True], ids=["alone", "shared"])
