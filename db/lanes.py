@@ -6,6 +6,7 @@ once, and then passed from user to user.
 """
 
 import asyncio
+import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -107,7 +108,7 @@ class SqliteLane(Lane):
         """What somebody waited for and no longer does is ended; it would run on in its thread."""
         dropping = asyncio.create_task(super().drop(), name="closing a connection")
         while not dropping.done():
-            with suppress(ValueError):  # it is closed by now
+            with suppress(ValueError, sqlite3.ProgrammingError):  # it is closed by now
                 await self.driver.interrupt()
             # Only a statement that has begun hears of it.
             await asyncio.wait([dropping], timeout=INTERRUPT_SECONDS)

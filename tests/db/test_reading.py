@@ -166,8 +166,9 @@ async def test_nobody_waits_without_end_to_be_looked_up(
 
 
 @pytest.mark.parametrize("ready", [True, False], ids=["a connection is ready", "none is ready"])
+@pytest.mark.parametrize("times", [1, 2], ids=["told once", "told twice"])
 async def test_those_who_gave_up_beginning_to_read_take_no_connection_along(
-    database: Database, ready: bool
+    database: Database, ready: bool, times: int
 ) -> None:
     async def read() -> None:
         async with database.read(snapshot=True):
@@ -179,7 +180,9 @@ async def test_those_who_gave_up_beginning_to_read_take_no_connection_along(
         reading = asyncio.create_task(read())
         for _ in range(steps):
             await asyncio.sleep(0)
-        reading.cancel()
+        for _ in range(times):
+            reading.cancel()
+            await asyncio.sleep(0)
         with suppress(asyncio.CancelledError):
             await reading
 
