@@ -379,7 +379,14 @@ async def test_socket_that_says_nothing_is_closed(
 
     async with running(hasty) as url, asyncio.timeout(DEADLINE):
         base = url.replace("http", "ws", 1)
-        async with connect(f"{base}/graphql", subprotocols=[SOCKET]) as socket:
+        async with (
+            connect(f"{base}/graphql", subprotocols=[SOCKET]) as other,
+            connect(f"{base}/graphql", subprotocols=[SOCKET]) as socket,
+        ):
+            await other.send('{"type": "connection_init"}')
             await socket.wait_closed()
+            await other.send('{"type": "ping"}')
+            answers = [json.loads(await other.recv())["type"] for _ in range(2)]
 
     assert socket.close_code == 4408
+    assert answers == ["connection_ack", "pong"]

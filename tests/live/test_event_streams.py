@@ -180,6 +180,58 @@ async def test_member_who_does_not_read_loses_the_stream_all_the_same(service: S
                 pass
 
 
+async def read_late(stream: Events) -> list[dict[str, Any]]:
+    """The answers that are still to be read, up to the end."""
+    return [json.loads(event.data) async for event in stream if event.name == "next"]
+
+
+async def test_client_that_does_not_read_is_told_to_query_again(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.event_streams.MAX_WAITING", 5)
+    total = 60
+    await long_to_tell(service, "Kari")
+
+    async with events(service, LONG) as stream:
+        await anext(stream)
+        for number in range(1, total + 1):
+            await service.tell(updated("Kari", number, profile={"phone": str(number)}))
+        told = [answer["data"]["memberChanges"] for answer in await read_late(stream)]
+
+    phones = [it["member"]["phone"] for it in told if it["__typename"] == "MemberChange"]
+    assert phones == [str(number) for number in range(1, len(phones) + 1)]
+    assert 0 < len(phones) < total
+    assert told[-1]["reason"] == "SLOW_CONSUMER"
+
+
+async def test_client_that_reads_is_never_told_that_it_does_not_keep_up(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.event_streams.MAX_WAITING", 5)
+
+    async with events(service, CHANGES) as stream:
+        await anext(stream)
+        for number in range(12):
+            await service.tell(created(f"Kari {number}"))
+            change = (await anext(stream)).message
+            assert change["member"] == {"givenName": f"Kari {number}"}
+
+
+async def test_member_who_reads_again_is_told_nothing_that_waited(service: Service) -> None:
+    total = 60
+    await long_to_tell(service, "Kari")
+
+    async with events(service, LONG, "Kari") as stream:
+        await anext(stream)
+        for number in range(1, total + 1):
+            await service.tell(updated("Kari", number, profile={"phone": str(number)}))
+        await service.tell(deactivated("Kari", 100))
+        told = await read_late(stream)
+
+    assert 0 < len(told) < total
+    assert told[-1]["errors"][0]["extensions"]["code"] == "MEMBER_INACTIVE"
+
+
 async def test_service_that_stops_does_not_wait_for_its_streams(settings: Settings) -> None:
     async with httpx.AsyncClient() as http, AsyncExitStack() as service_stops:
         url = await service_stops.enter_async_context(running(settings))

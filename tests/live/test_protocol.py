@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import connect
 
+from db.errors import DatabaseUnavailableError
 from tests.builders import created
 from tests.live.sockets import CHANGES, PROTOCOL, Socket, names, socket
 from tests.service import DEADLINE, Service
@@ -62,6 +63,7 @@ REASONS: dict[str, tuple[str | bytes | dict[str, Any], str]] = {
     ),
     "a type that is too long to quote": ({"type": "😀" * 200}, "Invalid message: graphql-t"),
     "a completion of nothing": ({"type": "complete"}, "Invalid message: `complete` needs an `id`"),
+    "an id that is too long": (subscribe("x" * 257), "Invalid subscribe id: "),
     "an id that is half a character": (subscribe("\ud800"), "Invalid subscribe id: "),
     "variables in a list": (
         {"type": "subscribe", "id": "1", "payload": {"query": CHANGES, "variables": []}},
@@ -99,6 +101,24 @@ async def test_socket_that_is_refused_says_why(
 
     assert connection.close_code == 4403
     assert (connection.close_reason or "").startswith(reason)
+
+
+async def test_socket_is_to_come_back_when_the_database_is_away(
+    service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def away(*_: object) -> None:
+        raise DatabaseUnavailableError
+
+    monkeypatch.setattr("db.viewers.ViewerLookups.find", away)
+    url = service.url.replace("http", "ws", 1) + "/graphql"
+    payload = {"authorization": f"Bearer {service.token('Kari')}"}
+
+    async with connect(url, subprotocols=[PROTOCOL]) as connection, asyncio.timeout(DEADLINE):
+        await connection.send(json.dumps({**INIT, "payload": payload}))
+        await connection.wait_closed()
+
+    assert connection.close_code == 1013
+    assert errors_in(caplog) == []
 
 
 async def test_id_that_is_too_long_for_the_reason_is_cut_and_nothing_is_logged(

@@ -1,13 +1,19 @@
 """What the protocol says of a socket, and what the operations on it have to do with each other."""
 
 import asyncio
+import gc
 import json
+from collections import Counter
 from typing import Any
 
 import pytest
 
+from app.event_streams import EventStream
 from app.graphql_http import MAX_BODY_BYTES
 from app.sockets import MAX_OPERATIONS
+from app.sockets import Socket as ServedSocket
+from resolvers import streams
+from resolvers.subscribers import Subscriber
 from tests.builders import created, deactivated, role, updated
 from tests.live.sockets import CHANGES, names, socket
 from tests.service import DEADLINE, Service
@@ -130,6 +136,88 @@ async def test_query_and_mutation_are_answered_beside_subscriptions(service: Ser
         assert answer["payload"]["data"] == {"viewer": {"accessLevel": "ADMIN"}}
         assert end == {"type": "complete", "id": "query"}
         assert names(await one.values(1)) == [("live", "Kari")]
+
+
+async def test_messages_of_every_length_of_frame_arrive(service: Service) -> None:
+    """A frame says its length in one byte, in three or in nine (RFC 6455, 5.2)."""
+
+    async def answered(id: str, alias: int) -> int:
+        await one.subscribe(id, f"{{ roles {{ {'a' * alias}: code }} }}")
+        async with asyncio.timeout(DEADLINE):
+            answer, end = [await one.connection.recv() for _ in range(2)]
+        assert json.loads(end) == {"type": "complete", "id": id}
+        assert json.loads(answer)["id"] == id
+        return len(answer)
+
+    async with socket(service) as one:
+        for length in range(90, 110):
+            await answered("i" * length, 1)
+        known, rows = await answered("i", 1), len((await service.data("{ roles { id } }"))["roles"])
+        for size in range(2**16 - 2, 2**16 + 2):
+            longer, more = divmod(size - known, rows)
+            assert await answered("i" * (1 + more), 1 + longer) == size
+
+
+async def test_nothing_is_done_for_a_socket_that_is_being_closed(service: Service) -> None:
+    async with socket(service) as one, asyncio.timeout(DEADLINE):
+        await one.connection.send("[1]")
+        await one.subscribe("1", "{ roles { code } }")
+        await one.connection.wait_closed()
+
+    assert 'field="Query.roles"' not in await metrics(service)
+
+
+@pytest.fixture
+def _hasty_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the start on: a stream that has ended is held up to the next of its heartbeats."""
+    monkeypatch.setattr(streams, "HEARTBEAT_SECONDS", 0.2)
+
+
+@pytest.mark.usefixtures("_hasty_heartbeats")
+async def test_nothing_stays_of_connections_that_have_ended(service: Service) -> None:
+    await service.tell(created("Kari"))
+    url, stream = f"{service.url}/graphql", {"accept": "text/event-stream"}
+
+    async with socket(service) as staying:
+        await staying.subscribe(query="subscription { viewerChanges { __typename } }")
+        await staying.values(1)
+        before = connections()
+        for member in ("Kari", None):
+            async with socket(service, member) as one:
+                await one.subscribe("completed")
+                await one.subscribe("left open")
+                await one.values(2)
+                await one.send(type="complete", id="completed")
+            headers = stream | {"authorization": f"Bearer {service.token(member)}"}
+            body = {"query": CHANGES}
+            async with service.http.stream("POST", url, json=body, headers=headers) as answer:
+                assert (await anext(answer.aiter_lines())).startswith("id: ")
+
+        async with asyncio.timeout(DEADLINE):
+            while connections() != before:
+                await staying.values(1)
+
+
+def connections() -> Counter[type]:
+    """What this process holds of the connections to it."""
+    kinds = (ServedSocket, EventStream, Subscriber)
+    gc.collect()
+    return Counter(type(each) for each in gc.get_objects() if type(each) in kinds)
+
+
+async def test_client_that_reads_is_never_told_that_it_does_not_keep_up(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often something had to wait for it."""
+    monkeypatch.setattr("app.sockets.MAX_WAITING", 5)
+    monkeypatch.setattr("app.direct.DirectProtocol.write_texts", lambda *_: False)
+
+    async with socket(service) as one:
+        await one.subscribe()
+        await one.values(1)
+        for number in range(12):
+            await service.tell(created(f"Kari {number}"))
+            assert names(await one.values(1)) == [("1", f"Kari {number}")]
 
 
 HELD = " ".join(
