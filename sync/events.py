@@ -4,6 +4,7 @@ What passes here is clean: ids in canonical form, text without surrounding blank
 characters, times in UTC. Unknown fields are ignored.
 """
 
+import json
 import re
 import unicodedata
 from collections.abc import Callable
@@ -186,9 +187,21 @@ def _decode(decode: Callable[[msgspec.Raw | bytes], T], text: msgspec.Raw | byte
         message, _, path = str(error).partition(" - at `$")
         raise NotAnEventError(f"{message} - at `{at}{path.rstrip('`')}`") from error
     except msgspec.DecodeError as error:
-        raise NotJsonError(f"The body is not JSON: {error}") from error
+        raise NotJsonError(f"The body is not JSON: {_reason(bytes(text), error)}") from error
     except RecursionError as error:
         raise NotJsonError("The body is nested too deeply.") from error
+
+
+def _reason(text: bytes, found: msgspec.DecodeError) -> str:
+    """Of half a character, msgspec says that the text was cut off."""
+    try:
+        json.dumps(json.loads(text), ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        half = f"{ord(error.object[error.start]):04x}"
+        return f"`\\u{half}` is half a character, whose other half is missing"
+    except (ValueError, RecursionError):
+        return str(found)
+    return str(found)
 
 
 def _in_utc(stated_at: datetime) -> datetime:

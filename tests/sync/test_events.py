@@ -180,6 +180,17 @@ def test_what_is_not_utf_8_is_told_with_its_place_in_the_body(body: bytes) -> No
         parse_event(body)
 
 
+@pytest.mark.parametrize("name", ["\\ud83d", "K\\ud83dri", "\\ud83d\\u0041", "\\ude00 Kari"])
+def test_half_a_character_is_not_told_as_a_body_that_was_cut_off(name: str) -> None:
+    body = (
+        '{"type": "membership-updated", "timestamp": "2026-11-23T09:30:00Z", "data": {"member": '
+        f'{{"id": "x", "givenName": "{name}"}}}}}}'
+    )
+
+    with pytest.raises(NotJsonError, match=r"`\\ud83d` is half|`\\ude00` is half"):
+        parse_event(body.encode())
+
+
 @pytest.mark.parametrize(
     ("event", "where"),
     [
