@@ -61,7 +61,7 @@ async def answer_http(
         return away(context.request_id, media_type)
     answer = await executor.run(prepared, context)
     response = _respond(HTTPStatus.OK, answer.formatted(), media_type)
-    if request.query is None and scope["method"] == "GET" and not answer.errors:
+    if request.query is None and scope["method"] in _WITHOUT_A_BODY and not answer.errors:
         _tag(response, headers)
     return response
 

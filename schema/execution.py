@@ -37,7 +37,7 @@ from schema.documents import Document, Documents, Operation
 from schema.errors import ApiError, BadUserInputError, ForbiddenError, LimitError
 from schema.field_use import FieldUse
 from schema.introspection import check_may_introspect
-from schema.known import KnownDocuments
+from schema.known import KnownDocuments, is_id_of
 from schema.masking import told
 from schema.requests import GraphQLRequest
 
@@ -166,6 +166,11 @@ class Executor:
                 hint = "Its manifest has to be among the known documents of this service."
                 raise BadUserInputError(f"No document is known by this id. {hint}", "documentId")
             return self._documents.read(text, known=True)
+        if request.document_id is not None and not is_id_of(request.document_id, request.query):
+            raise BadUserInputError(
+                "This is not the SHA-256 of the `query` beside it. Send one of the two.",
+                "documentId",
+            )
         operator = context.credentials is not None and context.credentials.operator
         if not self._known.must_be_known(operator=operator):
             return self._documents.read(request.query)

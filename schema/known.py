@@ -32,7 +32,7 @@ class KnownDocuments:
     allowed: Allowed = Allowed.ANY
 
     def text(self, id: str) -> str | None:
-        return self.texts.get(id.removeprefix(_PREFIX).lower())
+        return self.texts.get(_digest(id))
 
     def knows(self, text: str) -> bool:
         return document_id(text) in self.texts
@@ -42,6 +42,10 @@ class KnownDocuments:
         if self.allowed is Allowed.KNOWN_EXCEPT_OPERATORS:
             return not operator
         return self.allowed is Allowed.KNOWN
+
+
+def is_id_of(id: str, text: str) -> bool:
+    return _digest(id) == document_id(text)
 
 
 def document_id(text: str) -> str:
@@ -67,13 +71,17 @@ def read_manifest(raw: bytes) -> dict[str, str]:
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ManifestError("It is not a manifest of ids and documents in JSON.") from error
     for id, text in found.items():
-        if id.removeprefix(_PREFIX).lower() != document_id(text):
+        if not is_id_of(id, text):
             raise ManifestError(
                 f"{id[:80]!r} is not the SHA-256 of its document. Set the algorithm of the tool "
                 "that made it: `persistConfig.algorithm` of Relay to SHA256, `hashAlgorithm` of "
                 "GraphQL Codegen to sha256."
             )
-    return {id.removeprefix(_PREFIX).lower(): text for id, text in found.items()}
+    return {_digest(id): text for id, text in found.items()}
+
+
+def _digest(id: str) -> str:
+    return id.removeprefix(_PREFIX).lower()
 
 
 def _operations(given: Any) -> Iterator[tuple[str, str]]:

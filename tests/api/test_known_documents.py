@@ -102,6 +102,19 @@ async def test_unknown_id_is_told_apart_from_a_wrong_one(service: Service) -> No
     assert refused_arguments(await post(service, documentId=7)) == ["documentId"]
 
 
+async def test_id_beside_a_text_must_be_that_of_the_text(service: Service) -> None:
+    for id in (id_of(VIEWER), f"sha256:{id_of(VIEWER).upper()}"):
+        same = await post(service, query=VIEWER, documentId=id)
+        assert same["data"] == {"viewer": {"accessLevel": "ADMIN"}}
+
+    for id in (id_of(NAMES), id_of("unknown"), "x"):
+        for given in (
+            {"documentId": id},
+            {"extensions": {"persistedQuery": {"version": 1, "sha256Hash": id}}},
+        ):
+            assert refused_arguments(await post(service, query=VIEWER, **given)) == ["documentId"]
+
+
 async def test_known_document_is_executed_by_its_id_over_a_socket(service: Service) -> None:
     url = service.url.replace("http", "ws", 1) + "/graphql"
     subprotocol = Subprotocol("graphql-transport-ws")
@@ -160,6 +173,19 @@ async def test_answer_that_a_client_has_already_is_not_sent_again(service: Servi
     assert again.headers["etag"] == first.headers["etag"] != changed.headers["etag"]
     assert first.headers["cache-control"] == "private, no-cache"
     assert "Authorization" in first.headers["vary"]
+
+
+async def test_head_is_answered_with_the_headers_of_get(service: Service) -> None:
+    url, tag = f"{service.url}/graphql", (await get(service)).headers["etag"]
+    params = {"documentId": id_of(NAMES), "variables": json.dumps({"n": 5})}
+    headers = {"Authorization": f"Bearer {service.token()}"}
+
+    first = await service.http.head(url, params=params, headers=headers)
+    again = await service.http.head(url, params=params, headers={**headers, "If-None-Match": tag})
+
+    assert (first.status_code, first.headers["etag"]) == (200, tag)
+    assert first.headers["cache-control"] == "private, no-cache"
+    assert (again.status_code, again.headers["etag"]) == (304, tag)
 
 
 async def test_mutation_may_not_come_by_get_even_when_it_is_known(service: Service) -> None:
