@@ -3,6 +3,7 @@
 import asyncio
 import re
 import socket
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from signal import SIGINT
@@ -10,7 +11,7 @@ from signal import SIGINT
 import httpx
 import pytest
 from typer.main import get_command
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from app.cli import cli
 from schema.build import build_schema
@@ -18,6 +19,7 @@ from tests.app.commands import START_SECONDS, run, start
 from tests.builders import created
 from tests.service import Service
 
+Replaying = Callable[..., Awaitable[Result]]
 COMMANDS = sorted(getattr(get_command(cli), "commands", {}))
 
 
@@ -382,3 +384,63 @@ async def test_replay_by_a_user_without_a_name_tells_their_number(
     assert "command line (54321)" in [
         attempt["actor"] for attempt in edge["node"]["attemptHistory"]
     ]
+
+
+ATTEMPTS = "{ syncLog { edges { node { eventType attempts } } } }"
+
+
+@pytest.fixture
+def replaying(service: Service, monkeypatch: pytest.MonkeyPatch) -> Replaying:
+    """`replay` as it is typed; `answer` is what follows on the keyboard."""
+    monkeypatch.setenv("LIKEPERSON_DATABASE_URL", service.settings.database_url)
+
+    async def typed(*options: str, answer: str = "") -> Result:
+        return await asyncio.to_thread(CliRunner().invoke, cli, ["replay", *options], input=answer)
+
+    return typed
+
+
+async def test_replay_of_everything_must_be_meant(service: Service, replaying: Replaying) -> None:
+    await service.tell(created("Kari"))
+    before = await service.data(ATTEMPTS)
+
+    done = [await replaying(*options) for options in (["--yes"], ["--dry-run"], ["--reason", "x"])]
+
+    for refused in done:
+        assert refused.exit_code == 2
+        assert "Say which events" in refused.output
+    assert await service.data(ATTEMPTS) == before
+
+
+async def test_replay_asks_first_and_does_nothing_without_a_yes(
+    service: Service, replaying: Replaying
+) -> None:
+    await service.tell(created("Kari"))
+    before = await service.data(ATTEMPTS)
+
+    for answer in ("n\n", "\n", ""):
+        done = await replaying("--type", "membership-created", answer=answer)
+
+        assert "Replay them?" in done.output
+        assert "replayed" not in done.output
+        assert await service.data(ATTEMPTS) == before
+
+    agreed = await replaying("--type", "membership-created", answer="y\n")
+
+    assert agreed.exit_code == 0, agreed.output
+    assert "1 event(s) replayed" in agreed.output
+    assert await service.data(ATTEMPTS) != before
+
+
+async def test_dry_run_of_a_replay_asks_nothing_and_changes_nothing(
+    service: Service, replaying: Replaying
+) -> None:
+    await service.tell(created("Kari"))
+    before = await service.data(ATTEMPTS)
+
+    done = await replaying("--dry-run", "--type", "membership-created")
+
+    assert done.exit_code == 0, done.output
+    assert "Replay them?" not in done.output
+    assert "1 event(s) would be replayed" in done.output
+    assert await service.data(ATTEMPTS) == before

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
+import pytest
 from sqlalchemy import select
 
 from db.roles import insert_roles
@@ -199,6 +200,29 @@ async def test_a_replay_needs_either_ids_or_a_filter(service: Service) -> None:
     assert answer["__typename"] == "ReplaySelectionError"
     assert answer["code"] == "REPLAY_SELECTION"
     assert answer["path"] == ["input", "ids"]
+
+
+@pytest.mark.parametrize("chosen_by", ["ids", "filter"])
+async def test_events_that_are_too_many_are_refused_and_none_of_them_is_replayed(
+    service: Service, monkeypatch: pytest.MonkeyPatch, chosen_by: str
+) -> None:
+    monkeypatch.setattr("schema.replay.MAX_EVENTS", 2)
+    await service.tell(created("Kari"), created("Per"))
+
+    async def replay_all_of_them() -> dict[str, Any]:
+        if chosen_by == "filter":
+            return await replay(service, filter={})
+        return await replay(service, ids=[entry["id"] for entry in await log(service)])
+
+    allowed = await replay_all_of_them()
+    await service.tell(created("Ola"))
+    before = await log(service)
+    refused = await replay_all_of_them()
+
+    assert allowed["matched"] == 2
+    assert (refused["code"], refused["path"]) == ("REPLAY_SELECTION", ["input", chosen_by])
+    assert "2 events" in refused["message"]
+    assert await log(service) == before
 
 
 async def test_no_ids_are_no_events(service: Service) -> None:
