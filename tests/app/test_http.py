@@ -81,6 +81,21 @@ async def test_document_that_cannot_run_is_a_bad_request_only_to_those_who_know_
             assert "data" not in response.json()
 
 
+async def test_operation_that_is_named_runs_and_none_of_the_others(service: Service) -> None:
+    document = SET_ACCESS.replace("mutation", "mutation First") + f" query Viewer {VIEWER}"
+    before = await service.data("{ roles { code accessLevel } }")
+
+    second = await post(service, query(document, operationName="Viewer"))
+    unknown = await post(service, query(document, operationName="viewer"))
+    none = await post(service, query(document))
+
+    assert second.json()["data"] == {"viewer": {"accessLevel": "ADMIN"}}
+    for response in (unknown, none):
+        assert codes(response.json()) == ["BAD_USER_INPUT"]
+        assert "data" not in response.json()
+    assert await service.data("{ roles { code accessLevel } }") == before
+
+
 async def test_field_that_is_refused_is_an_answer_all_the_same(service: Service) -> None:
     response = await post(
         service, query("{ members(first: 0) { totalCount } }"), accept=GRAPHQL_RESPONSE

@@ -86,6 +86,27 @@ async def test_document_beyond_a_limit_is_refused_and_told_which(
     assert "data" not in refused
 
 
+@pytest.mark.parametrize(
+    "spread", ["... on Query {{ {fields} }}", "...f }} fragment f on Query {{ {fields}"]
+)
+async def test_root_fields_are_counted_within_fragments_as_well(
+    service: Service, spread: str
+) -> None:
+    fields = "roles { code } "
+    several = "{{ {fields} {spread} }}"
+
+    allowed, refused = [
+        await service.ask(
+            several.format(fields=fields, spread=spread.format(fields=fields * (number - 1)))
+        )
+        for number in (LIMITS.root_fields, LIMITS.root_fields + 1)
+    ]
+
+    assert "errors" not in allowed, allowed
+    assert codes(refused) == ["COST_LIMIT"]
+    assert refused["errors"][0]["extensions"]["limit"] == "operation.root_fields"
+
+
 @pytest.mark.parametrize("piece", ["a ", '"" ', "#\n", "1 ", "... ", "{", "$", '"""', "é"])
 def test_text_is_measured_before_it_is_parsed(piece: str) -> None:
     text = "{" + piece * (LIMITS.tokens + 10)

@@ -299,6 +299,22 @@ async def test_refused_subscription_says_why(service: Service) -> None:
         assert [e["extensions"]["code"] for e in caught.value.errors or []] == [code]
 
 
+@pytest.mark.parametrize("subscription", [MEMBER_CHANGES, LOG_CHANGES], ids=["members", "log"])
+async def test_whoever_is_refused_is_told_nothing_of_their_cursor(
+    service: Service, subscription: str
+) -> None:
+    other_feed = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA6MQ"
+
+    for cursor in ("x", other_feed):
+        async with service.subscribe(subscription, member="nobody known", after=cursor) as stream:
+            with pytest.raises(TransportQueryError) as caught:
+                await anext(stream)
+
+        (error,) = caught.value.errors or []
+        assert error["extensions"]["code"] == "UNAUTHENTICATED", cursor
+        assert "argument" not in error["extensions"]
+
+
 async def test_log_tells_of_new_entries_and_of_repeated_deliveries(service: Service) -> None:
     async with service.subscribe(LOG_CHANGES) as stream:
         await started(stream)
