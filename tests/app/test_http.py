@@ -15,6 +15,7 @@ from websockets.typing import Origin, Subprotocol
 
 from app.server import running
 from app.settings import Settings
+from db.errors import DatabaseUnavailableError
 from db.migrate import migrate
 from tests.builders import created
 from tests.postgres import PostgresCluster
@@ -248,6 +249,26 @@ async def test_service_is_not_ready_on_another_schema(service: Service, sqlite_u
 
     assert response.status_code == 503
     assert "another" not in response.text.replace("is another", "")
+
+
+async def test_service_is_not_ready_while_its_feed_cannot_be_read(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unread(*_: object, **__: object) -> None:
+        raise DatabaseUnavailableError
+
+    readyz = f"{service.url}/readyz"
+    with monkeypatch.context() as outage:
+        outage.setattr("db.feed.changes_after", unread)
+        await status_of(service.http, readyz, 503)
+        told = await service.http.get(readyz)
+        alive = await service.http.get(f"{service.url}/healthz")
+    await status_of(service.http, readyz, 200)
+
+    assert told.headers["content-type"] == "application/problem+json"
+    assert "The change feed is not being read." in told.text
+    assert int(told.headers["retry-after"]) > 0
+    assert alive.status_code == 200
 
 
 async def test_metrics_count_refusals_by_reason_and_show_nobody(service: Service) -> None:
