@@ -118,7 +118,7 @@ async def test_neighbours_of_a_handler_that_fails_are_applied(database: Database
     assert failed.next_attempt_at is not None
     assert failed.attempts == 1
 
-    await retry_due(database, lambda: NOW + timedelta(minutes=5))
+    await retry_due(database, lambda: datetime.now(UTC) + timedelta(minutes=5))
 
     world = await world_of(database)
     assert {code for code, _, _ in world.person("Kari").roles} == {"coordinator"}
