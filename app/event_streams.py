@@ -40,22 +40,17 @@ class EventStream:
         self._cursor: str | None = None
         self._leave: Callable[[], None] | None = None
         self._over = asyncio.Event()
-        self._refused = False
 
     async def serve(self, receive: Receive, results: Results) -> None:
-        """Returns when everything was sent, or nobody listens any more. Who may listen no longer is
-        given a moment to read that."""
+        """Returns when everything was sent, or nobody listens any more."""
         start: Message = {"type": "http.response.start", "status": 200, "headers": _HEADERS}
         await self._send(start)
         work = asyncio.create_task(self._answer(results))
         reading = asyncio.create_task(self._wait_for_disconnect(receive))
+        told = False
         try:
             await self._over.wait()
-            async with asyncio.timeout(CLOSING_SECONDS if self._refused else None):
-                await self._outbox.emptied()
-        except TimeoutError:
-            # The connection is closed for want of an end.
-            return
+            told = await self._outbox.emptied()
         finally:
             work.cancel()
             reading.cancel()
@@ -63,13 +58,19 @@ class EventStream:
                 self._leave()
             await asyncio.gather(work, reading, return_exceptions=True)
             await self._outbox.close()
-        await self._send({"type": "http.response.body", "body": b""})
+        # Otherwise the connection is closed for want of an end.
+        if told:
+            await self._send({"type": "http.response.body", "body": b""})
 
     def refuse(self, error: ApiError) -> None:
-        """Whoever this belongs to may use it no longer, nor read what waits."""
-        self._refused = True
-        self._outbox.forget()
-        self.fail(failure(error, self._request_id))
+        """Whoever this belongs to may use it no longer, nor read what waits. They have a moment to
+        read why."""
+        forgotten = self._outbox.forget()
+        # It may have ended before, with a message that nobody has read and nobody will.
+        if forgotten or not self._over.is_set():
+            self._outbox.put((_failure(failure(error, self._request_id)) + _COMPLETE,))
+        self._over.set()
+        asyncio.get_running_loop().call_later(CLOSING_SECONDS, self._outbox.give_up)
 
     def end(self) -> None:
         """The client will have to come back, since nothing was completed."""
@@ -88,12 +89,10 @@ class EventStream:
         return True
 
     def finish(self, message: Rendered) -> None:
-        self._put(_event(message.payload, message.cursor))
-        self._complete()
+        self._complete(_event(message.payload, message.cursor))
 
     def fail(self, errors: bytes) -> None:
-        self._put(_event(b'{"errors":' + errors + b"}"))
-        self._complete()
+        self._complete(_failure(errors))
 
     async def _answer(self, results: Results) -> None:
         try:
@@ -114,8 +113,8 @@ class EventStream:
             pass
         self._over.set()
 
-    def _complete(self) -> None:
-        self._put(_COMPLETE)
+    def _complete(self, last: bytes = b"") -> None:
+        self._put(last + _COMPLETE)
         self._over.set()
 
     def _put(self, event: bytes) -> None:
@@ -133,3 +132,7 @@ class EventStream:
 def _event(payload: bytes, cursor: str | None = None) -> bytes:
     name = b"" if cursor is None else b"id: " + cursor.encode() + b"\n"
     return name + b"event: next\ndata: " + payload + b"\n\n"
+
+
+def _failure(errors: bytes) -> bytes:
+    return _event(b'{"errors":' + errors + b"}")

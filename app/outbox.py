@@ -37,24 +37,35 @@ class Outbox:
                 self._pump = asyncio.create_task(self._keep_sending())
         return False
 
-    async def emptied(self) -> None:
-        """Returns when everything has gone, or nothing more will."""
+    async def emptied(self) -> bool:
+        """Returns when everything has gone, or nothing more will: whether the first is the case."""
         if self._pump is not None:
             await asyncio.gather(asyncio.shield(self._pump), return_exceptions=True)
+        return not self._closed
 
-    def forget(self) -> None:
-        """What waits and is not going out already; something else is to be said instead."""
+    def forget(self) -> bool:
+        """What waits and is not going out already; something else is to be said instead.
+
+        Whether there was anything.
+        """
+        forgotten = len(self._waiting) > 1
         while len(self._waiting) > 1:
             _, gone = self._waiting.pop()
             if gone is not None:
                 gone()
+        return forgotten
 
-    async def close(self) -> None:
-        """What has not gone yet never will."""
+    def give_up(self) -> None:
+        """What has not gone yet never will, and nobody waits for it any longer."""
         self._closed = True
         self._waiting.clear()
         if self._pump is not None:
             self._pump.cancel()
+
+    async def close(self) -> None:
+        """The same, once that is done."""
+        self.give_up()
+        if self._pump is not None:
             with suppress(asyncio.CancelledError):
                 await self._pump
 

@@ -2,16 +2,21 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import pytest
+from starlette.types import Message
 
+from app.event_streams import EventStream
 from app.server import GRACE_SECONDS, running
 from app.settings import Settings
+from app.wire import Results
+from resolvers.subscribers import Rendered
+from schema.errors import MemberInactiveError
 from tests.builders import created, deactivated, updated
 from tests.live.test_sockets import LONG, long_to_tell, metrics
 from tests.service import DEADLINE, Service
@@ -230,6 +235,90 @@ async def test_member_who_reads_again_is_told_nothing_that_waited(service: Servi
 
     assert 0 < len(told) < total
     assert told[-1]["errors"][0]["extensions"]["code"] == "MEMBER_INACTIVE"
+
+
+class Reader:
+    """The client's side of an event stream, which reads when it is told to."""
+
+    def __init__(self) -> None:
+        self.reads = asyncio.Event()
+        self.told = b""
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.body":
+            await self.reads.wait()
+            self.told += message["body"]
+
+    async def receive(self) -> Message:
+        await asyncio.Event().wait()
+        return {"type": "http.disconnect"}
+
+
+@asynccontextmanager
+async def served(reader: Reader) -> AsyncIterator[tuple[EventStream, asyncio.Task[None]]]:
+    """A stream with three messages that wait for its client to read."""
+
+    async def no_results() -> Results:
+        for result in list[bytes]():
+            yield result
+
+    stream = EventStream(reader.send, "a-request")
+    stream.opened(lambda: None)
+    serving = asyncio.create_task(stream.serve(reader.receive, no_results()))
+    for number in range(3):
+        stream.next([Rendered(str(number), b'{"data":%d}' % number)])
+    await asyncio.sleep(0)
+    yield stream, serving
+    serving.cancel()
+    await asyncio.gather(serving, return_exceptions=True)
+
+
+def nothing_more(stream: EventStream) -> None: ...
+
+
+def denied(stream: EventStream) -> None:
+    stream.fail(b'[{"message":"It may no longer be served."}]')
+
+
+def blinded(stream: EventStream) -> None:
+    stream.finish(Rendered("3", b'{"data":"resync"}'))
+
+
+@pytest.mark.parametrize("ended", [nothing_more, denied, blinded])
+async def test_refusal_is_told_in_place_of_whatever_waits(
+    ended: Callable[[EventStream], None],
+) -> None:
+    """The change that ends a membership is read by the stream as well as by the sessions, and
+    either can be the first."""
+    reader = Reader()
+    async with served(reader) as (stream, serving):
+        ended(stream)
+        stream.refuse(MemberInactiveError())
+        reader.reads.set()
+        async with asyncio.timeout(DEADLINE):
+            await serving
+
+    first, last, complete, rest = reader.told.decode().split("\n\n")
+    assert first.endswith('data: {"data":0}')
+    assert '"code":"MEMBER_INACTIVE"' in last
+    assert complete == "event: complete\ndata:"
+    assert rest == ""
+
+
+@pytest.mark.parametrize("ended", [nothing_more, denied, blinded])
+async def test_who_is_refused_is_not_waited_for(
+    ended: Callable[[EventStream], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.event_streams.CLOSING_SECONDS", 0.01)
+    reader = Reader()
+    async with served(reader) as (stream, serving):
+        ended(stream)
+        await asyncio.sleep(0)
+        stream.refuse(MemberInactiveError())
+        async with asyncio.timeout(DEADLINE):
+            await serving
+
+    assert reader.told == b""
 
 
 async def test_service_that_stops_does_not_wait_for_its_streams(settings: Settings) -> None:
