@@ -256,7 +256,7 @@ class Change(Base):
     __tablename__ = "changes"
 
     position: Mapped[int] = mapped_column(RowId, primary_key=True, autoincrement=False)
-    committed_at: Mapped[datetime] = mapped_column(Instant, index=True)
+    committed_at: Mapped[datetime] = mapped_column(Instant)
     member_id: Mapped[int | None] = mapped_column(RowId)
     entry_id: Mapped[int | None] = mapped_column(RowId)
     access_changed: Mapped[bool]

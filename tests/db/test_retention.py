@@ -4,10 +4,12 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import update
 
 from db import retention
 from db.changes import Cursor, changes_after, check_cursor, feed_head
 from db.errors import CursorExpiredError, DatabaseUnavailableError
+from db.models import Change
 from db.retention import CHUNK, Keep, Retention, prune_changes
 from db.sessions import NewChange
 from db.unit_of_work import Database
@@ -49,6 +51,22 @@ async def test_changes_go_when_they_are_too_old_and_not_before(database: Databas
     assert await positions(database) == [4, 5]
     assert await prune_changes(database, keep, at + timedelta(hours=2)) == 2
     assert await positions(database) == []
+
+
+async def test_change_that_is_young_enough_stays_wherever_it_stands(database: Database) -> None:
+    """Writers take their positions after they have read their clocks, and each has its own."""
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    minutes = {1: 0, 2: 3, 3: 1, 4: 2, 5: 3}
+    await write(database, len(minutes))
+    async with database.write() as session:
+        for position, minute in minutes.items():
+            moved = update(Change).where(Change.position == position)
+            await session.run(moved.values(committed_at=at + timedelta(minutes=minute)))
+    keep = Keep(timedelta(hours=1), 1000)
+
+    for minute, kept in [(0, [1, 2, 3, 4, 5]), (1, [2, 3, 4, 5]), (3, [2, 3, 4, 5]), (4, [])]:
+        await prune_changes(database, keep, at + keep.age + timedelta(minutes=minute))
+        assert await positions(database) == kept
 
 
 async def test_more_than_are_deleted_together_all_go(database: Database) -> None:
