@@ -14,19 +14,19 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
-from app.console import console_routes
-from app.deliveries import DeliveryDoor
-from app.gate import gate_of
-from app.graphql import GraphQLRoute
-from app.known_documents import load_known
+from app.document_folder import load_known
+from app.edge import layers
+from app.edge.bodies import Deadlines
+from app.edge.headers import AnswerHeaders
+from app.edge.request_ids import RequestIds
+from app.graphql.endpoint import GraphQLRoute
+from app.graphql.rate_limits import gate_of
 from app.metrics import Metrics
-from app.pages import page
-from app.perimeter import layers
-from app.perimeter.bodies import Deadlines
-from app.perimeter.headers import AnswerHeaders
-from app.request_ids import RequestIds
 from app.services import Services, open_services, utc_now
 from app.settings import Settings, SourceSettings
+from app.web.pages import page
+from app.web.sign_in import console_routes
+from app.webhooks.route import DeliveryDoor
 from db.errors import DatabaseError, DatabaseUnavailableError
 from db.migrate import check_schema
 from schema.build import build_schema

@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from db.vocabulary import SyncStatus
-from schema.documents import Documents
-from schema.field_use import FieldUse
+from schema.engine.documents import Documents
+from schema.engine.field_use import FieldUse
 from sync.deliveries import Receipt
 from sync.errors import Refusal
 

@@ -13,12 +13,12 @@ from typing import Any
 import uvicorn
 from starlette.applications import Starlette
 
-from app.direct import DirectProtocol
-from app.graphql_http import MAX_BODY_BYTES
+from app.graphql.http import MAX_BODY_BYTES
+from app.graphql.websocket_protocol import DirectProtocol
 from app.main import create_app
 from app.services import Services
 from app.settings import Settings
-from app.short_answers import ShortProtocol
+from app.webhooks.http_protocol import ShortProtocol
 
 GRACE_SECONDS = 10
 

@@ -9,18 +9,18 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from app.auth.tokens import Authenticator, authenticator_of, identity_provider
-from app.sessions import Sessions
+from app.open_connections import Sessions
 from app.settings import PREFIX, Settings
-from db.bell import BroadcastBell, channel_of
-from db.changes import feed_head
-from db.engine import is_sqlite
+from db.database import Database, NoDoorbell
+from db.driver.engine import is_sqlite
 from db.errors import DatabaseUnavailableError
-from db.feed import LiveFeed
+from db.feed.bell import BroadcastBell, channel_of
+from db.feed.change_feed import LiveFeed
+from db.feed.changes import feed_head
+from db.feed.retention import Keep, Retention
 from db.migrate import migrate, require_current_schema
-from db.retention import Keep, Retention
-from db.unit_of_work import Database, NoDoorbell
-from db.viewers import ViewerLookups
-from resolvers.streams import LiveStreams
+from db.queries.viewers import ViewerLookups
+from resolvers.live.streams import LiveStreams
 from sync.intake import Intake
 from sync.record import record_deliveries
 from sync.worker import RetryWorker

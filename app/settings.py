@@ -21,9 +21,9 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from db.bell import check_bell_url
-from db.engine import ANSWER_SECONDS, check_url
-from schema.known import Allowed
+from db.driver.engine import ANSWER_SECONDS, check_url
+from db.feed.bell import check_bell_url
+from schema.engine.trusted_documents import Allowed
 from sync.sources import StandardWebhooks, standard_key
 
 PREFIX = "LIKEPERSON_"

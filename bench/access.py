@@ -34,8 +34,8 @@ from app.auth.tokens import mint
 from app.settings import DEVELOPMENT_WEBHOOK_SECRET, load_settings
 from bench.ingest import durable_postgres, own_service, wait_until_ready
 from bench.load import Connection, http_request
-from tests.builders import body_of, created, deactivated, guid, organization, role
-from tests.service import signed_headers
+from tests.support.builders import body_of, created, deactivated, guid, organization, role
+from tests.support.service import signed_headers
 
 VIEWER = "{ viewer { accessLevel } }"
 SUBSCRIPTION = "subscription { memberChanges { __typename } }"

@@ -15,12 +15,12 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.builders import created, updated
 from tests.console.chromium import find_chromium
 from tests.console.conftest import FLAGS, WIDE
 from tests.console.service import ConsoleService
 from tests.console.timing import seconds_until_shown
-from tests.javascript import NODE
+from tests.support.builders import created, updated
+from tests.support.javascript import NODE
 
 
 def main() -> None:

@@ -8,8 +8,8 @@ Each is built as large as it may be (100 kB), and once more as large as the limi
 import time
 
 from schema.build import build_schema
-from schema.documents import Documents
-from schema.limits import LIMITS
+from schema.engine.documents import Documents
+from schema.engine.limits import LIMITS
 
 SIZE = 100_000
 ROUNDS = 5

@@ -21,7 +21,7 @@ from strawberry.dataloader import DataLoader
 from strawberry.extensions import ParserCache, ValidationCache
 from strawberry.types import Info
 
-from db import models
+from db.tables import models
 from db.vocabulary import AccessLevel, ActivationState, SyncStatus
 
 engine = create_async_engine(os.environ["LIKEPERSON_DATABASE_URL"], pool_size=10, max_overflow=0)

@@ -221,7 +221,7 @@ def _database(kind: str) -> Iterator[str]:
 @contextmanager
 def durable_postgres() -> Iterator[str]:
     """The tests' PostgreSQL, on disk and with fsync."""
-    from tests.postgres import PostgresCluster  # noqa: PLC0415  (it needs the dev dependencies)
+    from tests.support.postgres import PostgresCluster  # noqa: PLC0415  (it needs the dev dependencies)
 
     with PostgresCluster(durable=True) as cluster:
         yield cluster.create_database("bench")

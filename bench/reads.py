@@ -28,7 +28,7 @@ import uvloop
 
 from bench.ingest import durable_postgres, wait_until_ready
 from bench.load import Measured, http_request, saturate
-from schema.opaque import global_id
+from schema.types.opaque import global_id
 
 SECRET = "only for measuring, and known to everybody"  # noqa: S105
 MEMBERS, CHAPTERS, ENTRIES = 70_000, 50, 200_000

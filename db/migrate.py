@@ -12,10 +12,10 @@ from sqlalchemy import Connection, Select, String, column, select, table
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from db.driver_errors import driver_errors_translated
-from db.engine import create_engines, is_sqlite, sqlite_file
+from db.database import Database
+from db.driver.driver_errors import driver_errors_translated
+from db.driver.engine import create_engines, is_sqlite, sqlite_file
 from db.errors import NotADatabaseError, SchemaOutdatedError
-from db.unit_of_work import Database
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 # Two processes that start at once must not both create the tables.

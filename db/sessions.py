@@ -16,7 +16,7 @@ from sqlalchemy.engine import CursorResult, Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.selectable import TypedReturnsRows
 
-from db.bulk import (
+from db.driver.bulk import (
     VERSION,
     Parameters,
     Rows,
@@ -26,7 +26,10 @@ from db.bulk import (
     insert_each,
     update_each,
 )
-from db.combined import (
+from db.driver.compiled_statements import HotStatement
+from db.driver.driver_errors import driver_errors_translated, taken_keys_translated
+from db.driver.locks import LockName, lock_keys, locking
+from db.driver.round_trips import (
     Query,
     SqlRow,
     Write,
@@ -36,12 +39,9 @@ from db.combined import (
     write_if_unchanged,
     write_together,
 )
-from db.driver_errors import driver_errors_translated, taken_keys_translated
+from db.driver.transactions import nested
 from db.errors import ConcurrentWriteError, SharedLockError
-from db.hot import HotStatement
-from db.locks import LockName, lock_keys, locking
-from db.models import Base, Change, ChangeFacts, FeedHead
-from db.transactions import nested
+from db.tables.models import Base, Change, ChangeFacts, FeedHead
 from db.vocabulary import EntryId, MemberId, Position
 
 T = TypeVar("T")

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import msgspec
 
-from db.changes import Cursor, feed_head
-from db.keyset import PageRequest, Slice
-from db.member_pages import (
+from db.database import Database
+from db.feed.changes import Cursor, feed_head
+from db.queries.keyset import PageRequest, Slice
+from db.queries.member_pages import (
     MemberFilter,
     MemberOrder,
     MemberRow,
@@ -16,11 +17,10 @@ from db.member_pages import (
     member_page,
     members_by_id,
 )
-from db.organizations import OrganizationRow, organizations_by_id
-from db.roles import AssignmentRow, access_level, roles_held
+from db.queries.organizations import OrganizationRow, organizations_by_id
+from db.queries.roles import AssignmentRow, access_level, roles_held
+from db.queries.visibility import Scope
 from db.sessions import ReadSession
-from db.unit_of_work import Database
-from db.visibility import Scope
 from db.vocabulary import AccessLevel, ActivationState, MemberId, OrganizationId, PortalId
 
 

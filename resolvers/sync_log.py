@@ -6,12 +6,10 @@ from datetime import timedelta
 
 import msgspec
 
-from db.attempts import Attempt, attempts_of
-from db.changes import Cursor, feed_head
-from db.keyset import PageRequest, Slice
-from db.organizations import OrganizationRow, organizations_by_id
-from db.sessions import ReadSession
-from db.sync_log import (
+from db.database import Database
+from db.feed.changes import Cursor, feed_head
+from db.queries.attempts import Attempt, attempts_of
+from db.queries.entries import (
     EntryFilter,
     EntryRow,
     entries_by_id,
@@ -20,8 +18,10 @@ from db.sync_log import (
     entry_page,
     newest_entries_of,
 )
-from db.unit_of_work import Database
-from db.visibility import Scope
+from db.queries.keyset import PageRequest, Slice
+from db.queries.organizations import OrganizationRow, organizations_by_id
+from db.queries.visibility import Scope
+from db.sessions import ReadSession
 from db.vocabulary import AttemptTrigger, EntryId, MemberId
 from resolvers.members import MemberView, MemberWants, member_views
 

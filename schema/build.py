@@ -3,15 +3,15 @@
 import strawberry
 from strawberry.schema.config import StrawberryConfig
 
-from schema.cost import CostDirective, ListSizeDirective
-from schema.documents import Documents
+from schema.engine.cost import CostDirective, ListSizeDirective
+from schema.engine.documents import Documents
+from schema.engine.trusted_documents import KnownDocuments
 from schema.execution import Budgets, Executor
-from schema.known import KnownDocuments
-from schema.live import Subscription
 from schema.mutations import Mutation
-from schema.nodes import Member, Organization, Role, SyncLogEntry
 from schema.queries import Query
-from schema.scalars import SCALARS
+from schema.subscriptions import Subscription
+from schema.types.nodes import Member, Organization, Role, SyncLogEntry
+from schema.types.scalars import SCALARS
 
 
 class Schema(strawberry.Schema):

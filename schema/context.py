@@ -10,26 +10,26 @@ from typing import Any, TypeVar
 import strawberry
 from strawberry.dataloader import DataLoader
 
-from db.audit import Act, record_act
-from db.changes import Cursor
-from db.organizations import (
+from db.database import Database
+from db.feed.changes import Cursor
+from db.queries.audit_trail import Act, record_act
+from db.queries.entries import payloads
+from db.queries.organizations import (
     OrganizationRow,
     national_bodies,
     organizations_below,
     organizations_by_id,
 )
-from db.roles import role_holder_counts
+from db.queries.roles import role_holder_counts
+from db.queries.viewers import OPERATOR, Viewer, ViewerLookups, viewer_of_member
 from db.sessions import ReadSession
-from db.sync_log import payloads
-from db.unit_of_work import Database
-from db.viewers import OPERATOR, Viewer, ViewerLookups, viewer_of_member
 from db.vocabulary import AuditAction, EntryId, MemberId, OrganizationId, PortalId, RoleId
-from resolvers.live import Opening, opened
-from resolvers.streams import LiveStreams
-from resolvers.subscribers import Outlet
+from resolvers.live.projections import Opening, opened
+from resolvers.live.streams import LiveStreams
+from resolvers.live.subscribers import Outlet
 from resolvers.sync_log import EntryPage, FirstPage, first_pages_of
+from schema.engine.field_use import NOBODY_IN_PARTICULAR, Client
 from schema.errors import MemberInactiveError, UnauthenticatedError
-from schema.field_use import NOBODY_IN_PARTICULAR, Client
 
 K = TypeVar("K")
 V = TypeVar("V")

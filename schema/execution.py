@@ -1,7 +1,8 @@
 """From a request to its answer, whatever transport brought it.
 
 Preparing finds the document, the operation and its variables, and whether the viewer may ask for
-so much. Running takes the short way of `schema.completion` where there is one, else graphql-core.
+so much. Running takes the short way of `schema.engine.compiled` where there is one,
+else graphql-core.
 """
 
 import asyncio
@@ -29,17 +30,17 @@ from graphql.pyutils.is_awaitable import is_awaitable as default_is_awaitable
 from graphql.type import GraphQLResolveInfoHelpers
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
-from db.viewers import Viewer
+from db.queries.viewers import Viewer
 from db.vocabulary import AccessLevel
-from schema.completion import RootField, UnexpectedValueError
+from schema.access import check_may_introspect
 from schema.context import Context
-from schema.documents import Document, Documents, Operation
+from schema.engine.compiled import RootField, UnexpectedValueError
+from schema.engine.documents import Document, Documents, Operation
+from schema.engine.field_use import FieldUse
+from schema.engine.masking import told
+from schema.engine.requests import GraphQLRequest
+from schema.engine.trusted_documents import KnownDocuments, is_id_of
 from schema.errors import ApiError, BadUserInputError, ForbiddenError, LimitError
-from schema.field_use import FieldUse
-from schema.introspection import check_may_introspect
-from schema.known import KnownDocuments, is_id_of
-from schema.masking import told
-from schema.requests import GraphQLRequest
 
 MAX_VARIABLE_ERRORS = 10
 

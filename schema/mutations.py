@@ -5,16 +5,16 @@ from typing import Annotated
 
 import strawberry
 
-from db.audit import Act, record_act
-from db.roles import role_catalogue, role_holder_counts, set_role_access
+from db.queries.audit_trail import Act, record_act
+from db.queries.roles import role_catalogue, role_holder_counts, set_role_access
 from db.vocabulary import AccessLevel, AuditAction
+from schema.access import require_catalogue_keeper
 from schema.context import Info
-from schema.cost import WRITING, weighs
-from schema.nodes import Role
-from schema.opaque import storable
-from schema.permissions import require_catalogue_keeper
-from schema.replay import ReplayEventsResult, replay_events
-from schema.user_errors import UserError
+from schema.replay_events import ReplayEventsResult, replay_events
+from schema.types.costs import WRITING, weighs
+from schema.types.nodes import Role
+from schema.types.opaque import storable
+from schema.types.user_errors import UserError
 
 
 @strawberry.type(description="There is no role of this code in the catalogue.")

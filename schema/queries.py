@@ -4,27 +4,40 @@ from typing import Annotated
 
 import strawberry
 
-from db.keyset import PageRequest
-from db.organizations import (
+from db.queries.keyset import PageRequest
+from db.queries.organizations import (
     OrganizationRow,
     organization_count,
     organization_page,
     organizations_by_id,
 )
-from db.roles import role_by_id, role_catalogue
-from db.sync_health import sync_health
+from db.queries.roles import role_by_id, role_catalogue
+from db.queries.sync_health import sync_health
 from db.vocabulary import EntryId, MemberId, RoleId, canonical_portal_id
 from db.vocabulary import OrganizationId as OrganizationKey
 from resolvers.members import member_view_by_portal_id, member_views
 from resolvers.sync_log import entry_views
-from schema.audit import AuditTrailConnection, audit_trail_connection
+from schema.access import require_log_reader, require_operator
 from schema.context import Info
-from schema.cost import COUNTING, about, as_many_as, page_of, weighs
+from schema.engine.lookahead import selected
+from schema.engine.views import View, shown, view_type
 from schema.errors import BadUserInputError
-from schema.health import SyncHealth
-from schema.inputs import MemberLookup, SyncLogFilter
-from schema.lookahead import selected
-from schema.nodes import (
+from schema.types.audit import AuditTrailConnection, audit_trail_connection
+from schema.types.connections import (
+    After,
+    Before,
+    EdgeView,
+    First,
+    Last,
+    PageArguments,
+    PageInfo,
+    PageView,
+    itself,
+)
+from schema.types.costs import COUNTING, about, as_many_as, page_of, weighs
+from schema.types.health import SyncHealth
+from schema.types.inputs import MemberLookup, SyncLogFilter
+from schema.types.nodes import (
     Member,
     MemberConnection,
     MemberFilterArgument,
@@ -39,21 +52,8 @@ from schema.nodes import (
     member_wants,
     sync_log_connection,
 )
-from schema.opaque import parse_global_id, row_id, storable
-from schema.pagination import (
-    After,
-    Before,
-    EdgeView,
-    First,
-    Last,
-    PageArguments,
-    PageInfo,
-    PageView,
-    itself,
-)
-from schema.permissions import require_log_reader, require_operator
-from schema.viewer import Viewer, viewer_type, viewer_wants
-from schema.views import View, shown, view_type
+from schema.types.opaque import parse_global_id, row_id, storable
+from schema.types.viewer import Viewer, viewer_type, viewer_wants
 
 MAX_NODES = 100
 

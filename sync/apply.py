@@ -8,17 +8,17 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
-from db.combined import Query
-from db.locks import LockName, member_lock, organization_lock
-from db.member_records import (
+from db.driver.locks import LockName, member_lock, organization_lock
+from db.driver.round_trips import Query
+from db.queries.entries import RecordedBody, applied_bodies
+from db.queries.member_records import (
     MemberRecord,
     member_records,
     new_member_ids,
     save_members,
     saved_roles,
 )
-from db.models import FieldChange, MemberFacts
-from db.organizations import (
+from db.queries.organizations import (
     OrganizationRecord,
     advance_organizations,
     insert_stubs,
@@ -27,10 +27,10 @@ from db.organizations import (
     organizations_of_members,
     save_organizations,
 )
-from db.roles import insert_roles, whole_catalogue
+from db.queries.roles import insert_roles, whole_catalogue
 from db.sessions import NewChange, WriteSession
 from db.stamp import Stamp, make_stamp
-from db.sync_log import RecordedBody, applied_bodies
+from db.tables.models import FieldChange, MemberFacts
 from db.vocabulary import PortalId, SyncOutcome, SyncStatus
 from sync.dispatch import HANDLERS
 from sync.draft import (

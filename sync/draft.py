@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from db.member_records import MemberRecord, RoleKey
-from db.models import FieldChange, MemberFacts
-from db.organizations import OrganizationRecord
-from db.roles import RoleRow
+from db.queries.member_records import MemberRecord, RoleKey
+from db.queries.organizations import OrganizationRecord
+from db.queries.roles import RoleRow
 from db.stamp import NEVER, Stamp
+from db.tables.models import FieldChange, MemberFacts
 from db.vocabulary import (
     AccessLevel,
     ActivationState,

@@ -5,7 +5,7 @@ A handler writes to its draft and nothing else; it never reads the database, com
 
 from msgspec import UNSET
 
-from db.member_records import RoleKey
+from db.queries.member_records import RoleKey
 from db.vocabulary import ActivationState
 from sync.draft import NAME, ORGANIZATION, PARENT, ROLES, STATE, Draft
 from sync.events import Event, OrganizationStatement

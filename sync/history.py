@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from db.member_records import MemberRecord, RoleKey
+from db.queries.member_records import MemberRecord, RoleKey
 from db.stamp import Stamp
 from db.vocabulary import ActivationState, OrganizationId, PortalId
 from sync.draft import Catalogue

@@ -9,11 +9,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from db.attempts import insert_attempts
+from db.database import Database
 from db.errors import ConcurrentWriteError, DatabaseUnavailableError, SharedLockError
-from db.models import ChangeFacts
-from db.sessions import NewChange, WriteSession
-from db.sync_log import (
+from db.queries.attempts import insert_attempts
+from db.queries.entries import (
     EntryRecord,
     EventKey,
     Recorded,
@@ -23,13 +22,14 @@ from db.sync_log import (
     recorded_entries,
     save_deliveries,
 )
-from db.unit_of_work import Database
+from db.sessions import NewChange, WriteSession
+from db.tables.models import ChangeFacts
 from db.vocabulary import AttemptTrigger, EntryId, SyncOutcome, SyncStatus
 from sync.apply import Reading, member_locks, organization_locks
-from sync.attempt import as_received, attempt, attempt_of, change_of
 from sync.deliveries import Delivery, Receipt, conflicting, receipt_of
 from sync.errors import RejectedError
 from sync.events import Event
+from sync.retry import as_received, attempt, attempt_of, change_of
 
 # In every round at least one of the processes that write the same rows gets through.
 MAX_ROUNDS = 20

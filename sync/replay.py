@@ -6,17 +6,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from db.attempts import Attempt, attempts_of, entries_to_replay, insert_attempts, update_entries
-from db.audit import Act, record_act
+from db.database import Database
 from db.errors import ConcurrentWriteError, DatabaseUnavailableError
+from db.queries.attempts import (
+    Attempt,
+    attempts_of,
+    entries_to_replay,
+    insert_attempts,
+    update_entries,
+)
+from db.queries.audit_trail import Act, record_act
+from db.queries.entries import EntryRecord, entry_facts
 from db.sessions import WriteSession
-from db.sync_log import EntryRecord, entry_facts
-from db.unit_of_work import Database
 from db.vocabulary import AttemptTrigger, AuditAction, EntryId, SyncOutcome, SyncStatus
 from sync.apply import ReceivedEvent, Result
-from sync.attempt import as_received, attempt, attempt_of, change_of, locks_to_apply
 from sync.errors import RejectedError
 from sync.events import Event, parse_event
+from sync.retry import as_received, attempt, attempt_of, change_of, locks_to_apply
 
 BATCH = 100
 MAX_ROUNDS = 20

@@ -11,7 +11,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 
-from db.attempts import (
+from db.database import Database
+from db.errors import ConcurrentWriteError, DatabaseUnavailableError, SlowConsumerError
+from db.feed.change_feed import LiveFeed, QueueFollower
+from db.queries.attempts import (
     RETRIED,
     insert_attempts,
     lease_due,
@@ -19,15 +22,12 @@ from db.attempts import (
     next_due,
     update_entries,
 )
-from db.errors import ConcurrentWriteError, DatabaseUnavailableError, SlowConsumerError
-from db.feed import LiveFeed, QueueFollower
-from db.sync_log import EntryRecord, entry_facts
-from db.unit_of_work import Database
+from db.queries.entries import EntryRecord, entry_facts
 from db.vocabulary import AttemptTrigger, EntryId, SyncStatus
 from sync.apply import ReceivedEvent, Result
-from sync.attempt import as_received, attempt, attempt_of, change_of, locks_to_apply
 from sync.errors import RejectedError
 from sync.events import Event, parse_event
+from sync.retry import as_received, attempt, attempt_of, change_of, locks_to_apply
 
 logger = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ import pytest
 from app.server import running
 from app.settings import PREFIX, Settings
 from db.migrate import migrate
-from tests.postgres import PostgresCluster
-from tests.service import DEADLINE, Service
+from tests.support.postgres import PostgresCluster
+from tests.support.service import DEADLINE, Service
 
 _TEMPLATE = "template_of_tests"
 _numbers = itertools.count(1)

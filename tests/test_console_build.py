@@ -20,7 +20,7 @@ from console.build import (
     install_packages,
     output,
 )
-from tests.javascript import NODE, NPM_CLI
+from tests.support.javascript import NODE, NPM_CLI
 
 CONSOLE = Path(__file__).parent.parent / "console"
 PAGES = ["web", "graphiql"]

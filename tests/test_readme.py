@@ -15,11 +15,11 @@ import pytest
 from starlette.routing import Mount, Route, WebSocketRoute
 from typer.main import get_group
 
-from app import deliveries
-from app.cli import cli
+from app.commands.cli import cli
 from app.main import create_app
 from app.settings import PREFIX, Settings, load_settings
-from tests.service import DEADLINE, Service
+from app.webhooks import route as delivery_route
+from tests.support.service import DEADLINE, Service
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -182,7 +182,7 @@ def test_every_route_is_listed_and_no_other() -> None:
 
     routes = create_app(load_settings()).routes
 
-    assert listed == {deliveries.PATH} | {
+    assert listed == {delivery_route.PATH} | {
         route.path for route in routes if isinstance(route, Mount | Route | WebSocketRoute)
     }
 

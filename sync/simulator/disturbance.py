@@ -5,7 +5,7 @@ from heapq import heappop, heappush
 from itertools import count
 from random import Random
 
-from sync.simulator.events import PortalEvent
+from sync.simulator.event_bodies import PortalEvent
 
 
 def disturbed(

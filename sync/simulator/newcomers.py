@@ -6,8 +6,8 @@ from random import Random
 
 import msgspec
 
+from sync.simulator.chapters import Federation, Organization, drawn_guid
 from sync.simulator.names import FAMILY_NAMES, GIVEN_NAMES, email_address, phone_number
-from sync.simulator.organizations import Federation, Organization, drawn_guid
 from sync.simulator.register import (
     COORDINATOR,
     MEMBER,

@@ -7,10 +7,10 @@ from types import MappingProxyType
 
 import msgspec
 
-from sync.simulator.changes import Changes
-from sync.simulator.events import PortalEvent
+from sync.simulator.chapters import Federation, Organization
+from sync.simulator.event_bodies import PortalEvent
 from sync.simulator.newcomers import Newcomers, Personas
-from sync.simulator.organizations import Federation, Organization
+from sync.simulator.portal_changes import Changes
 from sync.simulator.register import Member, Register
 
 _ENROLMENT_SPAN = timedelta(days=5 * 365)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import chain, repeat
 
 from sync.simulator.disturbance import disturbed
-from sync.simulator.events import PortalEvent
+from sync.simulator.event_bodies import PortalEvent
 from sync.simulator.portal import Portal
 from sync.simulator.sender import Receipt, Sender
 from sync.simulator.summary import Summary, Tally

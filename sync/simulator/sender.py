@@ -10,7 +10,7 @@ import httpx
 import msgspec
 from standardwebhooks import Webhook
 
-from sync.simulator.events import PortalEvent
+from sync.simulator.event_bodies import PortalEvent
 
 RETRIED_STATUSES = frozenset({502, 503, 504})
 LONGEST_PAUSE = 2.0

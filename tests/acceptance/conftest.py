@@ -9,8 +9,8 @@ import pytest
 from app.settings import Settings
 from tests.acceptance.product import Product
 from tests.db.opened import clear, opened
-from tests.postgres import PostgresCluster
-from tests.service import DEADLINE, Service
+from tests.support.postgres import PostgresCluster
+from tests.support.service import DEADLINE, Service
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])

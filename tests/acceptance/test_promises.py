@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from tests.acceptance.product import Product
-from tests.builders import (
+from tests.support.builders import (
     at,
     created,
     deactivated,
@@ -23,7 +23,7 @@ from tests.builders import (
     role_updated,
     updated,
 )
-from tests.service import DEADLINE, Service
+from tests.support.service import DEADLINE, Service
 
 MEMBER = """query($portalId: String!) { member(by: {portalId: $portalId}) {
     givenName familyName displayName state accessLevel stateChangedAt

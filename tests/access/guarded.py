@@ -8,7 +8,7 @@ import httpx
 
 from app.server import running
 from app.settings import Settings
-from tests.service import DEADLINE, Service
+from tests.support.service import DEADLINE, Service
 
 
 @asynccontextmanager

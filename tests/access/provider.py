@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key as generate_rsa_key
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
-from tests.javascript import NODE, PACKAGES, install_packages
-from tests.service import DEADLINE
+from tests.support.javascript import NODE, PACKAGES, install_packages
+from tests.support.service import DEADLINE
 
 AUDIENCE = "https://sync.likeperson.example"
 CALLBACK = "http://127.0.0.1/callback"

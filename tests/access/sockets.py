@@ -11,7 +11,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-from tests.service import DEADLINE
+from tests.support.service import DEADLINE
 
 
 @dataclass

@@ -8,10 +8,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from tests.access.sockets import opened
-from tests.builders import created, guid
 from tests.schema.answers import codes
 from tests.schema.association import found_association
-from tests.service import Service
+from tests.support.builders import created, guid
+from tests.support.service import Service
 
 TRAIL = """query ($first: Int, $after: String) { auditTrail(first: $first, after: $after) {
     pageInfo { endCursor hasNextPage }

@@ -9,9 +9,9 @@ import pytest
 from app.auth.tokens import mint
 from tests.access.guarded import guarded_service
 from tests.access.sockets import opened
-from tests.builders import created, guid, role
 from tests.schema.answers import codes
-from tests.service import Service
+from tests.support.builders import created, guid, role
+from tests.support.service import Service
 
 VIEWER = "{ viewer { accessLevel } }"
 SLOWLY = {"requests_per_minute": 15, "trusted_proxies": ("127.0.0.1",)}

@@ -18,9 +18,9 @@ from app.auth import provider as provider_module
 from app.server import running
 from app.settings import DEVELOPMENT_AUTH_SECRET, Settings
 from tests.access.provider import AUDIENCE, Provider, identity_provider, new_key
-from tests.builders import created, guid
 from tests.schema.answers import codes
-from tests.service import DEADLINE, Service
+from tests.support.builders import created, guid
+from tests.support.service import DEADLINE, Service
 
 VIEWER = "{ viewer { accessLevel credentialsExpireAt member { givenName } } }"
 

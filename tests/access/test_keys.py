@@ -16,7 +16,7 @@ from app.auth.errors import InvalidTokenError
 from app.auth.keys import SigningKeys
 from app.auth.provider import MAX_DOCUMENT_BYTES, IdentityProvider
 from tests.access.provider import new_key
-from tests.service import DEADLINE
+from tests.support.service import DEADLINE
 
 PRIVATE_PARTS = {"d", "p", "q", "dp", "dq", "qi"}
 

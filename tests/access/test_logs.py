@@ -7,8 +7,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.settings import Settings
-from tests.builders import created, deactivated, event, updated
-from tests.service import Service
+from tests.support.builders import created, deactivated, event, updated
+from tests.support.service import Service
 
 SECRETS = ["Hemmelig", "Navnesen", "hemmelig@example.no", "+4790000001"]
 PROFILE = {

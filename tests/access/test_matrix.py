@@ -27,9 +27,9 @@ from tests.access.matrix import (
     variables,
 )
 from tests.access.sockets import Socket, opened
-from tests.builders import updated
 from tests.schema.statements import of_requests, recorded
-from tests.service import Service
+from tests.support.builders import updated
+from tests.support.service import Service
 
 _LIVE = "live: "
 _CODES = {"U": "UNAUTHENTICATED", "I": "MEMBER_INACTIVE", "F": "FORBIDDEN"}

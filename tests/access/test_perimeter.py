@@ -8,11 +8,11 @@ import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from app.perimeter import layers
+from app.edge import layers
 from tests.access.guarded import guarded_service
 from tests.access.sockets import opened
-from tests.builders import body_of, created
-from tests.service import DEADLINE, Service, signed_headers
+from tests.support.builders import body_of, created
+from tests.support.service import DEADLINE, Service, signed_headers
 
 VIEWER = "{ viewer { accessLevel } }"
 ASKED = {"query": VIEWER}

@@ -5,7 +5,7 @@ from itertools import accumulate
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.perimeter.rates import REMEMBERED, Limiter, Rate, network_of
+from app.edge.rates import REMEMBERED, Limiter, Rate, network_of
 
 
 class Clock:

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from graphql import OperationDefinitionNode, OperationType, parse
 
-from app.graphql_http import MAX_BODY_BYTES
+from app.graphql.http import MAX_BODY_BYTES
 from app.settings import Settings
+from schema.engine.limits import LIMITS, LIMITS_OF_KNOWN
 from schema.errors import ApiError
-from schema.limits import LIMITS, LIMITS_OF_KNOWN
-from tests.builders import created
 from tests.schema.answers import codes, refused_arguments
-from tests.service import Service
+from tests.support.builders import created
+from tests.support.service import Service
 
 TEXT = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
 EXAMPLES = {

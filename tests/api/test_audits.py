@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 import schema
-from tests.javascript import NODE, PACKAGES, install_packages
-from tests.service import Service
+from tests.support.javascript import NODE, PACKAGES, install_packages
+from tests.support.service import Service
 
 SDL = Path(schema.__file__).parent / "schema.graphql"
 MODULES = PACKAGES / "node_modules"

@@ -17,10 +17,10 @@ import pytest
 from app.server import running
 from app.settings import Settings
 from schema.build import build_schema
-from schema.known import document_id, read_manifest
-from tests.builders import created, updated
-from tests.javascript import NODE, PACKAGES, install_packages
-from tests.service import DEADLINE, Service
+from schema.engine.trusted_documents import document_id, read_manifest
+from tests.support.builders import created, updated
+from tests.support.javascript import NODE, PACKAGES, install_packages
+from tests.support.service import DEADLINE, Service
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"

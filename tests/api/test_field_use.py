@@ -5,8 +5,8 @@ from collections import defaultdict
 
 import pytest
 
-from schema.field_use import MOST_CLIENTS
-from tests.service import Service
+from schema.engine.field_use import MOST_CLIENTS
+from tests.support.service import Service
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from tests.schema.association import found_association
-from tests.service import Service
+from tests.support.service import Service
 
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 

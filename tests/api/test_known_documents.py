@@ -13,13 +13,13 @@ from websockets.typing import Subprotocol
 
 from app.server import running
 from app.settings import Settings, SettingsError
-from schema.known import Allowed
+from schema.engine.trusted_documents import Allowed
 from tests.api.test_audits import relay_compile
 from tests.app.commands import run
-from tests.builders import created
-from tests.javascript import install_packages
 from tests.schema.answers import codes, refused_arguments
-from tests.service import DEADLINE, Service
+from tests.support.builders import created
+from tests.support.javascript import install_packages
+from tests.support.service import DEADLINE, Service
 
 VIEWER = "query Viewer { viewer { accessLevel } }"
 NAMES = "query Names($n: Int) { members(first: $n) { edges { node { displayName } } } }"

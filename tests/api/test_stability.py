@@ -8,7 +8,7 @@ import pytest
 
 import schema
 from tests.api.test_audits import SDL, node
-from tests.javascript import PACKAGES, install_packages
+from tests.support.javascript import PACKAGES, install_packages
 
 RELEASED = Path(schema.__file__).parent / "released.graphql"
 CHANGELOG = SDL.parent.parent / "CHANGELOG.md"

@@ -13,10 +13,10 @@ from websockets.typing import Subprotocol
 
 from app.server import running
 from app.settings import DEVELOPMENT_AUTH_SECRET, Settings
-from tests.builders import created, guid
 from tests.schema.answers import codes
 from tests.schema.statements import recorded
-from tests.service import DEADLINE, Service
+from tests.support.builders import created, guid
+from tests.support.service import DEADLINE, Service
 
 LATER = datetime.now(UTC) + timedelta(days=365)
 EARLIER = datetime.now(UTC) - timedelta(seconds=1)

@@ -13,11 +13,11 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner, Result
 
-from app.cli import cli
+from app.commands.cli import cli
 from schema.build import build_schema
 from tests.app.commands import START_SECONDS, run, start
-from tests.builders import created
-from tests.service import Service
+from tests.support.builders import created
+from tests.support.service import Service
 
 Replaying = Callable[..., Awaitable[Result]]
 COMMANDS = sorted(getattr(get_command(cli), "commands", {}))

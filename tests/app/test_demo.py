@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 
 from tests.app.commands import START_SECONDS, start
-from tests.service import DEADLINE, Service
+from tests.support.service import DEADLINE, Service
 
 LAST_LINE = "Times are UTC. Ctrl-C stops."
 WHO = ["operator", "administrator (HLF)", "coordinator (a county)", "peer mentor"]

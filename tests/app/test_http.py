@@ -17,10 +17,10 @@ from app.server import running
 from app.settings import Settings
 from db.errors import DatabaseUnavailableError
 from db.migrate import migrate
-from tests.builders import created
-from tests.postgres import PostgresCluster
 from tests.schema.answers import codes
-from tests.service import DEADLINE, Service
+from tests.support.builders import created
+from tests.support.postgres import PostgresCluster
+from tests.support.service import DEADLINE, Service
 
 GRAPHQL_RESPONSE = "application/graphql-response+json"
 VIEWER = "{ viewer { accessLevel } }"
@@ -259,7 +259,7 @@ async def test_service_is_not_ready_while_its_feed_cannot_be_read(
 
     readyz = f"{service.url}/readyz"
     with monkeypatch.context() as outage:
-        outage.setattr("db.feed.changes_after", unread)
+        outage.setattr("db.feed.change_feed.changes_after", unread)
         await status_of(service.http, readyz, 503)
         told = await service.http.get(readyz)
         alive = await service.http.get(f"{service.url}/healthz")

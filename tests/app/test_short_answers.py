@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.builders import created
 from tests.faults.wire import Answer, Connection, good_request, request
-from tests.service import Service
+from tests.support.builders import created
+from tests.support.service import Service
 
 
 @pytest.fixture

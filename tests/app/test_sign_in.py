@@ -7,8 +7,8 @@ import pytest
 
 from app.server import running
 from app.settings import DEVELOPMENT_AUTH_SECRET, Settings
-from tests.builders import created, deactivated, guid, organization, role
-from tests.service import DEADLINE, Service
+from tests.support.builders import created, deactivated, guid, organization, role
+from tests.support.service import DEADLINE, Service
 
 VIEWER = "{ viewer { accessLevel member { portalId } } }"
 

@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.javascript import NODE, PACKAGES, install_packages
+from tests.support.javascript import NODE, PACKAGES, install_packages
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 TOOLS = Path(__file__).resolve().parents[2] / ".tools"

@@ -15,10 +15,10 @@ from playwright.sync_api import (
     expect,
 )
 
-from tests.builders import created, deactivated, organization, role, role_updated, updated
 from tests.console.chromium import Chromium, find_chromium
 from tests.console.service import ConsoleService
-from tests.javascript import NODE, install_packages
+from tests.support.builders import created, deactivated, organization, role, role_updated, updated
+from tests.support.javascript import NODE, install_packages
 
 # Pages of an identity provider, which are not ours.
 PROVIDERS = ("/interaction/", "/session/")

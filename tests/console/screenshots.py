@@ -8,11 +8,11 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 
-from tests.builders import created, organization, role
 from tests.console.chromium import find_chromium
 from tests.console.conftest import FLAGS, NARROW
 from tests.console.service import ConsoleService
-from tests.javascript import NODE
+from tests.support.builders import created, organization, role
+from tests.support.javascript import NODE
 
 PICTURES = Path(__file__).resolve().parents[2] / "docs" / "console"
 SIZE = ViewportSize(width=1200, height=760)

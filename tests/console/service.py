@@ -17,8 +17,8 @@ import httpx
 
 from app.auth.tokens import mint
 from app.settings import DEVELOPMENT_WEBHOOK_SECRET, PREFIX, Settings
-from tests.builders import body_of, guid
-from tests.service import DEADLINE, signed_headers
+from tests.support.builders import body_of, guid
+from tests.support.service import DEADLINE, signed_headers
 
 
 def free_port() -> int:

@@ -2,9 +2,9 @@
 
 from playwright.sync_api import expect
 
-from tests.builders import organization
 from tests.console.conftest import Visit, person
 from tests.console.service import ConsoleService
+from tests.support.builders import organization
 
 OSLO = organization("HLF Oslo", "HLF")
 

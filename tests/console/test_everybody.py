@@ -8,7 +8,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.console.conftest import NARROW, Visit
 from tests.console.service import ConsoleService
-from tests.javascript import PACKAGES
+from tests.support.javascript import PACKAGES
 
 AXE = PACKAGES / "node_modules" / "axe-core" / "axe.min.js"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]

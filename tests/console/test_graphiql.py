@@ -4,8 +4,8 @@ import re
 
 from playwright.sync_api import Page, expect
 
-from tests.builders import updated
 from tests.console.service import ConsoleService
+from tests.support.builders import updated
 
 # Between words, the editor writes blanks of its own.
 OF_THE_TAB_BEFORE = r"has\s+no\s+operation"

@@ -7,10 +7,10 @@ from itertools import pairwise
 
 from playwright.sync_api import Page, expect
 
-from tests.builders import deactivated, organization, updated
 from tests.console.conftest import Visit, person
 from tests.console.service import ConsoleService
 from tests.console.timing import seconds_until_shown
+from tests.support.builders import deactivated, organization, updated
 
 OSLO = organization("HLF Oslo", "HLF")
 SAMPLES = 30

@@ -4,7 +4,9 @@ import re
 
 from playwright.sync_api import Locator, Page, expect
 
-from tests.builders import (
+from tests.console.conftest import Visit, person
+from tests.console.service import ConsoleService
+from tests.support.builders import (
     deactivated,
     guid,
     organization,
@@ -13,8 +15,6 @@ from tests.builders import (
     role_updated,
     updated,
 )
-from tests.console.conftest import Visit, person
-from tests.console.service import ConsoleService
 
 OSLO = organization("HLF Oslo", "HLF")
 

@@ -10,10 +10,10 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.access.provider import AUDIENCE, new_key
-from tests.builders import guid, organization
 from tests.console.conftest import person
 from tests.console.service import ConsoleService, free_port
-from tests.javascript import NODE, PACKAGES
+from tests.support.builders import guid, organization
+from tests.support.javascript import NODE, PACKAGES
 
 OSLO = organization("HLF Oslo", "HLF")
 

@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 
 from sqlalchemy import column, delete, func, select, table, update
 
-from db.models import AuditRecord, Base, Change, FeedHead, Role
-from db.unit_of_work import Database
+from db.database import Database
+from db.tables.models import AuditRecord, Base, Change, FeedHead, Role
 
 CATALOGUE = ("member", "peer-mentor", "coordinator", "organization-administrator")
 

@@ -11,10 +11,10 @@ from typing import Protocol
 import pytest
 from broadcaster import Broadcast, BroadcastBackend, Event
 
-from db.bell import CHANNEL, BroadcastBell, backend_for, channel_of
-from db.postgres_backend import APPLICATION_NAME, QUEUE_LIMIT, PostgresBackend
-from tests.brokers import RedisBroker, redis_binary
-from tests.postgres import PostgresCluster
+from db.feed.bell import CHANNEL, BroadcastBell, backend_for, channel_of
+from db.feed.bell_postgres import APPLICATION_NAME, QUEUE_LIMIT, PostgresBackend
+from tests.support.brokers import RedisBroker, redis_binary
+from tests.support.postgres import PostgresCluster
 
 DEADLINE = 15.0
 A_MOMENT = 0.05

@@ -10,23 +10,23 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import update
 
-from db import feed as feed_module
-from db.bell import BroadcastBell
-from db.changes import Cursor, changes_after, check_cursor, feed_head
+from db.database import Database
 from db.errors import (
     CursorExpiredError,
     DatabaseUnavailableError,
     ForeignCursorError,
     SlowConsumerError,
 )
-from db.feed import LiveFeed, QueueFollower
-from db.models import FeedHead
+from db.feed import change_feed as feed_module
+from db.feed.bell import BroadcastBell
+from db.feed.change_feed import LiveFeed, QueueFollower
+from db.feed.changes import Cursor, changes_after, check_cursor, feed_head
 from db.sessions import CommittedChange, NewChange
-from db.unit_of_work import Database
+from db.tables.models import FeedHead
 from db.vocabulary import MemberId, Position
-from tests.builders import created, deactivated, updated
 from tests.db.opened import clear, opened, put_back, waiting
-from tests.service import DEADLINE
+from tests.support.builders import created, deactivated, updated
+from tests.support.service import DEADLINE
 from tests.sync.recording import record_all
 
 WRITERS = 50

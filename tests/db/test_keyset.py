@@ -9,15 +9,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, select, update
 
-from db.keyset import KeyValues, PageRequest, Slice
-from db.member_pages import MemberFilter, MemberOrder, MemberOrderField, MemberRow, member_page
-from db.models import Member, RoleAssignment, SyncLogEntry
-from db.text_keys import number_key, sort_key
-from db.unit_of_work import Database
-from db.visibility import Scope
+from db.database import Database
+from db.queries.keyset import KeyValues, PageRequest, Slice
+from db.queries.member_pages import (
+    MemberFilter,
+    MemberOrder,
+    MemberOrderField,
+    MemberRow,
+    member_page,
+)
+from db.queries.text_keys import number_key, sort_key
+from db.queries.visibility import Scope
+from db.tables.models import Member, RoleAssignment, SyncLogEntry
 from sync.record import record_deliveries
-from tests.builders import created, guid
 from tests.db.opened import clear, opened
+from tests.support.builders import created, guid
 from tests.sync.recording import delivery
 
 EVERYBODY = Scope(everything=True)

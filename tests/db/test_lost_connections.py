@@ -11,17 +11,17 @@ import pytest
 from sqlalchemy import make_url, select
 from sqlalchemy.exc import DBAPIError
 
-from db import engine
-from db.engine import sqlite_file
+from db.database import Database, NoDoorbell
+from db.driver import engine
+from db.driver.engine import sqlite_file
+from db.driver.locks import LockName, member_lock
 from db.errors import DatabaseUnavailableError, SchemaOutdatedError
-from db.locks import LockName, member_lock
 from db.migrate import check_schema
-from db.unit_of_work import Database, NoDoorbell
 from db.vocabulary import PortalId
 from sync.record import record_deliveries
-from tests.builders import created, guid
 from tests.db.opened import opened, row_counts
-from tests.postgres import PostgresCluster
+from tests.support.builders import created, guid
+from tests.support.postgres import PostgresCluster
 from tests.sync.recording import delivery
 
 

@@ -15,10 +15,10 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from db.errors import SchemaOutdatedError
 from db.migrate import MIGRATIONS, expected_revision, migrate, require_current_schema
-from db.models import Base
+from db.tables.models import Base
 from tests.acceptance.product import COMMAND, PATIENCE, environment
 from tests.db.opened import CATALOGUE, opened, row_counts
-from tests.postgres import PostgresCluster
+from tests.support.postgres import PostgresCluster
 
 _numbers = itertools.count(1)
 

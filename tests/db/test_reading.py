@@ -7,17 +7,18 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 import pytest
 from sqlalchemy import func, select, text
 
-from db import lanes, viewers
-from db.engine import SQLITE_READERS
+from db.database import Database
+from db.driver import kept_connections
+from db.driver.compiled_statements import HotStatement
+from db.driver.engine import SQLITE_READERS
 from db.errors import DatabaseUnavailableError
-from db.hot import HotStatement
-from db.models import Organization
+from db.queries import viewers
+from db.queries.viewers import ViewerLookups
 from db.sessions import ReadSession
-from db.unit_of_work import Database
-from db.viewers import ViewerLookups
+from db.tables.models import Organization
 from db.vocabulary import PortalId
 from tests.db.opened import opened
-from tests.service import DEADLINE
+from tests.support.service import DEADLINE
 
 NAMES = select(Organization.name).order_by(Organization.id)
 HOT_NAMES = HotStatement(NAMES)
@@ -141,7 +142,7 @@ async def check_that_all_connections_can_be_taken(database: Database) -> None:
 async def test_nobody_waits_without_end_for_a_connection(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lanes, "PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr(kept_connections, "PATIENCE_SECONDS", 0.01)
     async with asyncio.timeout(DEADLINE):
         async with all_connections_taken(database):
             with pytest.raises(DatabaseUnavailableError):
@@ -153,7 +154,7 @@ async def test_nobody_waits_without_end_for_a_connection(
 async def test_nobody_waits_without_end_to_be_looked_up(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lanes, "PATIENCE_SECONDS", 2 * DEADLINE)
+    monkeypatch.setattr(kept_connections, "PATIENCE_SECONDS", 2 * DEADLINE)
     lookups = ViewerLookups(database)
     async with asyncio.timeout(DEADLINE):
         async with all_connections_taken(database):

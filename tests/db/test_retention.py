@@ -6,16 +6,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import update
 
-from db import retention
-from db.changes import Cursor, changes_after, check_cursor, feed_head
+from db.database import Database
 from db.errors import CursorExpiredError, DatabaseUnavailableError
-from db.models import Change
-from db.retention import CHUNK, Keep, Retention, prune_changes
+from db.feed import retention
+from db.feed.changes import Cursor, changes_after, check_cursor, feed_head
+from db.feed.retention import CHUNK, Keep, Retention, prune_changes
 from db.sessions import NewChange
-from db.unit_of_work import Database
+from db.tables.models import Change
 from db.vocabulary import MemberId, Position
 from tests.db.opened import opened
-from tests.service import DEADLINE
+from tests.support.service import DEADLINE
 
 FOR_EVER = timedelta(days=36500)
 

@@ -4,17 +4,17 @@ import asyncio
 
 import pytest
 
-from db import viewers
+from db.database import Database
 from db.errors import DatabaseUnavailableError
-from db.organizations import organization_ids
-from db.unit_of_work import Database
-from db.viewers import ViewerLookups, viewer_of_member
+from db.queries import viewers
+from db.queries.organizations import organization_ids
+from db.queries.viewers import ViewerLookups, viewer_of_member
 from db.vocabulary import AccessLevel, PortalId
-from tests.builders import created, deactivated, guid, organization, role, role_updated
 from tests.db.opened import opened
 from tests.schema.association import PEOPLE, found_association
 from tests.schema.statements import recorded
-from tests.service import Service
+from tests.support.builders import created, deactivated, guid, organization, role, role_updated
+from tests.support.service import Service
 from tests.sync.recording import record
 
 SET_ACCESS = """mutation ($code: String!, $level: AccessLevel!) {

@@ -11,16 +11,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from db.changes import changes_after
-from db.keyset import PageRequest
-from db.member_pages import MemberFilter, MemberOrder, member_count, member_page
-from db.member_records import member_records, saved_roles
-from db.models import EntryFacts, MemberFacts
-from db.organizations import organization_ids
-from db.roles import whole_catalogue
-from db.sync_log import EntryFilter, entry_count, entry_facts, entry_page
-from db.unit_of_work import Database
-from db.visibility import Scope
+from db.database import Database
+from db.feed.changes import changes_after
+from db.queries.entries import EntryFilter, entry_count, entry_facts, entry_page
+from db.queries.keyset import PageRequest
+from db.queries.member_pages import MemberFilter, MemberOrder, member_count, member_page
+from db.queries.member_records import member_records, saved_roles
+from db.queries.organizations import organization_ids
+from db.queries.roles import whole_catalogue
+from db.queries.visibility import Scope
+from db.tables.models import EntryFacts, MemberFacts
 from db.vocabulary import (
     AccessLevel,
     ActivationState,
@@ -34,8 +34,8 @@ from db.vocabulary import (
 )
 from sync.draft import Catalogue, facts_of
 from sync.record import record_deliveries
-from tests.builders import at, created, deactivated, guid, organization, role
 from tests.db.opened import clear, opened
+from tests.support.builders import at, created, deactivated, guid, organization, role
 from tests.sync.recording import RECEIVED, delivery, entries
 
 PEOPLE = ["Kari", "Ola", "Åse", "Per"]

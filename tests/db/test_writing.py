@@ -11,23 +11,23 @@ import pytest
 from sqlalchemy import BigInteger, column, func, make_url, select, table
 from sqlalchemy.exc import DBAPIError
 
+from db.database import Database
+from db.driver.locks import LockName, member_lock, organization_lock
 from db.errors import ConcurrentWriteError, SharedLockError
-from db.locks import LockName, member_lock, organization_lock
-from db.member_records import MemberRecord, member_records, save_members
-from db.models import Organization, SyncLogEntry
-from db.organizations import OrganizationRecord, advance_organizations, organization_records
+from db.queries.member_records import MemberRecord, member_records, save_members
+from db.queries.organizations import OrganizationRecord, advance_organizations, organization_records
 from db.sessions import CommittedChange, NewChange, WriteSession
 from db.stamp import make_stamp
-from db.unit_of_work import Database
+from db.tables.models import Organization, SyncLogEntry
 from db.vocabulary import ActivationState, MemberId, PortalId
 from sync.deliveries import read_delivery
 from sync.events import EventType
 from sync.record import record_deliveries
 from sync.worker import retry_due
-from tests.builders import EPOCH, body_of, created, deactivated, guid, organization, updated
 from tests.db.opened import opened, row_counts, waiting
 from tests.faults.handlers import failing_handler
-from tests.service import DEADLINE
+from tests.support.builders import EPOCH, body_of, created, deactivated, guid, organization, updated
+from tests.support.service import DEADLINE
 from tests.sync.recording import delivery, entries, world_of
 
 OSLO = {"id": 1, "portal_id": "oslo", "name": None, "parent_id": None, "as_of": {}}

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from db.migrate import migrate
-from tests.postgres import PostgresCluster
+from tests.support.postgres import PostgresCluster
 
 _databases = iter(range(1, 1_000_000))
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from sqlalchemy import select
 
-from db.models import Change, FeedHead, SyncLogEntry
 from db.sessions import ReadSession
+from db.tables.models import Change, FeedHead, SyncLogEntry
 from db.vocabulary import SyncOutcome, SyncStatus
 from tests.db.opened import opened
 from tests.faults.senders import SOURCE, Senders, Sent

@@ -7,8 +7,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.builders import created
 from tests.faults.wire import Attack, Headers, json_headers, request, signature_headers
+from tests.support.builders import created
 
 # Text of JSON, for what Python would not write: duplicate keys, lone surrogates, huge numbers.
 ODD_JSON = [

@@ -14,9 +14,9 @@ from typing import Any, Self
 import httpx
 
 from app.settings import DEVELOPMENT_WEBHOOK_SECRET
-from tests.builders import body_of, guid, organization, role
 from tests.faults.process import PATIENCE
-from tests.service import signed_headers
+from tests.support.builders import body_of, guid, organization, role
+from tests.support.service import signed_headers
 from tests.sync.model import Told
 
 RETRIED = {502, 503, 504}

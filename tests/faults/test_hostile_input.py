@@ -11,7 +11,6 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.builders import created
 from tests.faults.hostile import attacks, nested, signed_attack
 from tests.faults.process import ServiceProcess
 from tests.faults.wire import (
@@ -20,6 +19,7 @@ from tests.faults.wire import (
     exchange,
     good_request,
 )
+from tests.support.builders import created
 
 TOGETHER = 20
 """Attacks in one example, which come at the same time."""

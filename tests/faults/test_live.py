@@ -16,11 +16,15 @@ import httpx
 import pytest
 
 from app.settings import Settings
-from db.feed import POLL_SECONDS
-from db.models import MemberFacts
+from db.feed.change_feed import POLL_SECONDS
+from db.tables.models import MemberFacts
 from db.vocabulary import ActivationState
-from tests.brokers import RedisBroker, redis_binary
-from tests.builders import (
+from tests.faults.evidence import evidence
+from tests.faults.process import PATIENCE, ServiceProcess, until
+from tests.faults.test_postgres_outages import session_on
+from tests.faults.watchers import Shows, Watcher
+from tests.support.brokers import RedisBroker, redis_binary
+from tests.support.builders import (
     created,
     deactivated,
     guid,
@@ -30,12 +34,8 @@ from tests.builders import (
     role_updated,
     updated,
 )
-from tests.faults.evidence import evidence
-from tests.faults.process import PATIENCE, ServiceProcess, until
-from tests.faults.test_postgres_outages import session_on
-from tests.faults.watchers import Shows, Watcher
-from tests.postgres import PostgresCluster
-from tests.service import Service
+from tests.support.postgres import PostgresCluster
+from tests.support.service import Service
 
 SENDERS = 20
 MEMBERS = 150

@@ -13,12 +13,12 @@ import asyncpg  # type: ignore[import-untyped]  # it ships no types
 import httpx
 import pytest
 
-from tests.builders import created
 from tests.faults.evidence import check_promises, figures
 from tests.faults.process import ServiceProcess
 from tests.faults.senders import Senders
-from tests.postgres import PostgresCluster, StopMode
-from tests.service import Service
+from tests.support.builders import created
+from tests.support.postgres import PostgresCluster, StopMode
+from tests.support.service import Service
 
 # A trigger at the very end of every transaction that writes to the feed: a slow commit.
 SLOW_COMMITS = """

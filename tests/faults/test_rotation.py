@@ -8,10 +8,10 @@ from pydantic import SecretStr
 
 from app.server import running
 from app.settings import Settings, SourceSettings
-from tests.builders import body_of, created
 from tests.faults.evidence import check_promises
 from tests.faults.senders import SOURCE, Senders
-from tests.service import signed_headers
+from tests.support.builders import body_of, created
+from tests.support.service import signed_headers
 
 OLD, NEW = (
     f"whsec_{base64.b64encode(text).decode()}" for text in (b"the old key" * 3, b"the new key" * 3)

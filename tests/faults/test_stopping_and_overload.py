@@ -13,18 +13,18 @@ import pytest
 
 from app.server import running
 from app.settings import Settings
-from db.engine import sqlite_file
+from db.driver.engine import sqlite_file
 from db.errors import DatabaseUnavailableError
 from db.vocabulary import SyncStatus
 from sync.deliveries import Delivery, Receipt
 from sync.errors import OverloadedError
 from sync.intake import BATCH, MAX_WAITING, Intake
-from tests.builders import created
 from tests.faults.evidence import check_promises, evidence
 from tests.faults.process import PATIENCE, ServiceProcess, until
 from tests.faults.senders import Senders
 from tests.faults.wire import Connection, good_request
-from tests.service import DEADLINE, Service
+from tests.support.builders import created
+from tests.support.service import DEADLINE, Service
 from tests.sync.recording import delivery
 
 

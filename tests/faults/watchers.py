@@ -15,8 +15,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 from websockets.typing import Subprotocol
 
-from db.models import MemberFacts
-from schema.opaque import parse_change_cursor, parse_global_id
+from db.tables.models import MemberFacts
+from schema.types.opaque import parse_change_cursor, parse_global_id
 
 CHANGES = """subscription ($after: ChangeCursor, $filter: MemberFilter) {
   memberChanges(after: $after, filter: $filter) { __typename

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from tests.javascript import NODE, PACKAGES, install_packages
-from tests.service import DEADLINE, Service
+from tests.support.javascript import NODE, PACKAGES, install_packages
+from tests.support.service import DEADLINE, Service
 
 PROTOCOLS = ("graphql-ws", "graphql-sse")
 

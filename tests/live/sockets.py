@@ -9,7 +9,7 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from tests.service import DEADLINE, Service
+from tests.support.service import DEADLINE, Service
 
 PROTOCOL = Subprotocol("graphql-transport-ws")
 CHANGES = """subscription ($after: ChangeCursor, $organizationId: ID) {

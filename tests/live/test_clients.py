@@ -7,9 +7,9 @@ import pytest
 
 from app.server import running
 from app.settings import Settings
-from tests.builders import created, deactivated
 from tests.live.clients import PROTOCOLS, client
-from tests.service import DEADLINE, Service
+from tests.support.builders import created, deactivated
+from tests.support.service import DEADLINE, Service
 
 CHANGES = """subscription ($after: ChangeCursor) { memberChanges(after: $after) { __typename
     ... on StreamHeartbeat { cursor } ... on ResyncRequired { cursor reason }

@@ -11,15 +11,15 @@ import httpx
 import pytest
 from starlette.types import Message
 
-from app.event_streams import EventStream
+from app.graphql.answers import Results
+from app.graphql.sse import EventStream
 from app.server import GRACE_SECONDS, running
 from app.settings import Settings
-from app.wire import Results
-from resolvers.subscribers import Rendered
+from resolvers.live.subscribers import Rendered
 from schema.errors import MemberInactiveError
-from tests.builders import created, deactivated, updated
 from tests.live.test_sockets import LONG, long_to_tell, metrics
-from tests.service import DEADLINE, Service
+from tests.support.builders import created, deactivated, updated
+from tests.support.service import DEADLINE, Service
 
 CHANGES = """subscription ($after: ChangeCursor) { memberChanges(after: $after) { __typename
     ... on StreamHeartbeat { cursor } ... on ResyncRequired { cursor reason }
@@ -193,7 +193,7 @@ async def read_late(stream: Events) -> list[dict[str, Any]]:
 async def test_client_that_does_not_read_is_told_to_query_again(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.event_streams.MAX_WAITING", 5)
+    monkeypatch.setattr("app.graphql.sse.MAX_WAITING", 5)
     total = 60
     await long_to_tell(service, "Kari")
 
@@ -212,7 +212,7 @@ async def test_client_that_does_not_read_is_told_to_query_again(
 async def test_client_that_reads_is_never_told_that_it_does_not_keep_up(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.event_streams.MAX_WAITING", 5)
+    monkeypatch.setattr("app.graphql.sse.MAX_WAITING", 5)
 
     async with events(service, CHANGES) as stream:
         await anext(stream)
@@ -309,7 +309,7 @@ async def test_refusal_is_told_in_place_of_whatever_waits(
 async def test_who_is_refused_is_not_waited_for(
     ended: Callable[[EventStream], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.event_streams.CLOSING_SECONDS", 0.01)
+    monkeypatch.setattr("app.graphql.sse.CLOSING_SECONDS", 0.01)
     reader = Reader()
     async with served(reader) as (stream, serving):
         ended(stream)

@@ -9,9 +9,9 @@ import pytest
 from websockets.asyncio.client import connect
 
 from db.errors import DatabaseUnavailableError
-from tests.builders import created
 from tests.live.sockets import CHANGES, PROTOCOL, Socket, names, socket
-from tests.service import DEADLINE, Service
+from tests.support.builders import created
+from tests.support.service import DEADLINE, Service
 
 INIT = {"type": "connection_init"}
 
@@ -109,7 +109,7 @@ async def test_socket_is_to_come_back_when_the_database_is_away(
     async def away(*_: object) -> None:
         raise DatabaseUnavailableError
 
-    monkeypatch.setattr("db.viewers.ViewerLookups.find", away)
+    monkeypatch.setattr("db.queries.viewers.ViewerLookups.find", away)
     url = service.url.replace("http", "ws", 1) + "/graphql"
     payload = {"authorization": f"Bearer {service.token('Kari')}"}
 

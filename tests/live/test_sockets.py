@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from app.event_streams import EventStream
-from app.graphql_http import MAX_BODY_BYTES
-from app.sockets import MAX_OPERATIONS
-from app.sockets import Socket as ServedSocket
-from resolvers import streams
-from resolvers.subscribers import Subscriber
-from tests.builders import created, deactivated, role, updated
+from app.graphql.http import MAX_BODY_BYTES
+from app.graphql.sse import EventStream
+from app.graphql.websocket import MAX_OPERATIONS
+from app.graphql.websocket import Socket as ServedSocket
+from resolvers.live import streams
+from resolvers.live.subscribers import Subscriber
 from tests.live.sockets import CHANGES, names, socket
-from tests.service import DEADLINE, Service
+from tests.support.builders import created, deactivated, role, updated
+from tests.support.service import DEADLINE, Service
 
 
 @pytest.fixture
@@ -209,8 +209,10 @@ async def test_client_that_reads_is_never_told_that_it_does_not_keep_up(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However often something had to wait for it."""
-    monkeypatch.setattr("app.sockets.MAX_WAITING", 5)
-    monkeypatch.setattr("app.direct.DirectProtocol.write_texts", lambda *_: False)
+    monkeypatch.setattr("app.graphql.websocket.MAX_WAITING", 5)
+    monkeypatch.setattr(
+        "app.graphql.websocket_protocol.DirectProtocol.write_texts", lambda *_: False
+    )
 
     async with socket(service) as one:
         await one.subscribe()
@@ -237,7 +239,7 @@ async def test_client_that_does_not_read_is_told_to_query_again_and_holds_nobody
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When it reads again: every change up to some place, in order, and then the end."""
-    monkeypatch.setattr("app.sockets.MAX_WAITING", 5)
+    monkeypatch.setattr("app.graphql.websocket.MAX_WAITING", 5)
     total = 60
     await long_to_tell(service, "Kari")
 

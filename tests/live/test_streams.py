@@ -10,14 +10,15 @@ from typing import Any
 
 import pytest
 
-from db.changes import feed_head
 from db.errors import DatabaseUnavailableError
-from resolvers import members, shared_stream, streams
-from tests.builders import created, deactivated, organization, role, role_updated, updated
+from db.feed.changes import feed_head
+from resolvers import members
+from resolvers.live import shared_stream, streams
 from tests.db.opened import opened, put_back
 from tests.live.sockets import CHANGES, Socket, names, socket
 from tests.schema.statements import recorded
-from tests.service import DEADLINE, Service
+from tests.support.builders import created, deactivated, organization, role, role_updated, updated
+from tests.support.service import DEADLINE, Service
 
 COORDINATORS = 5
 # What a member's organization belongs to is read while the message is executed.
@@ -311,7 +312,10 @@ class Reading:
 
 @pytest.mark.parametrize(
     ("query", "place"),
-    [(CHANGES, "resolvers.batch.member_views"), (LOOKED_UP, "schema.context.organizations_by_id")],
+    [
+        (CHANGES, "resolvers.live.batch.member_views"),
+        (LOOKED_UP, "schema.context.organizations_by_id"),
+    ],
     ids=["before it is executed", "while it is executed"],
 )
 async def test_message_that_the_database_fails_comes_whole_and_later(
@@ -339,7 +343,7 @@ async def test_subscriber_who_leaves_takes_no_reading_from_the_others(
     reading = Reading(members.member_views)
 
     async with subscribed(service, [coordinator, None]) as (leaving, staying):
-        monkeypatch.setattr("resolvers.batch.member_views", reading)
+        monkeypatch.setattr("resolvers.live.batch.member_views", reading)
         await service.tell(created("Kari"))
         await reading.begun.wait()
         await leaving.send(type="complete", id="1")
@@ -448,8 +452,8 @@ async def test_messages_look_the_same_whether_or_not_they_hold_what_must_be_look
 @pytest.mark.parametrize(
     "place",
     [
-        pytest.param("resolvers.batch.member_views", id="while it runs"),
-        pytest.param("schema.live.member_condition", id="while it begins"),
+        pytest.param("resolvers.live.batch.member_views", id="while it runs"),
+        pytest.param("schema.subscriptions.member_condition", id="while it begins"),
     ],
 )
 async def test_surprise_on_the_way_to_a_subscriber_is_logged_and_not_told(

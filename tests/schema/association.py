@@ -8,8 +8,8 @@ Every coordinator and administrator is a member of the chapter that their role i
 
 from typing import Any
 
-from tests.builders import created, deactivated, organization, role, updated
-from tests.service import Service
+from tests.support.builders import created, deactivated, organization, role, updated
+from tests.support.service import Service
 
 PARENTS = {
     "HLF": None,

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from db.sqlite_driver import OneTripConnection
+from db.driver.sqlite_driver import OneTripConnection
 
 
 @contextmanager

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from tests.builders import created, role, role_updated
-from tests.service import Service
+from tests.support.builders import created, role, role_updated
+from tests.support.service import Service
 
 ROLES = "{ roles { code accessLevel decided holderCount } }"
 SET = """

@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from db.organizations import OrganizationRow
-from db.roles import RoleRow
+from db.queries.organizations import OrganizationRow
+from db.queries.roles import RoleRow
 from db.vocabulary import AccessLevel, OrganizationId, PortalId, RoleId
 from schema.build import build_schema
-from schema.completion import UnexpectedValueError
-from schema.nodes import Organization, Role
+from schema.engine.compiled import UnexpectedValueError
+from schema.types.nodes import Organization, Role
 from tests.schema.association import found_association
-from tests.service import Service
+from tests.support.service import Service
 
 # In each, ROOT stands where a directive can be put that changes nothing, but that only graphql-core
 # executes.

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.builders import (
+from tests.schema.answers import codes, nodes, refused_arguments
+from tests.support.builders import (
     created,
     deactivated,
     guid,
@@ -16,8 +17,7 @@ from tests.builders import (
     role_updated,
     updated,
 )
-from tests.schema.answers import codes, nodes, refused_arguments
-from tests.service import Service
+from tests.support.service import Service
 
 MEMBERS = """
 query ($filter: MemberFilter, $organizationId: ID) {

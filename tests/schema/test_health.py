@@ -7,8 +7,8 @@ import pytest
 
 from app.server import running
 from app.settings import Settings
-from tests.builders import created, updated
-from tests.service import DEADLINE, Service
+from tests.support.builders import created, updated
+from tests.support.service import DEADLINE, Service
 
 HEALTH = """
 { syncHealth {

@@ -17,15 +17,16 @@ from graphql import (
     parse,
 )
 
-from app.graphql_http import MAX_BODY_BYTES
+from app.graphql.http import MAX_BODY_BYTES
 from schema.build import build_schema
-from schema.cost import COUNTING, ListSizeDirective
-from schema.documents import CACHE_CHARACTERS, MAX_ERRORS, Documents
+from schema.engine.cost import ListSizeDirective
+from schema.engine.documents import CACHE_CHARACTERS, MAX_ERRORS, Documents
+from schema.engine.limits import LIMITS, check_shape, check_text
 from schema.errors import LimitError
-from schema.limits import LIMITS, check_shape, check_text
-from tests.builders import created, role
+from schema.types.costs import COUNTING
 from tests.schema.answers import codes
-from tests.service import Service
+from tests.support.builders import created, role
+from tests.support.service import Service
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from gql.transport.exceptions import TransportQueryError
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from tests.builders import (
+from tests.support.builders import (
     created,
     deactivated,
     guid,
@@ -21,7 +21,7 @@ from tests.builders import (
     role_updated,
     updated,
 )
-from tests.service import DEADLINE, Service, Stream
+from tests.support.service import DEADLINE, Service, Stream
 
 MEMBER_CHANGES = """
 subscription ($organizationId: ID, $after: ChangeCursor, $filter: MemberFilter) {

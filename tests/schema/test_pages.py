@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.builders import created, deactivated, organization, updated
 from tests.schema.answers import nodes, refused_arguments
-from tests.service import Service
+from tests.support.builders import created, deactivated, organization, updated
+from tests.support.service import Service
 
 MEMBERS = """
 query ($first: Int, $after: String, $last: Int, $before: String, $orderBy: MemberOrder,

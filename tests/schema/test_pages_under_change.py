@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from tests.builders import created, deactivated, reactivated, updated
-from tests.service import Service
+from tests.support.builders import created, deactivated, reactivated, updated
+from tests.support.service import Service
 
 STAYERS = 16
 SENDERS = 4

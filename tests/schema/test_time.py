@@ -9,9 +9,9 @@ import pytest
 
 from app.server import running
 from app.settings import Settings
-from tests.builders import created
 from tests.schema.answers import codes
-from tests.service import DEADLINE, Service
+from tests.support.builders import created
+from tests.support.service import DEADLINE, Service
 
 WAITING = """SELECT count(*) FROM pg_stat_activity
     WHERE application_name = 'likeperson-sync' AND state = 'active' AND wait_event_type = 'Lock'"""

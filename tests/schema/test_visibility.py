@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.builders import created, guid, organization, role
 from tests.schema.answers import codes, nodes
 from tests.schema.association import BERGEN, EVERYBODY, OSLO, found_association
-from tests.service import Service
+from tests.support.builders import created, guid, organization, role
+from tests.support.service import Service
 
 ALL_MEMBERS = "{ members(first: 100) { totalCount edges { node { id givenName } } } }"
 ALL_ENTRIES = "{ syncLog(first: 100) { totalCount edges { node { id eventId } } } }"

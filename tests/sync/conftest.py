@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from db.unit_of_work import Database
+from db.database import Database
 from tests.db.opened import opened
 
 

@@ -7,17 +7,17 @@ from typing import Any
 
 from sqlalchemy import select
 
-from db.changes import changes_after
-from db.keyset import PageRequest
-from db.models import Member, Organization, Role, RoleAssignment
+from db.database import Database
+from db.feed.changes import changes_after
+from db.queries.entries import EntryFilter, EntryRow, entry_page
+from db.queries.keyset import PageRequest
+from db.queries.visibility import Scope
 from db.sessions import CommittedChange
-from db.sync_log import EntryFilter, EntryRow, entry_page
-from db.unit_of_work import Database
-from db.visibility import Scope
+from db.tables.models import Member, Organization, Role, RoleAssignment
 from db.vocabulary import ActivationState, Position, SyncStatus
 from sync.deliveries import Delivery, Receipt, read_delivery
 from sync.record import record_deliveries
-from tests.builders import EPOCH, body_of, guid
+from tests.support.builders import EPOCH, body_of, guid
 
 RECEIVED = EPOCH + timedelta(days=1)
 

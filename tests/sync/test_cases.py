@@ -7,12 +7,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from db.changes import changes_after, feed_head
-from db.roles import role_catalogue
-from db.unit_of_work import Database
+from db.database import Database
+from db.feed.changes import changes_after, feed_head
+from db.queries.roles import role_catalogue
 from db.vocabulary import AccessLevel, ActivationState, SyncOutcome, SyncStatus
 from sync.record import record_deliveries
-from tests.builders import (
+from tests.db.opened import clear
+from tests.support.builders import (
     EPOCH,
     at,
     body_of,
@@ -25,7 +26,6 @@ from tests.builders import (
     role_updated,
     updated,
 )
-from tests.db.opened import clear
 from tests.sync.recording import RECEIVED, delivery, entry, record, record_all, world_of
 
 ACTIVE, INACTIVE = ActivationState.ACTIVE, ActivationState.INACTIVE

@@ -20,7 +20,7 @@ from sync.events import (
     UnknownEvent,
     parse_event,
 )
-from tests.builders import (
+from tests.support.builders import (
     body_of,
     created,
     deactivated,

@@ -6,13 +6,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import text
 
-from db.sync_log import EntryFilter
-from db.unit_of_work import Database
+from db.database import Database
+from db.queries.entries import EntryFilter
 from db.vocabulary import SyncOutcome, SyncStatus
 from sync.events import EventType
 from sync.record import record_deliveries
 from sync.worker import retry_due
-from tests.builders import (
+from tests.faults.handlers import failing_handler
+from tests.support.builders import (
     EPOCH,
     created,
     deactivated,
@@ -23,8 +24,7 @@ from tests.builders import (
     role_updated,
     updated,
 )
-from tests.faults.handlers import failing_handler
-from tests.service import DEADLINE, Service
+from tests.support.service import DEADLINE, Service
 from tests.sync.recording import delivery, entries, entry, record, world_of
 
 NOW = datetime.now(UTC)

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from db.unit_of_work import Database
+from db.database import Database
 from sync.record import record_deliveries
-from tests.builders import at, guid
 from tests.db.opened import clear, opened
+from tests.support.builders import at, guid
 from tests.sync.model import PROFILE, Told, world_after
 from tests.sync.recording import World, delivery, entries, world_of
 

@@ -8,17 +8,17 @@ import msgspec
 import pytest
 from sqlalchemy import select
 
-from db.roles import insert_roles
-from db.unit_of_work import Database, NoDoorbell
+from db.database import Database, NoDoorbell
+from db.queries.roles import insert_roles
 from db.vocabulary import SyncOutcome, SyncStatus
 from sync.errors import RejectedError
 from sync.events import EventType
 from sync.record import record_deliveries
 from sync.replay import Replayed, Request, replay_entries
-from tests.builders import EPOCH, created, deactivated, role, role_updated, updated
 from tests.db.opened import opened, row_counts, waiting
 from tests.faults.handlers import failing_handler
-from tests.service import DEADLINE, Service
+from tests.support.builders import EPOCH, created, deactivated, role, role_updated, updated
+from tests.support.service import DEADLINE, Service
 from tests.sync.recording import changes_of, delivery, entries, entry, record, statuses_of
 
 REPLAY = """mutation($input: ReplayEventsInput!) { replayEvents(input: $input) { __typename
@@ -206,7 +206,7 @@ async def test_a_replay_needs_either_ids_or_a_filter(service: Service) -> None:
 async def test_events_that_are_too_many_are_refused_and_none_of_them_is_replayed(
     service: Service, monkeypatch: pytest.MonkeyPatch, chosen_by: str
 ) -> None:
-    monkeypatch.setattr("schema.replay.MAX_EVENTS", 2)
+    monkeypatch.setattr("schema.replay_events.MAX_EVENTS", 2)
     await service.tell(created("Kari"), created("Per"))
 
     async def replay_all_of_them() -> dict[str, Any]:

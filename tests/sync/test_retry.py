@@ -9,26 +9,26 @@ from typing import Any
 
 import pytest
 
-from db.attempts import lease_due
-from db.bell import BroadcastBell
+from db.database import Database
+from db.driver.locks import member_lock
 from db.errors import DatabaseUnavailableError, SlowConsumerError
-from db.feed import LiveFeed
-from db.keyset import PageRequest
-from db.locks import member_lock
-from db.sync_log import EntryFilter, EntryRow, entry_page
-from db.unit_of_work import Database
-from db.visibility import Scope
+from db.feed.bell import BroadcastBell
+from db.feed.change_feed import LiveFeed
+from db.queries.attempts import lease_due
+from db.queries.entries import EntryFilter, EntryRow, entry_page
+from db.queries.keyset import PageRequest
+from db.queries.visibility import Scope
 from db.vocabulary import PortalId, SyncOutcome, SyncStatus
 from sync import worker
-from sync.attempt import FIRST_DELAYS, GIVE_UP_AFTER, JITTER, LONGEST_DELAY, retry_delay
 from sync.deliveries import read_delivery
 from sync.events import EventType
 from sync.record import record_deliveries
+from sync.retry import FIRST_DELAYS, GIVE_UP_AFTER, JITTER, LONGEST_DELAY, retry_delay
 from sync.worker import BATCH, LEASE, RetryWorker, retry_due
-from tests.builders import body_of, created, guid, role, role_updated
 from tests.db.opened import opened, waiting
 from tests.faults.handlers import failing_handler
-from tests.service import DEADLINE, Service
+from tests.support.builders import body_of, created, guid, role, role_updated
+from tests.support.service import DEADLINE, Service
 from tests.sync.recording import changes_of, statuses_of
 
 LOG = """{ syncLog(first: 1) { edges { node { status outcome attempts nextAttemptAt

@@ -18,10 +18,10 @@ from standardwebhooks import Webhook
 from app.server import running
 from app.settings import DEVELOPMENT_WEBHOOK_SECRET, Settings
 from sync import intake, record
-from tests.builders import body_of, created, deactivated, guid, role, role_updated, updated
 from tests.db.opened import opened, row_counts
-from tests.postgres import PostgresCluster
-from tests.service import DEADLINE, Service, signed_headers
+from tests.support.builders import body_of, created, deactivated, guid, role, role_updated, updated
+from tests.support.postgres import PostgresCluster
+from tests.support.service import DEADLINE, Service, signed_headers
 
 SMALL = 2048
 LOG = """query { syncLog { edges { node {

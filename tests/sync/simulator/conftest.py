@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from sync.simulator.connections import portal_client
+from sync.simulator.keep_alive import portal_client
 from sync.simulator.portal import Portal
 from tests.sync.simulator.receiver import Receiver, running_receiver
 

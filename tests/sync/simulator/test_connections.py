@@ -2,7 +2,7 @@
 
 import pytest
 
-from sync.simulator.connections import portal_client
+from sync.simulator.keep_alive import portal_client
 from sync.simulator.portal import Portal
 from sync.simulator.sender import Sender
 from tests.sync.simulator.receiver import SECRET, Receiver

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sync.simulator.disturbance import disturbed
-from sync.simulator.events import PortalEvent
+from sync.simulator.event_bodies import PortalEvent
 
 
 def numbered(place: int) -> PortalEvent:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from sync.simulator.events import PortalEvent
+from sync.simulator.event_bodies import PortalEvent
 from sync.simulator.portal import Portal
 from sync.simulator.register import Member
 from tests.sync.simulator.conftest import SteppingClock

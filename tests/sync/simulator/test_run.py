@@ -7,7 +7,7 @@ import httpx
 import pytest
 from starlette.responses import Response
 
-from sync.simulator.events import PortalEvent
+from sync.simulator.event_bodies import PortalEvent
 from sync.simulator.portal import Portal
 from sync.simulator.run import Load, Progress, live, simulate
 from sync.simulator.sender import Receipt, Sender

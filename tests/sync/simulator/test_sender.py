@@ -6,7 +6,7 @@ import httpx
 import pytest
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from sync.simulator.events import PortalEvent
+from sync.simulator.event_bodies import PortalEvent
 from sync.simulator.portal import Portal
 from sync.simulator.sender import LONGEST_PAUSE, Sender
 from tests.sync.simulator.receiver import SECRET, Receiver, body_of, unused_url

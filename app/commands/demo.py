@@ -1,0 +1,134 @@
+"""The demo: the service on the embedded database, and a simulated portal in which life goes on."""
+
+import hashlib
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.progress import Progress as ProgressBar
+
+from app.auth.tokens import mint
+from app.server import running
+from app.services import prepare_database, utc_now
+from app.settings import Settings
+from db.driver.engine import sqlite_file
+from sync.simulator.event_bodies import PortalEvent
+from sync.simulator.keep_alive import portal_client
+from sync.simulator.portal import Portal
+from sync.simulator.run import Load, Progress, live, simulate
+from sync.simulator.sender import Receipt, Sender
+
+MEMBERS = 300
+CHANGE_SECONDS = 2.0
+SOURCE = "portal"
+TOKEN_LIFETIME = timedelta(days=7)
+
+QUERY = """\
+{ members(first: 5, orderBy: {field: UPDATED_AT, direction: DESC}) {
+    totalCount
+    edges { node { displayName state accessLevel organization { name } } } } }"""
+SUBSCRIPTION = """\
+subscription { memberChanges { __typename
+    ... on MemberChange { operation member { displayName state accessLevel } } } }"""
+
+
+class DemoError(Exception):
+    """The message says what the demo needs."""
+
+
+async def run_demo(settings: Settings, console: Console) -> None:
+    """Returns when it is told to stop. Raises DemoError."""
+    if settings.auth_issuer is not None:
+        raise DemoError("The demo makes tokens of its own: unset LIKEPERSON_AUTH_ISSUER.")
+    secret = _portal_secret(settings)
+    state = _state_file(settings)
+    portal = _resumed(settings, state)
+    await prepare_database(settings)
+    async with running(settings) as url, portal_client(32) as client:
+        sender = Sender(url, secret, client, source=SOURCE)
+        if portal is None:
+            portal = Portal(1, utc_now)
+            await _enrol(portal, sender, console)
+            _save(portal, state)
+        else:
+            console.print(f"The portal goes on with its {len(portal.members)} members.")
+        _show(portal, settings, url, console)
+        await _live_on(portal, sender, state, console)
+
+
+def _portal_secret(settings: Settings) -> str:
+    source = settings.sources.get(SOURCE)
+    if source is None or source.scheme != "standard-webhooks" or not source.usable_secrets:
+        raise DemoError(f"The demo needs a source {SOURCE!r} of the scheme standard-webhooks.")
+    return source.usable_secrets[0]
+
+
+def _state_file(settings: Settings) -> Path:
+    """One for each database, so that a portal is never told to another one."""
+    digest = hashlib.sha256(settings.database_url.encode()).hexdigest()[:8]
+    return Path("var") / f"demo-portal-{digest}.json"
+
+
+def _resumed(settings: Settings, state: Path) -> Portal | None:
+    """The portal as the last run left it; None for a first run, or when the database is gone."""
+    database = sqlite_file(settings.database_url)
+    if not state.exists() or (database is not None and not database.exists()):
+        return None
+    try:
+        return Portal.restore(state.read_bytes(), utc_now)
+    except msgspec.MsgspecError:
+        return None
+
+
+def _save(portal: Portal, state: Path) -> None:
+    state.parent.mkdir(parents=True, exist_ok=True)
+    # Whole or not at all: the demo may be stopped at any moment.
+    draft = state.with_suffix(".new")
+    draft.write_bytes(portal.snapshot())
+    draft.replace(state)
+
+
+async def _enrol(portal: Portal, sender: Sender, console: Console) -> None:
+    with ProgressBar(console=console, transient=True) as bar:
+        task = bar.add_task(f"The portal enrols {MEMBERS} members", total=MEMBERS)
+
+        def show(progress: Progress) -> None:
+            bar.update(task, completed=progress.sent)
+
+        summary = await simulate(portal, sender, Load(members=MEMBERS, events=0), show)
+    console.print(
+        f"The portal has told of {summary.accepted} members in {summary.seconds:.1f} s, "
+        f"by signed webhooks."
+    )
+
+
+def _show(portal: Portal, settings: Settings, url: str, console: Console) -> None:
+    people = {
+        "operator": ("demo", True),
+        "administrator (HLF)": (portal.administrator.id, False),
+        "coordinator (a county)": (portal.coordinator.id, False),
+        "peer mentor": (portal.peer_mentor.id, False),
+    }
+    say = partial(console.print, soft_wrap=True, markup=False, highlight=False)
+    say(f"\nLikeperson Sync is at {url}; look at the console there. GraphiQL, signed in as …\n")
+    for who, (subject, operator) in people.items():
+        token = mint(settings, subject, operator=operator, lifetime=TOKEN_LIFETIME)
+        say(f"  {who}:\n  {url}/graphiql#token={token}\n")
+    say("The token is the part after `#token=`: send it as `Authorization: Bearer …`.")
+    say(f"\nA query worth pasting:\n\n{QUERY}\n")
+    say(f"And a subscription:\n\n{SUBSCRIPTION}\n")
+    say("Something changes in the portal every two seconds. Times are UTC. Ctrl-C stops.\n")
+
+
+async def _live_on(portal: Portal, sender: Sender, state: Path, console: Console) -> None:
+    def tell(event: PortalEvent, receipt: Receipt) -> None:
+        _save(portal, state)
+        outcome = receipt.outcome or receipt.status or f"HTTP {receipt.http_status}"
+        console.print(
+            f"{utc_now():%H:%M:%S} {event.type:<24} {outcome:<12} {receipt.seconds * 1000:5.1f} ms",
+            highlight=False,
+        )
+
+    await live(portal, sender, CHANGE_SECONDS, tell)

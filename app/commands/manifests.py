@@ -1,0 +1,69 @@
+"""The commands `documents add` and `documents list`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.document_folder import SUFFIXES, load_known, texts_of
+from app.settings import SettingsError, load_settings
+from schema.build import build_schema
+from schema.engine.trusted_documents import Allowed
+
+commands = typer.Typer(
+    name="documents",
+    help="Look after the GraphQL documents that are known beforehand.",
+)
+
+
+def _texts_to_add(file: Path) -> dict[str, str]:
+    """Raises SettingsError, also for a file that would be passed over in the folder."""
+    if file.suffix not in SUFFIXES:
+        raise SettingsError(f"{file}: only manifests (.json) and .graphql files can be added.")
+    return texts_of(file)
+
+
+@commands.command()
+def add(
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="Manifests (.json) of Relay, GraphQL Codegen or Apollo, or .graphql."),
+    ],
+) -> None:
+    """Add documents to the folder, once the schema has been asked whether it can execute them."""
+    folder = _folder()
+    documents = build_schema().documents
+    by_file = {file: _texts_to_add(file) for file in files}
+    refused = [
+        f"{file}: {id}: {error.message}"
+        for file, found in by_file.items()
+        for id, text in found.items()
+        for error in documents.read(text, known=True).errors
+    ]
+    if refused:
+        raise SettingsError("\n".join(refused))
+    texts = {id: text for found in by_file.values() for id, text in found.items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    added = [id for id in texts if not (folder / f"{id}.graphql").exists()]
+    for id in added:
+        (folder / f"{id}.graphql").write_bytes(texts[id].encode("utf-8"))
+    typer.echo(f"Added {len(added)} of {len(texts)} documents. Restart the service to use them.")
+
+
+@commands.command("list")
+def list_documents() -> None:
+    """Say which documents are known, and what is wrong with those that cannot be executed."""
+    known = load_known(_folder(), Allowed.ANY)
+    documents = build_schema().documents
+    for id, text in known.texts.items():
+        document = documents.read(text, known=True)
+        names = ", ".join(operation.name or "(no name)" for operation in document.operations)
+        trouble = "; ".join(error.message for error in document.errors)
+        typer.echo(f"{id}  {trouble or names}")
+
+
+def _folder() -> Path:
+    folder = load_settings().documents_folder
+    if folder is None:
+        raise SettingsError("Set LIKEPERSON_DOCUMENTS_FOLDER to the folder of known documents.")
+    return folder

@@ -1,0 +1,35 @@
+"""The folder of known documents: manifests as tools write them, and documents that were added."""
+
+from pathlib import Path
+
+from app.settings import SettingsError
+from schema.engine.trusted_documents import (
+    Allowed,
+    KnownDocuments,
+    ManifestError,
+    document_id,
+    read_manifest,
+)
+
+SUFFIXES = (".graphql", ".json")
+
+
+def load_known(folder: Path | None, allowed: Allowed) -> KnownDocuments:
+    """Raises SettingsError for a file that is no manifest, since its clients would be refused."""
+    texts: dict[str, str] = {}
+    if folder is not None and not folder.is_dir():
+        raise SettingsError(f"LIKEPERSON_DOCUMENTS_FOLDER: {folder} is not a folder.")
+    for file in sorted(folder.iterdir()) if folder else ():
+        texts |= texts_of(file)
+    return KnownDocuments(texts, allowed)
+
+
+def texts_of(file: Path) -> dict[str, str]:
+    """Raises SettingsError."""
+    try:
+        if file.suffix == ".graphql":
+            text = file.read_text(encoding="utf-8")
+            return {document_id(text): text}
+        return read_manifest(file.read_bytes()) if file.suffix == ".json" else {}
+    except (ManifestError, OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{file}: {error}") from error

@@ -1,0 +1,1 @@
+"""The GraphQL route and its transports: HTTP, WebSocket and server-sent events."""

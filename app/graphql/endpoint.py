@@ -1,0 +1,193 @@
+"""The route `/graphql`: HTTP, WebSocket and server-sent events, and who is there."""
+
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+from graphql import GraphQLError
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
+
+from app.auth.errors import AuthenticationError, InvalidTokenError, KeysUnavailableError
+from app.edge.request_ids import request_id_of
+from app.graphql.answers import answers
+from app.graphql.http import (
+    HttpError,
+    answer_http,
+    answer_media_type,
+    away,
+    preferred_media_type,
+    read_http_request,
+    refusal,
+)
+from app.graphql.rate_limits import Gate, TooOftenError
+from app.graphql.sse import EVENT_STREAM, EventStream
+from app.graphql.websocket import ConnectLaterError, ForbiddenConnectionError, Socket
+from app.metrics import Metrics
+from app.open_connections import Connection
+from app.services import Services
+from db.errors import DatabaseUnavailableError
+from schema.context import Context
+from schema.engine.field_use import Client
+from schema.errors import MemberInactiveError, UnauthenticatedError
+from schema.execution import Executor
+
+MAX_CLIENT_NAME = 50
+
+
+class GraphQLRoute:
+    """An ASGI application."""
+
+    def __init__(
+        self,
+        executor: Executor,
+        services: Callable[[], Services],
+        metrics: Metrics,
+        gate: Gate,
+        *,
+        socket_init_seconds: float,
+    ) -> None:
+        self._executor = executor
+        self._services = services
+        self._metrics = metrics
+        self._gate = gate
+        self._socket_init_seconds = socket_init_seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await self._serve_socket(WebSocket(scope, receive, send))
+            return
+        context = self._context(scope)
+        headers = Headers(scope=scope)
+        try:
+            authenticator = self._services().authenticator
+            asking = authenticator.credentials(headers.get("authorization"))
+            context.credentials = await self._gate.admitted(asking, scope)
+            self._gate.count(context.credentials, scope)
+        except (AuthenticationError, TooOftenError) as error:
+            await _refused(error, context, answer_media_type(headers))(scope, receive, send)
+            return
+        if preferred_media_type(headers) != EVENT_STREAM:
+            response = await answer_http(scope, receive, self._executor, context)
+            await response(scope, receive, send)
+            return
+        try:
+            await self._serve_events(scope, receive, send, context)
+        except DatabaseUnavailableError:
+            # The stream has not begun: it tells of errors itself.
+            await away(context.request_id)(scope, receive, send)
+
+    def _context(self, scope: Scope) -> Context:
+        """Of nobody yet."""
+        services = self._services()
+        return Context(
+            services.database,
+            services.streams,
+            services.clock,
+            services.longest_silence,
+            services.viewers,
+            request_id=request_id_of(scope),
+            client=_client(Headers(scope=scope)),
+        )
+
+    async def _serve_events(
+        self, scope: Scope, receive: Receive, send: Send, context: Context
+    ) -> None:
+        headers = Headers(scope=scope)
+        try:
+            request = await read_http_request(scope, receive, headers)
+        except HttpError as refused:
+            response = refusal(refused.status, [refused.error], context.request_id)
+            await response(scope, receive, send)
+            return
+        stream = EventStream(send, context.request_id)
+        context.outlet = stream
+        context.resume_after = headers.get("last-event-id") or None
+        self._metrics.open_event_streams.inc()
+        try:
+            # One who may not be served is told so by the operation itself.
+            await self._register(stream, context)
+            may_change = scope["method"] == "POST"
+            results = answers(self._executor, request, context, may_change=may_change)
+            await stream.serve(receive, results)
+        finally:
+            self._metrics.open_event_streams.dec()
+            self._services().sessions.closed(stream)
+
+    async def _serve_socket(self, websocket: WebSocket) -> None:
+        socket = Socket(
+            websocket, self._executor, self._connect, self._count, self._socket_init_seconds
+        )
+        self._metrics.open_sockets.inc()
+        try:
+            await socket.serve()
+        finally:
+            self._metrics.open_sockets.dec()
+            self._services().sessions.closed(socket)
+
+    async def _connect(self, socket: Socket, payload: Mapping[str, Any]) -> Context:
+        """Who is there, by the payload of `connection_init`.
+
+        Raises ForbiddenConnectionError or ConnectLaterError.
+        """
+        context = self._context(socket.scope)
+        try:
+            authenticator = self._services().authenticator
+            asking = authenticator.connection_credentials(payload)
+            context.credentials = await self._gate.admitted(asking, socket.scope)
+            self._gate.count(context.credentials, socket.scope)
+        except (KeysUnavailableError, TooOftenError) as error:
+            raise ConnectLaterError from error
+        except InvalidTokenError as error:
+            raise ForbiddenConnectionError(str(error)) from error
+        if not await self._register(socket, context):
+            raise ForbiddenConnectionError(MemberInactiveError().message)
+        return context
+
+    def _count(self, context: Context, scope: Scope) -> None:
+        """Raises TooOftenError."""
+        self._gate.count(context.credentials, scope)
+
+    async def _register(self, connection: Connection, context: Context) -> bool:
+        """Whether its viewer may be served; if they are a member, for as long as they are one."""
+        sessions = self._services().sessions
+        while True:
+            position = sessions.position
+            viewer = await context.viewer_now()
+            member = None if viewer is None else viewer.member
+            sessions.opened(connection, context.credentials, member.id if member else None)
+            if viewer is not None and not viewer.is_active:
+                return False
+            if member is None or sessions.position == position:
+                return True
+
+
+def _refused(
+    error: AuthenticationError | TooOftenError, context: Context, media_type: str
+) -> Response:
+    def refused(status: HTTPStatus, error: GraphQLError) -> Response:
+        return refusal(status, [error], context.request_id, media_type)
+
+    if isinstance(error, TooOftenError):
+        response = refused(HTTPStatus.TOO_MANY_REQUESTS, error)
+        response.headers.update(error.exceeded.headers())
+        return response
+    known = UnauthenticatedError(str(error))
+    if isinstance(error, KeysUnavailableError):
+        response = refused(HTTPStatus.SERVICE_UNAVAILABLE, known)
+        response.headers["Retry-After"] = "5"
+        return response
+    response = refused(HTTPStatus.UNAUTHORIZED, known)
+    response.headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
+    return response
+
+
+def _client(headers: Headers) -> Client:
+    """As it calls itself, by the headers that clients of GraphQL have for it."""
+    name, version = (
+        headers.get(f"graphql-client-{what}") or headers.get(f"apollographql-client-{what}") or ""
+        for what in ("name", "version")
+    )
+    return Client(name[:MAX_CLIENT_NAME], version[:MAX_CLIENT_NAME])

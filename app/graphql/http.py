@@ -1,0 +1,212 @@
+"""GraphQL over HTTP, by its specification: queries and mutations, one request and one answer."""
+
+import hashlib
+from collections.abc import Mapping
+from contextlib import suppress
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+from graphql import GraphQLError, OperationType
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.types import Receive, Scope
+
+from app.graphql.sse import EVENT_STREAM
+from db.errors import DatabaseUnavailableError
+from schema.context import Context
+from schema.engine.masking import SURPRISE, for_client
+from schema.engine.requests import GraphQLRequest, read_json, read_request
+from schema.errors import ApiError, BadRequestError, LimitError
+from schema.execution import Executor, Prepared, RequestRefusedError
+from sync.problems import RETRY_AFTER_SECONDS
+
+JSON = "application/json"
+GRAPHQL_RESPONSE = "application/graphql-response+json"
+_ACCEPTABLE = (GRAPHQL_RESPONSE, JSON, EVENT_STREAM, "application/*", "*/*")
+MAX_BODY_BYTES = 128 * 1024
+
+_WITHOUT_A_BODY = ("GET", "HEAD")
+_encoder = msgspec.json.Encoder()
+
+
+class HttpError(Exception):
+    """Ends a request with this status and this error, before there is anything to execute."""
+
+    def __init__(self, status: HTTPStatus, error: GraphQLError, **headers: str) -> None:
+        super().__init__(error.message)
+        self.status = status
+        self.error = error
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+
+async def answer_http(
+    scope: Scope, receive: Receive, executor: Executor, context: Context
+) -> Response:
+    """Whatever the client sends, it gets an answer that its GraphQL library can read."""
+    headers = Headers(scope=scope)
+    media_type = answer_media_type(headers)
+    try:
+        request = await read_http_request(scope, receive, headers)
+        prepared = await executor.prepare(request, context)
+        _check_method(scope["method"], prepared)
+    except HttpError as refused:
+        return refusal(refused.status, [refused.error], context.request_id, media_type, refused)
+    except RequestRefusedError as refused:
+        # Who asks for plain JSON gets 200, as servers answered before there was the other type.
+        status = HTTPStatus.OK if media_type == JSON else HTTPStatus.BAD_REQUEST
+        return refusal(status, refused.errors, context.request_id, media_type)
+    except DatabaseUnavailableError:
+        return away(context.request_id, media_type)
+    answer = await executor.run(prepared, context)
+    response = _respond(HTTPStatus.OK, answer.formatted(), media_type)
+    if request.query is None and scope["method"] in _WITHOUT_A_BODY and not answer.errors:
+        _tag(response, headers)
+    return response
+
+
+def _tag(response: Response, headers: Headers) -> None:
+    """For an answer that its client may keep, and ask whether it is still the same."""
+    tag = f'"{hashlib.sha256(bytes(response.body)).hexdigest()[:32]}"'
+    response.headers["ETag"] = tag
+    # Kept by the client alone: others must not see it, nor may the same one as somebody else.
+    response.headers["Cache-Control"] = "private, no-cache"
+    response.headers["Vary"] = "Authorization, Accept"
+    known = {
+        part.strip().removeprefix("W/") for part in headers.get("if-none-match", "").split(",")
+    }
+    if tag in known or "*" in known:
+        response.status_code = HTTPStatus.NOT_MODIFIED
+        response.body = b""
+        del response.headers["content-length"]
+        del response.headers["content-type"]
+
+
+async def read_http_request(scope: Scope, receive: Receive, headers: Headers) -> GraphQLRequest:
+    """Raises HttpError."""
+    if scope["method"] in _WITHOUT_A_BODY:
+        given = _parameters(scope["query_string"])
+    else:
+        _check_content_type(headers)
+        given = _decoded(await _body(receive, headers))
+    try:
+        return read_request(given)
+    except ApiError as error:
+        raise HttpError(HTTPStatus.BAD_REQUEST, error) from error
+
+
+def refusal(
+    status: HTTPStatus,
+    errors: Any,
+    request_id: str,
+    media_type: str = JSON,
+    refused: HttpError | None = None,
+) -> Response:
+    """An answer without data, because nothing was executed."""
+    document = {"errors": [for_client(error, request_id).formatted for error in errors]}
+    return _respond(status, document, media_type, refused.headers if refused else None)
+
+
+def away(request_id: str, media_type: str = JSON) -> Response:
+    """Who is asking has to be known first, and the database does not say it now."""
+    error = ApiError(SURPRISE)
+    response = refusal(HTTPStatus.SERVICE_UNAVAILABLE, [error], request_id, media_type)
+    response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return response
+
+
+def _respond(
+    status: HTTPStatus,
+    document: Mapping[str, Any],
+    media_type: str,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    return Response(_encoder.encode(document), status, headers, f"{media_type}; charset=utf-8")
+
+
+def _check_method(method: str, prepared: Prepared) -> None:
+    if prepared.type is OperationType.SUBSCRIPTION:
+        text = "A subscription needs a stream to answer in: use a WebSocket or server-sent events."
+        raise HttpError(HTTPStatus.BAD_REQUEST, BadRequestError(text))
+    if method != "POST" and prepared.type is not OperationType.QUERY:
+        error = BadRequestError("Only queries may come by GET. Send this by POST.")
+        raise HttpError(HTTPStatus.METHOD_NOT_ALLOWED, error, allow="POST")
+
+
+def _check_content_type(headers: Headers) -> None:
+    media_type, *parameters = headers.get("content-type", "").lower().split(";")
+    charsets = [p.partition("=")[2].strip(' "') for p in parameters if "charset" in p]
+    if media_type.strip() != JSON or any(charset not in ("utf-8", "utf8") for charset in charsets):
+        error = BadRequestError("Send the request as `Content-Type: application/json`, in UTF-8.")
+        raise HttpError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, error)
+
+
+async def _body(receive: Receive, headers: Headers) -> bytes:
+    """Counted while it comes; what is announced to be too large is not read at all."""
+    with suppress(ValueError):
+        _check_size(int(headers.get("content-length", "0")))
+    chunks = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise HttpError(HTTPStatus.BAD_REQUEST, BadRequestError("The body ended too early."))
+        chunk: bytes = message.get("body", b"")
+        size += len(chunk)
+        _check_size(size)
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return b"".join(chunks)
+
+
+def _check_size(size: int) -> None:
+    if size > MAX_BODY_BYTES:
+        error = LimitError("request.bytes", size, MAX_BODY_BYTES)
+        raise HttpError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, error)
+
+
+def _parameters(query_string: bytes) -> dict[str, Any]:
+    pairs = parse_qsl(query_string.decode("latin-1"), keep_blank_values=True)
+    given: dict[str, Any] = dict(pairs)
+    for name in ("variables", "extensions"):
+        if name in given:
+            given[name] = _json(given[name].encode() or b"null", f"`{name}`")
+    return given
+
+
+def _decoded(body: bytes) -> dict[str, Any]:
+    given = _json(body, "The body")
+    if isinstance(given, dict):
+        return given
+    text = "Send one JSON object. Batches are not taken: ask for several fields in one document."
+    raise HttpError(HTTPStatus.BAD_REQUEST, BadRequestError(text))
+
+
+def _json(text: bytes, what: str) -> Any:
+    try:
+        return read_json(text)
+    except (ValueError, RecursionError) as error:
+        raise HttpError(
+            HTTPStatus.BAD_REQUEST, BadRequestError(f"{what} cannot be read as JSON.")
+        ) from error
+
+
+def answer_media_type(headers: Mapping[str, str] | Headers) -> str:
+    """Of an answer that is no stream."""
+    return GRAPHQL_RESPONSE if preferred_media_type(headers) == GRAPHQL_RESPONSE else JSON
+
+
+def preferred_media_type(headers: Mapping[str, str] | Headers) -> str:
+    """The best of those we can answer in, by q; the first one wins between equals."""
+    best, best_quality = "", 0.0
+    for part in headers.get("accept", "").split(","):
+        media_type, *parameters = (text.strip() for text in part.lower().split(";"))
+        quality = 1.0
+        for parameter in parameters:
+            if parameter.startswith("q="):
+                with suppress(ValueError):
+                    quality = float(parameter.removeprefix("q="))
+        if media_type in _ACCEPTABLE and quality > best_quality:
+            best, best_quality = media_type, quality
+    return best

@@ -1,0 +1,138 @@
+"""Server-sent events: one operation for each connection.
+
+https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md, distinct connections mode
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+
+from starlette.types import Message, Receive, Send
+
+from app.graphql.answers import Refusal, Results
+from app.graphql.outbox import Outbox
+from resolvers.live.subscribers import Rendered
+from schema.errors import ApiError
+from schema.streaming import failure
+
+EVENT_STREAM = "text/event-stream"
+MAX_WAITING = 1000
+"""Events that may wait for a client to read."""
+CLOSING_SECONDS = 1.0
+
+_COMPLETE = b"event: complete\ndata:\n\n"
+_HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    # Proxies would hold it back.
+    (b"x-accel-buffering", b"no"),
+]
+
+
+class EventStream:
+    """The answer to one request, which is the outlet of its subscription if it is one."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send = send
+        self._request_id = request_id
+        self._outbox = Outbox(self._send_body)
+        self._waiting = 0
+        self._cursor: str | None = None
+        self._leave: Callable[[], None] | None = None
+        self._over = asyncio.Event()
+
+    async def serve(self, receive: Receive, results: Results) -> None:
+        """Returns when everything was sent, or nobody listens any more."""
+        start: Message = {"type": "http.response.start", "status": 200, "headers": _HEADERS}
+        await self._send(start)
+        work = asyncio.create_task(self._answer(results))
+        reading = asyncio.create_task(self._wait_for_disconnect(receive))
+        told = False
+        try:
+            await self._over.wait()
+            told = await self._outbox.emptied()
+        finally:
+            work.cancel()
+            reading.cancel()
+            if self._leave is not None:
+                self._leave()
+            await asyncio.gather(work, reading, return_exceptions=True)
+            await self._outbox.close()
+        # Otherwise the connection is closed for want of an end.
+        if told:
+            await self._send({"type": "http.response.body", "body": b""})
+
+    def refuse(self, error: ApiError) -> None:
+        """Whoever this belongs to may use it no longer, nor read what waits. They have a moment to
+        read why."""
+        forgotten = self._outbox.forget()
+        # It may have ended before, with a message that nobody has read and nobody will.
+        if forgotten or not self._over.is_set():
+            self._outbox.put((_failure(failure(error, self._request_id)) + _COMPLETE,))
+        self._over.set()
+        asyncio.get_running_loop().call_later(CLOSING_SECONDS, self._outbox.give_up)
+
+    def end(self) -> None:
+        """The client will have to come back, since nothing was completed."""
+        self._over.set()
+
+    def place(self, cursor: str) -> None:
+        self._cursor = cursor
+
+    def opened(self, leave: Callable[[], None]) -> None:
+        self._leave = leave
+
+    def next(self, messages: Sequence[Rendered]) -> bool:
+        if self._waiting >= MAX_WAITING:
+            return False
+        self._put(b"".join(_event(message.payload, message.cursor) for message in messages))
+        return True
+
+    def finish(self, message: Rendered) -> None:
+        self._complete(_event(message.payload, message.cursor))
+
+    def fail(self, errors: bytes) -> None:
+        self._complete(_failure(errors))
+
+    async def _answer(self, results: Results) -> None:
+        try:
+            async with aclosing(results) as answers:
+                async for result in answers:
+                    if isinstance(result, Refusal):
+                        self.fail(result.errors)
+                        return
+                    self._put(_event(result, self._cursor))
+                    await self._outbox.emptied()
+        except Exception as error:  # whatever it was, its client may not be left waiting
+            self.fail(failure(error, self._request_id))
+        if self._leave is None:
+            self._complete()
+
+    async def _wait_for_disconnect(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._over.set()
+
+    def _complete(self, last: bytes = b"") -> None:
+        self._put(last + _COMPLETE)
+        self._over.set()
+
+    def _put(self, event: bytes) -> None:
+        if not self._over.is_set():
+            self._waiting += 1
+            self._outbox.put((event,), self._has_gone)
+
+    def _has_gone(self) -> None:
+        self._waiting -= 1
+
+    async def _send_body(self, body: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": body, "more_body": True})
+
+
+def _event(payload: bytes, cursor: str | None = None) -> bytes:
+    name = b"" if cursor is None else b"id: " + cursor.encode() + b"\n"
+    return name + b"event: next\ndata: " + payload + b"\n\n"
+
+
+def _failure(errors: bytes) -> bytes:
+    return _event(b'{"errors":' + errors + b"}")

@@ -1,0 +1,357 @@
+"""WebSockets, by the protocol graphql-transport-ws and no other.
+
+https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing, suppress
+from dataclasses import replace
+from enum import IntEnum
+from functools import partial
+from typing import Any
+
+import msgspec
+from starlette.types import Scope
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from app.graphql.answers import Refusal, answers, refusal
+from app.graphql.outbox import Outbox
+from app.graphql.websocket_protocol import EXTENSION, DirectSocket
+from db.errors import DatabaseUnavailableError
+from resolvers.live.subscribers import Rendered
+from schema.context import Context
+from schema.engine.requests import GraphQLRequest, read_json, read_request
+from schema.errors import ApiError, RateLimitedError
+from schema.execution import Executor
+from schema.streaming import failure
+
+PROTOCOL = "graphql-transport-ws"
+MAX_OPERATIONS = 100
+MAX_WAITING = 1000
+"""Messages of one subscription that may wait for a client to read."""
+MAX_ID = 256
+MAX_REASON = 123
+"""Bytes that a close frame has room for (RFC 6455, 5.5)."""
+CLOSING_SECONDS = 1.0
+
+Connect = Callable[["Socket", dict[str, Any]], Awaitable[Context]]
+"""Who is there, by the payload of `connection_init`. Raises ForbiddenConnectionError or
+ConnectLaterError."""
+Count = Callable[[Context, Scope], None]
+"""Told of each operation. Raises ApiError when it is one too many."""
+
+
+class ForbiddenConnectionError(Exception):
+    """Nobody whom this socket may serve; the message is for the client."""
+
+
+class ConnectLaterError(Exception):
+    """Whoever it is may be served in a while."""
+
+
+class TooManyOperationsError(RateLimitedError):
+    def __init__(self) -> None:
+        text = f"At most {MAX_OPERATIONS} operations at once on one socket."
+        super().__init__(f"{text} Complete one of them first, or open another socket.")
+
+
+class Close(IntEnum):
+    SERVICE_RESTART = 1012
+    TRY_AGAIN_LATER = 1013
+    BAD_REQUEST = 4400
+    UNAUTHORIZED = 4401
+    FORBIDDEN = 4403
+    PROTOCOL_NOT_ACCEPTABLE = 4406
+    INIT_TIMEOUT = 4408
+    ALREADY_EXISTS = 4409
+    TOO_MANY_INITS = 4429
+
+
+class ClientMessage(msgspec.Struct):
+    type: str
+    id: str | None = None
+    payload: Any = None
+
+
+class OperationPayload(msgspec.Struct):
+    """What is no such thing breaks the protocol; whether it can be executed is another matter."""
+
+    query: str | None = None
+    variables: dict[str, Any] | None = None
+    operationName: str | None = None  # noqa: N815  (its name on the wire)
+    extensions: dict[str, Any] | None = None
+
+
+class Socket:
+    """One connection, from its handshake on, and the operations that run over it."""
+
+    def __init__(
+        self,
+        websocket: WebSocket,
+        executor: Executor,
+        connect: Connect,
+        count: Count,
+        init_seconds: float,
+    ) -> None:
+        self.scope = websocket.scope
+        self._websocket = websocket
+        self._executor = executor
+        self._connect = connect
+        self._count = count
+        self._init_seconds = init_seconds
+        self._initialised = False
+        self._context: Context | None = None
+        self._operations: dict[str, SocketOperation] = {}
+        self._closing: asyncio.Task[None] | None = None
+        self._direct: DirectSocket | None = websocket.scope.get("extensions", {}).get(EXTENSION)
+        write = None if self._direct is None else self._direct.write_texts
+        self.outbox = Outbox(self._send, write)
+
+    async def serve(self) -> None:
+        """Returns when it is closed, by whichever side."""
+        if PROTOCOL not in self._websocket.scope["subprotocols"]:
+            await self._websocket.accept()
+            await self._websocket.close(Close.PROTOCOL_NOT_ACCEPTABLE, "Subprotocol not acceptable")
+            return
+        await self._websocket.accept(PROTOCOL)
+        loop = asyncio.get_running_loop()
+        patience = loop.call_later(self._init_seconds, self._give_up_waiting)
+        try:
+            while (event := await self._websocket.receive())["type"] == "websocket.receive":
+                if self._closing is None:
+                    await self._take(event.get("text"))
+        finally:
+            patience.cancel()
+            await self._end()
+
+    def close(self, code: Close, reason: str) -> None:
+        """Does not wait: nothing more is sent, and the other side has a moment to agree."""
+        if self._closing is None:
+            self._cancel_operations()
+            self._closing = asyncio.create_task(self._say_goodbye(code, _fitting(reason)))
+
+    def refuse(self, error: ApiError) -> None:
+        """Whoever this belongs to may use it no longer."""
+        self.close(Close.FORBIDDEN, error.code)
+
+    def end(self) -> None:
+        self.close(Close.SERVICE_RESTART, "Service restart")
+
+    def send(self, operation: "SocketOperation", parts: tuple[bytes, ...]) -> None:
+        if self._closing is None and not self.outbox.put(parts, operation.has_gone):
+            operation.waiting += 1
+
+    def forget(self, operation: "SocketOperation") -> None:
+        """Its id can be used again."""
+        if self._operations.get(operation.id) is operation:
+            del self._operations[operation.id]
+
+    async def run(
+        self, operation: "SocketOperation", request: GraphQLRequest, context: Context
+    ) -> None:
+        async with aclosing(answers(self._executor, request, context)) as results:
+            async for result in results:
+                if isinstance(result, Refusal):
+                    operation.fail(result.errors)
+                    return
+                operation.send_next(result)
+                await self.outbox.emptied()
+        operation.results_ended()
+
+    async def _send(self, text: bytes) -> None:
+        with suppress(WebSocketDisconnect):
+            await self._websocket.send({"type": "websocket.send", "text": text.decode()})
+
+    def _give_up_waiting(self) -> None:
+        if not self._initialised:
+            self.close(Close.INIT_TIMEOUT, "Connection initialisation timeout")
+
+    async def _take(self, text: str | None) -> None:
+        if text is None:
+            self.close(Close.BAD_REQUEST, "Invalid message: send JSON as text, not as binary")
+            return
+        try:
+            message = msgspec.convert(read_json(text), ClientMessage)
+        except msgspec.ValidationError as error:
+            self.close(Close.BAD_REQUEST, f"Invalid message: {error}")
+            return
+        except (ValueError, RecursionError):
+            self.close(Close.BAD_REQUEST, "Invalid message: it cannot be read as JSON")
+            return
+        if message.type == "connection_init":
+            await self._initialise(message)
+        elif message.type == "ping":
+            self.outbox.put((b'{"type":"pong"}',))
+            await self.outbox.emptied()
+        elif message.type == "subscribe":
+            self._subscribe(message)
+        elif message.type == "complete" and message.id is not None:
+            if (operation := self._operations.pop(message.id, None)) is not None:
+                operation.cancel()
+        elif message.type == "complete":
+            self.close(Close.BAD_REQUEST, "Invalid message: `complete` needs an `id`")
+        elif message.type != "pong":
+            text = f"Invalid message: {PROTOCOL} has no `{message.type}` for clients to send"
+            self.close(Close.BAD_REQUEST, text)
+
+    async def _initialise(self, message: ClientMessage) -> None:
+        if self._initialised:
+            self.close(Close.TOO_MANY_INITS, "Too many initialisation requests")
+            return
+        self._initialised = True
+        try:
+            payload = msgspec.convert(message.payload, dict[str, Any] | None)
+        except msgspec.ValidationError as error:
+            self.close(Close.BAD_REQUEST, f"Invalid connection_init payload: {error}")
+            return
+        try:
+            self._context = await self._connect(self, payload or {})
+        except ForbiddenConnectionError as error:
+            self.close(Close.FORBIDDEN, f"Forbidden: {error}")
+            return
+        except (ConnectLaterError, DatabaseUnavailableError):
+            self.close(Close.TRY_AGAIN_LATER, "Try again later")
+            return
+        self.outbox.put((b'{"type":"connection_ack"}',))
+
+    def _subscribe(self, message: ClientMessage) -> None:
+        if self._context is None:
+            self.close(Close.UNAUTHORIZED, "Unauthorized: wait for `connection_ack` first")
+            return
+        try:
+            msgspec.convert(message.payload, OperationPayload)
+        except msgspec.ValidationError as error:
+            self.close(Close.BAD_REQUEST, f"Invalid subscribe payload: {error}")
+            return
+        if not message.id or len(message.id) > MAX_ID or not _is_whole(message.id):
+            text = f"Invalid subscribe id: it must be text of 1 to {MAX_ID} characters"
+            self.close(Close.BAD_REQUEST, text)
+            return
+        if message.id in self._operations:
+            self.close(Close.ALREADY_EXISTS, f"Subscriber for {message.id} already exists")
+            return
+        context = self._context
+        operation = SocketOperation(self, message.id, context.request_id)
+        try:
+            if len(self._operations) >= MAX_OPERATIONS:
+                raise TooManyOperationsError
+            self._count(context, self.scope)
+            request = read_request(message.payload)
+        except ApiError as error:
+            operation.fail(refusal((error,), context.request_id).errors)
+            return
+        self._operations[message.id] = operation
+        operation.start(partial(self.run, operation, request, replace(context, outlet=operation)))
+
+    def _cancel_operations(self) -> None:
+        for operation in self._operations.values():
+            operation.cancel()
+        self._operations.clear()
+
+    async def _say_goodbye(self, code: Close, reason: str) -> None:
+        try:
+            async with asyncio.timeout(CLOSING_SECONDS):
+                await self._websocket.close(code, reason)
+        except TimeoutError:
+            # It does not even read that.
+            if self._direct is not None:
+                self._direct.abort()
+        except (WebSocketDisconnect, RuntimeError):
+            """It was faster."""
+
+    async def _end(self) -> None:
+        running = [o.task for o in self._operations.values() if o.task is not None]
+        self._cancel_operations()
+        await asyncio.gather(*running, return_exceptions=True)
+        await self.outbox.close()
+        if self._closing is not None:
+            await self._closing
+
+
+class SocketOperation:
+    """One operation, which is the outlet of its subscription if it is one."""
+
+    def __init__(self, socket: Socket, id: str, request_id: str) -> None:
+        self.id = id
+        self._request_id = request_id
+        self.waiting = 0
+        self.task: asyncio.Task[None] | None = None
+        self._socket = socket
+        self._outbox = socket.outbox
+        self._name = msgspec.json.encode(id)
+        self._next = b'{"type":"next","id":' + self._name + b',"payload":'
+        self._leave: Callable[[], None] | None = None
+        self._over = False
+
+    def start(self, work: Callable[[], Awaitable[None]]) -> None:
+        self.task = asyncio.ensure_future(self._guarded(work))
+
+    def cancel(self) -> None:
+        """Nothing more is sent of it."""
+        self._over = True
+        if self.task is not None:
+            self.task.cancel()
+        if self._leave is not None:
+            self._leave()
+
+    def send_next(self, payload: bytes) -> None:
+        if not self._over:
+            self._socket.send(self, (self._next, payload, b"}"))
+
+    def results_ended(self) -> None:
+        if self._leave is None:
+            self._end(b'{"type":"complete","id":' + self._name + b"}")
+
+    def has_gone(self) -> None:
+        self.waiting -= 1
+
+    def place(self, cursor: str) -> None:
+        """It stands in the messages as well, for those who ask for it."""
+
+    def opened(self, leave: Callable[[], None]) -> None:
+        self._leave = leave
+        if self._over:
+            leave()
+
+    def next(self, messages: Sequence[Rendered]) -> bool:
+        # Most go this way, many thousands a second.
+        if not self._over and self._outbox.put_now(
+            [(self._next, message.payload, b"}") for message in messages]
+        ):
+            return True
+        if self.waiting >= MAX_WAITING:
+            return False
+        for message in messages:
+            self.send_next(message.payload)
+        return True
+
+    def finish(self, message: Rendered) -> None:
+        self.send_next(message.payload)
+        self._end(b'{"type":"complete","id":' + self._name + b"}")
+
+    def fail(self, errors: bytes) -> None:
+        self._end(b'{"type":"error","id":' + self._name + b',"payload":' + errors + b"}")
+
+    def _end(self, message: bytes) -> None:
+        if not self._over:
+            self._over = True
+            # First, so that whoever reads the message can use the id again.
+            self._socket.forget(self)
+            self._socket.send(self, (message,))
+
+    async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            # Cancelled before its turn came, it was not even begun.
+            await work()
+        except Exception as error:  # whatever it was, its client may not be left waiting
+            self.fail(failure(error, self._request_id))
+
+
+def _fitting(reason: str) -> str:
+    return reason.encode("utf-8", "replace")[:MAX_REASON].decode("utf-8", "ignore")
+
+
+def _is_whole(text: str) -> bool:
+    """Without half a character, which could not be sent back."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)

@@ -1,0 +1,138 @@
+"""The console: the addresses of its pages, its files, and how one signs in to it."""
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import msgspec
+from starlette.convertors import Convertor, register_url_convertor
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from app.auth.tokens import mint
+from app.services import Services
+from app.settings import DEVELOPMENT_AUTH_SECRET, Settings
+from app.web.pages import page
+from db.queries.keyset import PageRequest
+from db.queries.member_pages import MemberFilter, MemberOrder, MemberOrderField
+from db.queries.viewers import OPERATOR
+from db.vocabulary import AccessLevel, ActivationState
+from resolvers.members import MemberView, MemberWants, page_of_members
+
+CONSOLE = Path(__file__).parents[1] / "static" / "web"
+LIFETIME = timedelta(hours=12)
+
+# How many of each level one may choose to be. Those who changed longest ago: the founders.
+_CAST = {
+    AccessLevel.ADMIN: 2,
+    AccessLevel.COORDINATOR: 2,
+    AccessLevel.PEER_MENTOR: 1,
+    AccessLevel.MEMBER: 1,
+}
+
+
+class ConsolePage(Convertor[str]):
+    """The pages that the console draws itself; the service answers each with the same file."""
+
+    regex = "(?:medlemmer|logg|tilstand|roller)(?:/[^/]+)?"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("console", ConsolePage())
+
+
+class Person(msgspec.Struct, rename="camel"):
+    """Somebody one can be in development. `name` is None for an operator."""
+
+    name: str | None
+    access_level: str
+    organization: str | None
+    token: str
+
+
+class Provider(msgspec.Struct, rename="camel"):
+    """Where one signs in by OpenID Connect, and as which client."""
+
+    issuer: str
+    client_id: str
+    scope: str
+
+
+class WaysToSignIn(msgspec.Struct):
+    oidc: Provider | None
+    people: Sequence[Person] | None
+
+
+def console_routes(settings: Settings, services: Callable[[], Services]) -> list[BaseRoute]:
+    async def sign_in(_request: Request) -> Response:
+        people = await _people(settings, services()) if _anybody_may(settings) else None
+        return Response(
+            msgspec.json.encode(WaysToSignIn(_provider(settings), people)),
+            media_type="application/json",
+            headers={"Cache-Control": "no-store"},
+        )
+
+    shell = page(CONSOLE / "index.html")
+    return [
+        Route("/", shell),
+        Route("/{page:console}", shell),
+        Route("/sign-in", sign_in),
+        Mount("/web", StaticFiles(directory=CONSOLE, check_dir=False)),
+    ]
+
+
+def _provider(settings: Settings) -> Provider | None:
+    if settings.auth_issuer is None or settings.console_client_id is None:
+        return None
+    return Provider(settings.auth_issuer, settings.console_client_id, settings.console_scope)
+
+
+def _anybody_may(settings: Settings) -> bool:
+    """Whether tokens can be given away: only where everybody can make them anyhow, because they
+    are signed with the secret that stands in the source code. Production refuses to start so."""
+    return (
+        settings.env == "development"
+        and settings.auth_issuer is None
+        and settings.auth_secret.get_secret_value() == DEVELOPMENT_AUTH_SECRET
+    )
+
+
+async def _people(settings: Settings, services: Services) -> list[Person]:
+    def token(subject: str, *, operator: bool = False) -> str:
+        return mint(settings, subject, operator=operator, lifetime=LIFETIME)
+
+    people = [Person(None, AccessLevel.ADMIN.name, None, token("console", operator=True))]
+    for level, count in _CAST.items():
+        for view in await _members_of(services, level, count):
+            row = view.row
+            home = view.organizations.get(row.organization_id) if row.organization_id else None
+            people.append(
+                Person(
+                    name=" ".join(filter(None, (row.given_name, row.family_name))) or row.portal_id,
+                    access_level=level.name,
+                    organization=home.name if home else None,
+                    token=token(row.portal_id),
+                )
+            )
+    return people
+
+
+async def _members_of(services: Services, level: AccessLevel, count: int) -> Sequence[MemberView]:
+    found = await page_of_members(
+        services.database,
+        OPERATOR.scope,
+        MemberFilter(states=frozenset({ActivationState.ACTIVE}), access_levels=frozenset({level})),
+        MemberOrder(MemberOrderField.UPDATED_AT),
+        PageRequest(count),
+        MemberWants(),
+        want_total=False,
+        want_cursor=False,
+    )
+    return found.members.rows

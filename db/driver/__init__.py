@@ -1,0 +1,1 @@
+"""Connections, transactions and statements, below everything that knows a table by name."""

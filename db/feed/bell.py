@@ -1,0 +1,235 @@
+"""The bell: says "something up to position n" to every process, and nothing else.
+
+It carries no data and promises no delivery. Whoever waits for it polls as well.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+from types import TracebackType
+from typing import Self
+
+from broadcaster import Broadcast, BroadcastBackend, Event
+from broadcaster._backends.memory import MemoryBackend
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
+from db.driver.engine import check_postgres_url
+from db.feed.bell_postgres import PostgresBackend
+from db.feed.bell_redis import RedisBackend
+from db.feed.outage import PATIENCE, Outage
+
+logger = logging.getLogger(__name__)
+
+CHANNEL = "likeperson_sync_feed"
+ECHO_SECONDS = 5.0
+RETRY_SECONDS = 0.5
+PAUSE_SECONDS = 0.01
+"""From one publish to the next: each wakes every process, and the last position says it all."""
+LARGEST_POSITION = 2**63 - 1
+
+
+class DeafError(ConnectionError):
+    """The broker takes what is published, but nothing of it comes back."""
+
+
+class BroadcastBell:
+    """The bell over broadcaster: `memory://`, `postgresql+asyncpg://…` or `redis://…`.
+
+    Works without its broker, only within the process then. Whether it hears is known end to end:
+    what it publishes must come back, else the connection is given up and a new one opened.
+    Belongs to the event loop that entered it.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        channel: str = CHANNEL,
+        open_backend: Callable[[str], BroadcastBackend] | None = None,
+        echo_seconds: float = ECHO_SECONDS,
+        patience: float = PATIENCE,
+        pause: float = PAUSE_SECONDS,
+    ) -> None:
+        self._url = url
+        self._channel = channel
+        self._open_backend = open_backend or partial(backend_for, channel=channel)
+        # A URL that no backend understands is a mistake to show at start-up, not an outage.
+        self._open_backend(url)
+        self._echo_seconds = echo_seconds
+        self._patience = patience
+        self._pause = pause
+        self._highest = 0
+        self._changed = asyncio.Event()
+        self._due = asyncio.Event()
+        self._unheard_since: float | None = None
+        self._settled = asyncio.Event()
+        self._outage = Outage("The broker of the bell", logger, logging.WARNING)
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        """Returns when the bell hears itself, or when that has failed once."""
+        self._task = asyncio.create_task(self._run(), name="bell")
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._patience):
+                    await self._settled.wait()
+        except BaseException:
+            await self._stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._stop()
+
+    async def _stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        # broadcaster cancels its own task without waiting: let it end.
+        await asyncio.sleep(0)
+
+    def ring(self, position: int) -> None:
+        """Never blocks or raises. Rings that come close together become one, the highest."""
+        if self._note(position):
+            self._due.set()
+
+    def rang(self) -> int:
+        """The highest position heard of; 0 at first."""
+        return self._highest
+
+    async def wait(self, seen: int, timeout: float) -> int:  # noqa: ASYNC109 - ends normally then
+        """Returns `rang()` as soon as it is more than `seen`, at the latest after `timeout`."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                while self._highest <= seen:
+                    await self._changed.wait()
+        return self._highest
+
+    def _note(self, position: int) -> bool:
+        """Whether it is news; wakes everybody who waits."""
+        if position <= self._highest:
+            return False
+        self._highest = position
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+        return True
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._serve()
+            except Exception as lost:  # each driver fails in its own way, and the bell must go on
+                self._settled.set()
+                await self._outage.pause(_first_cause(lost))
+
+    async def _serve(self) -> None:
+        """One connection to the broker, for as long as it hears."""
+        backend = self._open_backend(self._url)
+        self._unheard_since = None
+        # A first ring at once shows whether this connection hears.
+        self._due.set()
+        try:
+            async with (
+                Broadcast(backend=backend) as broadcast,
+                broadcast.subscribe(self._channel) as subscriber,
+                asyncio.TaskGroup() as tasks,
+            ):
+                tasks.create_task(self._hear(subscriber.get))
+                tasks.create_task(self._publish(broadcast))
+        finally:
+            # broadcaster skips this when it is cancelled while connecting, or its listener died.
+            await backend.disconnect()
+
+    async def _hear(self, next_event: Callable[[], Awaitable[Event]]) -> None:
+        while True:
+            event = await next_event()
+            self._unheard_since = None
+            self._settled.set()
+            self._outage.over()
+            self._note(_position_in(event.message))
+
+    async def _publish(self, broadcast: Broadcast) -> None:
+        """One publish in flight at a time, of the highest position, and a pause after each; raises
+        when deaf."""
+        while True:
+            await self._next_turn()
+            # Noted before publishing: the echo may be faster than the broker's own answer.
+            self._unheard_since = self._unheard_since or _now()
+            try:
+                async with asyncio.timeout(self._patience):
+                    await broadcast.publish(self._channel, str(self._highest))
+                await asyncio.sleep(self._pause)
+            except Exception as error:  # each driver has its own, and the ring is still due
+                self._due.set()
+                self._unheard_since = None
+                self._settled.set()
+                await self._outage.pause(error)
+
+    async def _next_turn(self) -> None:
+        """Returns when a ring is due, or the hearing is to be tested; raises when deaf."""
+        quiet = self._echo_seconds if self._unheard_since is None else RETRY_SECONDS
+        with suppress(TimeoutError):
+            async with asyncio.timeout(min(quiet, self._echo_seconds)):
+                await self._due.wait()
+        self._due.clear()
+        if self._unheard_since is not None and _now() - self._unheard_since > self._patience:
+            raise DeafError(f"nothing heard for {self._patience} s after publishing")
+
+
+def channel_of(feed_id: str) -> str:
+    """Positions of another feed mean nothing here, even if it rings over the same broker."""
+    return f"{CHANNEL}_{feed_id}"
+
+
+def backend_for(url: str, channel: str = CHANNEL) -> BroadcastBackend:
+    """A backend that never fails or waits long to connect, and mends its connection itself."""
+    scheme = url.partition("://")[0]
+    if scheme == "memory":
+        return MemoryBackend(url)
+    if scheme in ("postgresql+asyncpg", "postgresql"):
+        return PostgresBackend(url, channel)
+    if scheme in ("redis", "rediss"):
+        return RedisBackend(url, channel)
+    raise ValueError(f"no bell over {scheme!r}: use memory, postgresql+asyncpg or redis")
+
+
+def check_bell_url(url: str) -> None:
+    """Raises ValueError for one that no backend understands. A password in it is not shown."""
+    try:
+        backend_for(url)
+    except (ArgumentError, ValueError):
+        raise ValueError(
+            "is not a URL such as memory://, redis://HOST:6379/0 or "
+            "postgresql+asyncpg://USER:PASSWORD@HOST/NAME"
+        ) from None
+    if url.startswith("postgresql"):
+        check_postgres_url(make_url(url))
+
+
+def _position_in(message: object) -> int:
+    """0, which is never news, for what is not a position."""
+    text = str(message)
+    # Python refuses to read thousands of digits, so the length comes first.
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST_POSITION))):
+        return 0
+    position = int(text)
+    return position if position <= LARGEST_POSITION else 0
+
+
+def _first_cause(lost: Exception) -> Exception:
+    """A task group wraps what ended it."""
+    while isinstance(lost, ExceptionGroup):
+        lost = lost.exceptions[0]
+    return lost
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

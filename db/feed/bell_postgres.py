@@ -1,0 +1,143 @@
+"""A broadcaster backend for PostgreSQL that outlives lost connections.
+
+broadcaster's own shares one connection between LISTEN and NOTIFY, so that concurrent publishing
+fails, and a lost connection silences it for good. It promises hints, not delivery.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import asyncpg  # type: ignore[import-untyped]  # it ships no types
+from broadcaster import BroadcastBackend, Event
+from sqlalchemy import make_url
+
+from db.feed.outage import PATIENCE, Outage
+
+logger = logging.getLogger(__name__)
+
+APPLICATION_NAME = "likeperson-sync bell"
+LIVENESS_SECONDS = 5.0
+QUEUE_LIMIT = 1000
+POOL_SIZE = 2
+
+_LOST = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+
+
+class PostgresBackend(BroadcastBackend):
+    """LISTEN on one connection of its own, NOTIFY over a small pool.
+
+    The channel is known from the start: LISTEN stands before anybody subscribes, so that
+    `subscribe` has nothing to wait for. broadcaster loses messages of simultaneous first
+    subscribers whenever it does wait.
+    """
+
+    def __init__(self, url: str, channel: str) -> None:
+        self._channel = channel
+        self._target = _connect_arguments(url)
+        self._queue: asyncio.Queue[Event] = asyncio.Queue(QUEUE_LIMIT)
+        self._outage = Outage("The LISTEN connection", logger, logging.INFO)
+        self._attempted = asyncio.Event()
+        self._listener: asyncio.Task[None] | None = None
+        self._pool: Any = None
+
+    async def connect(self) -> None:
+        """Returns when LISTEN stands, or when a first attempt has failed: a hint may be late."""
+        self._pool = await asyncpg.create_pool(
+            init_size=0,
+            min_size=0,
+            max_size=POOL_SIZE,
+            init=_ring_without_the_disk,
+            reset=_keep_session,
+            **self._target,
+        )
+        self._listener = asyncio.create_task(self._keep_listening())
+        await self._attempted.wait()
+
+    async def disconnect(self) -> None:
+        if self._listener is not None:
+            self._listener.cancel()
+            await asyncio.gather(self._listener, return_exceptions=True)
+        if self._pool is not None:
+            # A pool that does not close in time terminates its connections itself.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE):
+                    await self._pool.close()
+
+    async def subscribe(self, group: str) -> None:
+        if group != self._channel:
+            raise ValueError(f"this backend listens to {self._channel!r} only, not to {group!r}")
+
+    async def unsubscribe(self, group: str) -> None:
+        """Nothing to do: LISTEN ends with the connection."""
+
+    async def publish(self, channel: str, message: str) -> None:
+        await self._pool.execute("SELECT pg_notify($1, $2)", channel, message)
+
+    async def next_published(self) -> Event:
+        return await self._queue.get()
+
+    async def _keep_listening(self) -> None:
+        while True:
+            try:
+                async with self._connection() as connection:
+                    await self._listen(connection)
+            except _LOST as error:
+                self._attempted.set()
+                await self._outage.pause(error)
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Any]:
+        connection = await asyncpg.connect(**self._target)
+        try:
+            yield connection
+        finally:
+            with suppress(*_LOST):
+                await connection.close(timeout=PATIENCE)
+
+    async def _listen(self, connection: Any) -> None:
+        """Never returns; raises when the connection is lost or no longer answers."""
+        lost = asyncio.Event()
+        connection.add_termination_listener(lambda _: lost.set())
+        await connection.add_listener(self._channel, self._on_notify)
+        self._outage.over()
+        self._attempted.set()
+        while not connection.is_closed():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LIVENESS_SECONDS):
+                    await lost.wait()
+            # A peer that vanished without a word is noticed only by asking it.
+            await connection.execute("SELECT 1")
+        raise ConnectionResetError("the server ended the LISTEN session")
+
+    def _on_notify(self, _connection: object, _pid: int, channel: str, payload: object) -> None:
+        if self._queue.full():
+            # The newest message is worth most, and this callback must not wait.
+            self._queue.get_nowait()
+        self._queue.put_nowait(Event(channel, str(payload)))
+
+
+def _connect_arguments(url: str) -> dict[str, Any]:
+    """What the engine would hand to asyncpg for the same URL, with nothing that waits for ever."""
+    plain = make_url(url).difference_update_query(
+        ["prepared_statement_cache_size", "prepared_statement_name_func"]
+    )
+    dialect = plain.set(drivername="postgresql+asyncpg").get_dialect()()
+    return {
+        **dialect.create_connect_args(plain)[1],
+        "timeout": PATIENCE,
+        "command_timeout": PATIENCE,
+        "server_settings": {"application_name": APPLICATION_NAME},
+    }
+
+
+async def _ring_without_the_disk(connection: Any) -> None:
+    """NOTIFY commits, and would wait until that is on disk. A hint that is lost in a crash is lost
+    with all who listened."""
+    await connection.execute("SET synchronous_commit = off")
+
+
+async def _keep_session(_connection: object) -> None:
+    """NOTIFY changes no session state: spares the pool's reset query, a round trip per ring."""

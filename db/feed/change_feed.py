@@ -1,0 +1,248 @@
+"""The live change feed: read from the database once per process, fanned out to followers.
+
+The bell only says that there is something to read. A bell that is lost costs at most a poll
+interval, never a change. What the process has committed itself is known already, and read again
+only if something else was committed before it.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from datetime import datetime
+from typing import Protocol
+
+from db.database import Database
+from db.errors import DatabaseUnavailableError, SlowConsumerError
+from db.feed.changes import Cursor, changes_after, feed_head
+from db.sessions import CommittedChange, ReadSession
+from db.vocabulary import Position
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 1.0
+BATCH = 500
+FOLLOWER_QUEUE = 1000
+
+
+class HeardBell(Protocol):
+    """What the feed needs of the bell: wait until there is something after a position."""
+
+    async def wait(self, seen: int, timeout: float) -> int: ...  # noqa: ASYNC109  (it may return early without error)
+
+
+Listener = Callable[[Sequence[CommittedChange]], None]
+"""Is told of changes as soon as they are read. Must not wait or raise: everybody waits for it."""
+
+
+class QueueFollower:
+    """Gets what was committed before it came from the database, then what the process reads."""
+
+    def __init__(self, database: Database, after: Position, live_from: Position) -> None:
+        self._database = database
+        self._at = after
+        self._live_from = live_from
+        self._queue: deque[CommittedChange] = deque()
+        self._overrun = False
+        self._arrived = asyncio.Event()
+
+    def offer(self, changes: Sequence[CommittedChange]) -> None:
+        if len(self._queue) + len(changes) > FOLLOWER_QUEUE:
+            self.give_up()
+        if not self._overrun:
+            self._queue.extend(changes)
+        self._arrived.set()
+
+    def give_up(self) -> None:
+        self._overrun = True
+        self._queue.clear()
+        self._arrived.set()
+
+    async def next_changes(self, patience: float) -> Sequence[CommittedChange]:
+        if self._at < self._live_from:
+            return await self._catch_up()
+        if not self._queue and not self._overrun:
+            self._arrived.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._arrived.wait(), patience)
+        if self._overrun:
+            raise SlowConsumerError("The subscriber did not keep up with the feed.")
+        changes = [change for change in self._queue if change.position > self._at]
+        self._queue.clear()
+        self._go_on(changes)
+        return changes
+
+    def _go_on(self, changes: Sequence[CommittedChange]) -> None:
+        if changes and changes[0].position != self._at + 1:
+            raise SlowConsumerError("Changes in between are no longer kept.")
+        if changes:
+            self._at = changes[-1].position
+
+    async def _catch_up(self) -> Sequence[CommittedChange]:
+        async with self._database.read() as session:
+            changes = await changes_after(session, self._at, limit=BATCH)
+        changes = [change for change in changes if change.position <= self._live_from]
+        if not changes:
+            raise SlowConsumerError("The changes after this position are no longer kept.")
+        self._go_on(changes)
+        return changes
+
+
+class LiveFeed:
+    """Runs inside `async with`: one task reads, any number of followers are served."""
+
+    def __init__(self, database: Database, bell: HeardBell) -> None:
+        self._database = database
+        self._bell = bell
+        self._position = Position(0)
+        self._feed_id = ""
+        self._last_at: datetime | None = None
+        self._followers: set[QueueFollower] = set()
+        self._listeners: list[Listener] = []
+        self._deceived: list[Callable[[], None]] = []
+        self._task: asyncio.Task[None] | None = None
+        self._caught_up = False
+        self._own: list[Sequence[CommittedChange]] = []
+
+    async def __aenter__(self) -> "LiveFeed":
+        async with self._database.read() as session:
+            head = await feed_head(session)
+        self._feed_id, self._position = head.feed_id, head.position
+        self._caught_up = True
+        self._task = asyncio.create_task(self._follow_commits(), name="change feed")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    @property
+    def alive(self) -> bool:
+        """False while the feed cannot be read; followers then wait, they miss nothing."""
+        return self._caught_up and self._task is not None and not self._task.done()
+
+    @property
+    def position(self) -> Position:
+        return self._position
+
+    @asynccontextmanager
+    async def follow(self, after: Position) -> AsyncIterator[QueueFollower]:
+        """Every change after the position, once and in order."""
+        follower = QueueFollower(self._database, after, live_from=self._position)
+        self._followers.add(follower)
+        try:
+            yield follower
+        finally:
+            self._followers.discard(follower)
+
+    @contextmanager
+    def told_to(
+        self, listener: Listener, deceived: Callable[[], None] = lambda: None
+    ) -> Iterator[None]:
+        """Every change after the present position, once and in order; `position` is the listener's
+        at any time.
+
+        `deceived` is called when what was told up to now may never have happened: the database was
+        put back to an earlier moment, or is another one. `position` is one of the feed it has then.
+        """
+        self._listeners.append(listener)
+        self._deceived.append(deceived)
+        try:
+            yield
+        finally:
+            self._listeners.remove(listener)
+            self._deceived.remove(deceived)
+
+    async def _follow_commits(self) -> None:
+        with self._database.commits_told_to(self._own.append):
+            await self._run()
+
+    async def _run(self) -> None:
+        heard = 0
+        while True:
+            # Not the position read so far: a ring for more than there is must not ring for ever.
+            seen = max(heard, self._position)
+            heard = await self._bell.wait(seen, POLL_SECONDS)
+            self._pass_on_own()
+            # After an outage it is read in any case, to know that it can be.
+            if self._caught_up and seen < heard <= self._position:
+                continue
+            try:
+                await self._read_on()
+            except Exception as error:
+                # Whatever it is, it may pass, and everything that is live hangs on this task.
+                if self._caught_up:
+                    expected = isinstance(error, DatabaseUnavailableError)
+                    logger.warning(
+                        "The change feed cannot be read; trying again every second.",
+                        exc_info=None if expected else error,
+                    )
+                self._caught_up = False
+                await asyncio.sleep(POLL_SECONDS)
+
+    async def _read_on(self) -> None:
+        while True:
+            other = None
+            async with self._database.read() as session:
+                changes = await changes_after(session, self._position, limit=BATCH)
+                if not changes or not self._caught_up:
+                    other = await self._other_feed(session)
+            if other is not None:
+                self._begin_anew(other)
+                return
+            if not self._caught_up:
+                logger.info("The change feed is read again.")
+                self._caught_up = True
+            if not changes:
+                return
+            self._pass_on(changes)
+            if len(changes) < BATCH:
+                return
+
+    async def _other_feed(self, session: ReadSession) -> Cursor | None:
+        """The head of the feed, if it is not the one that was read up to here: after an outage, the
+        database may be one that had not yet got all of it."""
+        head = await feed_head(session)
+        if head.feed_id != self._feed_id or head.position < self._position:
+            return head
+        if self._last_at is None:
+            return None
+        found = await changes_after(session, Position(self._position - 1), limit=1)
+        is_kept = found and found[0].position == self._position
+        return head if is_kept and found[0].committed_at != self._last_at else None
+
+    def _begin_anew(self, head: Cursor) -> None:
+        logger.warning(
+            "The change feed is not the one that was read up to position %d; it goes on from "
+            "position %d, and whoever is told of changes has to ask anew.",
+            self._position,
+            head.position,
+        )
+        self._feed_id, self._position, self._last_at = head.feed_id, head.position, None
+        self._caught_up = True
+        self._own.clear()
+        for follower in list(self._followers):
+            follower.give_up()
+        for deceived in list(self._deceived):
+            deceived()
+
+    def _pass_on_own(self) -> None:
+        """As far as nothing is missing before it, and no more than is read at once, so that
+        followers get their turn; the rest is read."""
+        own = sorted(self._own, key=lambda changes: changes[0].position)
+        self._own.clear()
+        room = BATCH
+        for changes in own:
+            room -= len(changes)
+            if room >= 0 and changes[0].position == self._position + 1:
+                self._pass_on(changes)
+
+    def _pass_on(self, changes: Sequence[CommittedChange]) -> None:
+        self._position, self._last_at = changes[-1].position, changes[-1].committed_at
+        for follower in list(self._followers):
+            follower.offer(changes)
+        for listener in list(self._listeners):
+            listener(changes)

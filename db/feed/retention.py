@@ -1,0 +1,95 @@
+"""How long the change feed is kept: the oldest changes go, so that what is left has no gaps."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Self
+
+from sqlalchemy import delete, func, select
+
+from db.database import Database
+from db.errors import DatabaseError
+from db.sessions import ReadSession
+from db.tables.models import Change, FeedHead
+from db.vocabulary import Position
+
+logger = logging.getLogger(__name__)
+
+PERIOD_SECONDS = 60.0
+# Deleted together: on SQLite nobody else can write meanwhile.
+CHUNK = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Changes are kept while they are both young enough and among so many latest."""
+
+    age: timedelta
+    count: int
+
+
+async def prune_changes(database: Database, keep: Keep, now: datetime) -> int:
+    """How many were deleted. Processes that do so at the same time do not disturb each other."""
+    async with database.read() as session:
+        last = await _last_to_go(session, keep, now)
+        oldest = await session.scalar(select(func.min(Change.position)))
+    deleted = 0
+    while oldest is not None and oldest <= last:
+        end = min(oldest + CHUNK - 1, last)
+        async with database.write() as session:
+            found = await session.run(delete(Change).where(Change.position <= end))
+        deleted += found.rowcount
+        oldest = end + 1
+    return deleted
+
+
+async def _last_to_go(session: ReadSession, keep: Keep, now: datetime) -> Position:
+    head = await session.scalar(select(FeedHead.position)) or 0
+    # By position, which is not quite the order of time: a clock is read before the position is
+    # taken, and each process has its own. Few come before it, since this is done all the time.
+    first_young = await session.scalar(
+        select(Change.position)
+        .where(Change.committed_at >= now - keep.age)
+        .order_by(Change.position)
+        .limit(1)
+    )
+    too_old = head if first_young is None else first_young - 1
+    return Position(max(too_old, head - keep.count))
+
+
+class Retention:
+    """Runs inside `async with`."""
+
+    def __init__(self, database: Database, keep: Keep, clock: Callable[[], datetime]) -> None:
+        self._database = database
+        self._keep = keep
+        self._clock = clock
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._run(), name="retention")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                deleted = await prune_changes(self._database, self._keep, self._clock())
+            except DatabaseError:
+                # Those who need the database at once say so; this can wait.
+                deleted = 0
+            except Exception:
+                # As it is while a database is restored, or another becomes the first.
+                logger.exception("Changes that are too old could not be deleted.")
+                deleted = 0
+            if deleted:
+                logger.info("%d changes were too old to be kept.", deleted)
+            await asyncio.sleep(PERIOD_SECONDS)

@@ -1,0 +1,383 @@
+"""The sync log: the record of every event, written once and read by administrators."""
+
+from collections.abc import Collection, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import ColumnElement, Integer, Select, Text, and_, bindparam, func, select, true
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from db.driver.any_of import among, among_parameter
+from db.driver.compiled_statements import HotStatement
+from db.driver.round_trips import Query, SqlRow
+from db.driver.statement_cache import StatementCache, one_of
+from db.queries.keyset import KeysetColumn, PageRequest, PageStatements, Slice, read_page
+from db.queries.visibility import Scope, scope_shape, scope_values, visible_entries
+from db.sessions import ReadSession, WriteSession, new_ids
+from db.tables.models import EntryFacts, FieldChange, SyncLogEntry
+from db.vocabulary import EntryId, MemberId, OrganizationId, SyncOutcome, SyncStatus
+
+
+@dataclass(slots=True, kw_only=True)
+class EntryRecord:
+    """An entry as it is written."""
+
+    id: EntryId
+    source: str
+    event_id: str
+    received_at: datetime
+    payload: bytes
+    status: SyncStatus
+    event_type: str | None = None
+    occurred_at: datetime | None = None
+    processed_at: datetime | None = None
+    outcome: SyncOutcome | None = None
+    detail: str | None = None
+    attempts: int = 0
+    deliveries: int = 1
+    next_attempt_at: datetime | None = None
+    member_id: MemberId | None = None
+    organization_id: OrganizationId | None = None
+    field_changes: list[FieldChange] = field(default_factory=list)
+
+
+EventKey = tuple[str, str]
+"""Source and event id."""
+
+
+class EntryRow(msgspec.Struct, frozen=True):
+    id: EntryId
+    source: str
+    event_id: str
+    event_type: str | None
+    occurred_at: datetime | None
+    received_at: datetime
+    processed_at: datetime | None
+    status: SyncStatus
+    outcome: SyncOutcome | None
+    detail: str | None
+    attempts: int
+    deliveries: int
+    next_attempt_at: datetime | None
+    member_id: MemberId | None
+    organization_id: OrganizationId | None
+    field_changes: list[FieldChange]
+
+
+def entry_facts(entry: EntryRecord | EntryRow) -> EntryFacts:
+    return EntryFacts(
+        status=entry.status,
+        outcome=entry.outcome,
+        event_type=entry.event_type,
+        source=entry.source,
+        member_id=entry.member_id,
+        organization_id=entry.organization_id,
+        received_at=entry.received_at,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class EntryFilter:
+    """All given conditions must hold. The time of receipt is within [from, before)."""
+
+    statuses: frozenset[SyncStatus] | None = None
+    outcomes: frozenset[SyncOutcome] | None = None
+    event_types: frozenset[str] | None = None
+    sources: frozenset[str] | None = None
+    member_id: MemberId | None = None
+    received_from: datetime | None = None
+    received_before: datetime | None = None
+    organization_ids: frozenset[OrganizationId] | None = None
+
+    def matches(self, facts: EntryFacts) -> bool:
+        return (
+            (self.statuses is None or facts.status in self.statuses)
+            and (self.outcomes is None or facts.outcome in self.outcomes)
+            and (self.event_types is None or facts.event_type in self.event_types)
+            and (self.sources is None or facts.source in self.sources)
+            and (self.member_id is None or facts.member_id == self.member_id)
+            and (self.received_from is None or facts.received_at >= self.received_from)
+            and (self.received_before is None or facts.received_at < self.received_before)
+            and (self.organization_ids is None or facts.organization_id in self.organization_ids)
+        )
+
+    def condition(self) -> ColumnElement[bool]:
+        entry = SyncLogEntry
+        parts: list[ColumnElement[bool]] = [true()]
+        if self.statuses is not None:
+            parts.append(one_of(entry.status, self.statuses))
+        if self.outcomes is not None:
+            parts.append(one_of(entry.outcome, self.outcomes))
+        if self.event_types is not None:
+            parts.append(among(entry.event_type, self.event_types, "event_types"))
+        if self.sources is not None:
+            parts.append(among(entry.source, self.sources, "sources"))
+        if self.member_id is not None:
+            parts.append(entry.member_id == bindparam("member_id", self.member_id))
+        if self.received_from is not None:
+            parts.append(entry.received_at >= bindparam("received_from", self.received_from))
+        if self.received_before is not None:
+            parts.append(entry.received_at < bindparam("received_before", self.received_before))
+        if self.organization_ids is not None:
+            parts.append(among(entry.organization_id, self.organization_ids, "organization_ids"))
+        return and_(*parts)
+
+    def shape(self) -> Hashable:
+        """Filters of one shape make the same condition, but for the values of its parameters."""
+        return self.statuses, self.outcomes, tuple(self.values())
+
+    def values(self) -> dict[str, Any]:
+        """The parameters of the condition."""
+        given = {
+            "event_types": _listed(self.event_types),
+            "sources": _listed(self.sources),
+            "member_id": self.member_id,
+            "received_from": self.received_from,
+            "received_before": self.received_before,
+            "organization_ids": _listed(self.organization_ids),
+        }
+        return {name: value for name, value in given.items() if value is not None}
+
+
+def _listed(values: frozenset[Any] | None) -> list[Any] | None:
+    return None if values is None else list(values)
+
+
+Recorded = dict[EventKey, tuple[EntryRow, bytes]]
+
+ENTRY_COLUMNS = (
+    SyncLogEntry.id,
+    SyncLogEntry.source,
+    SyncLogEntry.event_id,
+    SyncLogEntry.event_type,
+    SyncLogEntry.occurred_at,
+    SyncLogEntry.received_at,
+    SyncLogEntry.processed_at,
+    SyncLogEntry.status,
+    SyncLogEntry.outcome,
+    SyncLogEntry.detail,
+    SyncLogEntry.attempts,
+    SyncLogEntry.deliveries,
+    SyncLogEntry.next_attempt_at,
+    SyncLogEntry.member_id,
+    SyncLogEntry.organization_id,
+    SyncLogEntry.field_changes,
+)
+_ROW = select(*ENTRY_COLUMNS)
+_WITH_BODY = _ROW.add_columns(SyncLogEntry.payload)
+
+
+def _each_by_its_key() -> Select[*tuple[Any, ...]]:
+    """One look-up for each key. Given the two lists, PostgreSQL before 17 may go through all that
+    a source has ever sent, by a plan that it made while that was little."""
+    lists = (bindparam(name, type_=ARRAY(Text)) for name in ("sources", "event_ids"))
+    keys = func.unnest(*lists).table_valued("source", "event_id", name="wanted").render_derived()
+    entry = (
+        _WITH_BODY.where(
+            SyncLogEntry.source == keys.c.source, SyncLogEntry.event_id == keys.c.event_id
+        )
+        .with_for_update()
+        .lateral("entry")
+    )
+    return select(*entry.c).select_from(keys.join(entry, true()))
+
+
+_RECORDED = HotStatement(
+    _each_by_its_key(),
+    on_sqlite=_WITH_BODY.where(
+        among_parameter(SyncLogEntry.event_id, "event_ids"),
+        among_parameter(SyncLogEntry.source, "sources"),
+    ),
+)
+# Newest first. Ids grow with the time of recording, so the id alone is the order.
+_NEWEST_FIRST = (KeysetColumn(SyncLogEntry.id, descending=True),)
+
+
+_pages = PageStatements(SyncLogEntry.id)
+_found = StatementCache()
+
+
+async def entry_page(
+    session: ReadSession, scope: Scope, filter: EntryFilter, page: PageRequest
+) -> Slice[EntryRow]:
+    statement = _pages.statement(
+        (scope_shape(scope), filter.shape()),
+        page,
+        _NEWEST_FIRST,
+        lambda: _ROW.where(visible_entries(scope), filter.condition()),
+    )
+    values = scope_values(scope) | filter.values()
+    found = await read_page(session, statement, page, values, keys=2)
+    return found.map(lambda row: EntryRow(*row))
+
+
+async def entry_count(session: ReadSession, scope: Scope, filter: EntryFilter) -> int:
+    statement = _found.statement(
+        ("count", scope_shape(scope), filter.shape()),
+        lambda: select(func.count(SyncLogEntry.id)).where(
+            visible_entries(scope), filter.condition()
+        ),
+    )
+    rows = await session.hot(statement, scope_values(scope) | filter.values())
+    count: int = rows[0][0]
+    return count
+
+
+async def newest_entries_of(
+    session: ReadSession, scope: Scope, member_ids: Collection[MemberId], size: int
+) -> dict[MemberId, Slice[EntryRow]]:
+    """The first page of each member, in one statement."""
+    statement = _found.statement(("newest of each", scope_shape(scope)), lambda: _newest(scope))
+    parameters = {"member_ids": list(member_ids), "one_more": size + 1, **scope_values(scope)}
+    found: dict[MemberId, list[EntryRow]] = {id: [] for id in member_ids}
+    for row in await session.hot(statement, parameters):
+        entry = EntryRow(*row)
+        if entry.member_id is not None:
+            found[entry.member_id].append(entry)
+    return {
+        member_id: Slice(
+            rows=rows[:size],
+            keys=[(row.id, row.id) for row in rows[:size]],
+            has_next=len(rows) > size,
+            has_previous=False,
+        )
+        for member_id, rows in found.items()
+    }
+
+
+def _newest(scope: Scope) -> Select[*tuple[Any, ...]]:
+    newest_first = SyncLogEntry.id.desc()
+    place = func.row_number().over(partition_by=SyncLogEntry.member_id, order_by=newest_first)
+    ranked = (
+        _ROW.add_columns(place.label("place"))
+        .where(among_parameter(SyncLogEntry.member_id, "member_ids"), visible_entries(scope))
+        .subquery()
+    )
+    columns = [ranked.c[column.key] for column in ENTRY_COLUMNS]
+    return (
+        select(*columns)
+        .where(ranked.c.place <= bindparam("one_more", type_=Integer))
+        .order_by(ranked.c.member_id, ranked.c.id.desc())
+    )
+
+
+async def entry_counts_of(
+    session: ReadSession, scope: Scope, member_ids: Collection[MemberId]
+) -> dict[MemberId, int]:
+    statement = _found.statement(
+        ("counts of each", scope_shape(scope)),
+        lambda: (
+            select(SyncLogEntry.member_id, func.count(SyncLogEntry.id))
+            .where(among_parameter(SyncLogEntry.member_id, "member_ids"), visible_entries(scope))
+            .group_by(SyncLogEntry.member_id)
+        ),
+    )
+    rows = await session.hot(statement, {"member_ids": list(member_ids), **scope_values(scope)})
+    counts = {MemberId(id): count for id, count in rows}
+    return {id: counts.get(id, 0) for id in member_ids}
+
+
+async def entries_by_id(
+    session: ReadSession, scope: Scope, ids: Collection[EntryId]
+) -> dict[EntryId, EntryRow]:
+    """Only those of them that the scope shows."""
+    if not ids:
+        return {}
+    statement = _found.statement(
+        ("by id", scope_shape(scope)),
+        lambda: _ROW.where(among_parameter(SyncLogEntry.id, "ids"), visible_entries(scope)),
+    )
+    rows = await session.hot(statement, {"ids": list(ids), **scope_values(scope)})
+    return {EntryId(row[0]): EntryRow(*row) for row in rows}
+
+
+async def payloads(session: ReadSession, ids: Collection[EntryId]) -> dict[EntryId, bytes]:
+    """The raw bodies, whoever may see them."""
+    statement = select(SyncLogEntry.id, SyncLogEntry.payload)
+    rows = await session.all(statement.where(among(SyncLogEntry.id, ids)))
+    return {EntryId(id): payload for id, payload in rows}
+
+
+def recorded_entries(keys: Collection[EventKey]) -> Query[Recorded]:
+    """What is recorded under these keys, with the bodies, locked until commit; on SQLite, where
+    several sources use one event id, perhaps more."""
+    # In one order, since they are locked in turn.
+    ordered = sorted(set(keys))
+    parameters = {
+        "sources": [source for source, _ in ordered],
+        "event_ids": [event_id for _, event_id in ordered],
+    }
+    return Query(_RECORDED, parameters, _recorded)
+
+
+def _recorded(rows: Sequence[SqlRow]) -> Recorded:
+    entries = [(EntryRow(*columns), payload) for *columns, payload in rows]
+    return {(entry.source, entry.event_id): (entry, payload) for entry, payload in entries}
+
+
+def new_entry_ids(count: int) -> Query[list[int]]:
+    return new_ids(SyncLogEntry, count)
+
+
+async def insert_entries(session: WriteSession, entries: Sequence[EntryRecord]) -> None:
+    """The entries have their ids. ConcurrentWriteError, raised when they are sent, means that
+    another process recorded one of the events first."""
+    await session.insert(SyncLogEntry, [_values(entry) for entry in entries])
+
+
+def _values(entry: EntryRecord) -> dict[str, Any]:
+    return {
+        "id": entry.id,
+        "source": entry.source,
+        "event_id": entry.event_id,
+        "event_type": entry.event_type,
+        "occurred_at": entry.occurred_at,
+        "received_at": entry.received_at,
+        "processed_at": entry.processed_at,
+        "status": entry.status,
+        "outcome": entry.outcome,
+        "detail": entry.detail,
+        "attempts": entry.attempts,
+        "deliveries": entry.deliveries,
+        "next_attempt_at": entry.next_attempt_at,
+        "member_id": entry.member_id,
+        "organization_id": entry.organization_id,
+        "field_changes": entry.field_changes,
+        "payload": entry.payload,
+    }
+
+
+async def save_deliveries(session: WriteSession, deliveries: Mapping[EntryId, int]) -> None:
+    """How often each event was delivered by now."""
+    rows = [{"row_id": id, "deliveries": count} for id, count in deliveries.items()]
+    await session.update(SyncLogEntry, rows)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedBody:
+    """An applied event in its raw form, to be read again."""
+
+    member_id: MemberId
+    source: str
+    event_id: str
+    received_at: datetime
+    payload: bytes
+
+
+async def applied_bodies(
+    session: WriteSession, member_ids: Collection[MemberId]
+) -> list[RecordedBody]:
+    """Everything that was ever applied to these members, stale or not: only what was applied has
+    a member, whatever a replay may have made of its status since."""
+    rows = await session.all(
+        select(
+            SyncLogEntry.member_id,
+            SyncLogEntry.source,
+            SyncLogEntry.event_id,
+            SyncLogEntry.received_at,
+            SyncLogEntry.payload,
+        ).where(among(SyncLogEntry.member_id, member_ids))
+    )
+    return [RecordedBody(*row) for row in rows]  # type: ignore[arg-type]  # not NULL by the filter

@@ -1,0 +1,239 @@
+"""Chapters: the tree, and the records that events write."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import func, select, text
+from sqlalchemy.sql import Select
+
+from db.driver.any_of import among, among_parameter
+from db.driver.bulk import Rows
+from db.driver.compiled_statements import HotStatement
+from db.driver.round_trips import Query, SqlRow, Write
+from db.queries.keyset import KeysetColumn, PageRequest, PageStatements, Slice, read_page
+from db.sessions import ReadSession, WriteSession, new_ids
+from db.stamp import Stamp
+from db.tables.models import Member, Organization, RoleAssignment
+from db.vocabulary import OrganizationId, PortalId
+
+
+@dataclass(frozen=True, slots=True)
+class OrganizationRow:
+    id: OrganizationId
+    portal_id: PortalId
+    name: str | None
+    parent_id: OrganizationId | None
+
+
+@dataclass(slots=True)
+class OrganizationRecord:
+    """A chapter as events write it. `as_of` has a stamp for `name` and `parent` once stated."""
+
+    id: OrganizationId
+    portal_id: PortalId
+    name: str | None = None
+    parent_id: OrganizationId | None = None
+    as_of: dict[str, Stamp] = field(default_factory=dict)
+
+    def label(self) -> str:
+        return self.name or self.portal_id
+
+    def copy(self) -> "OrganizationRecord":
+        return OrganizationRecord(
+            self.id, self.portal_id, self.name, self.parent_id, dict(self.as_of)
+        )
+
+
+NAME_ORDER = (KeysetColumn(func.coalesce(Organization.name, "")),)
+_ROW = select(Organization.id, Organization.portal_id, Organization.name, Organization.parent_id)
+_BY_ID = HotStatement(_ROW.where(among_parameter(Organization.id, "ids")))
+_OF_MEMBERS = HotStatement(
+    _ROW.where(
+        Organization.id.in_(
+            select(Member.organization_id)
+            .where(among_parameter(Member.portal_id, "portal_ids"))
+            .union(
+                select(RoleAssignment.organization_id)
+                .join(Member, Member.id == RoleAssignment.member_id)
+                .where(among_parameter(Member.portal_id, "portal_ids"))
+            )
+        )
+    )
+)
+_RECORDS = HotStatement(
+    _ROW.add_columns(Organization.as_of).where(
+        among_parameter(Organization.portal_id, "portal_ids")
+    )
+)
+
+
+_pages = PageStatements(Organization.id)
+
+
+async def organization_page(session: ReadSession, page: PageRequest) -> Slice[OrganizationRow]:
+    statement = _pages.statement((), page, NAME_ORDER, lambda: _ROW)
+    rows = await read_page(session, statement, page, {}, keys=2)
+    return rows.map(_organization_row)
+
+
+async def organization_count(session: ReadSession) -> int:
+    return await session.scalar(select(func.count(Organization.id))) or 0
+
+
+async def organizations_by_id(
+    session: ReadSession, ids: Collection[OrganizationId]
+) -> dict[OrganizationId, OrganizationRow]:
+    if not ids:
+        return {}
+    return _organization_rows(await session.hot(_BY_ID, {"ids": list(ids)}))
+
+
+def organizations_of_members(
+    portal_ids: Collection[PortalId],
+) -> Query[dict[OrganizationId, OrganizationRow]]:
+    """Where these members belong, and where they hold roles."""
+    return Query(_OF_MEMBERS, {"portal_ids": list(portal_ids)}, _organization_rows)
+
+
+def _organization_rows(rows: Sequence[SqlRow]) -> dict[OrganizationId, OrganizationRow]:
+    return {OrganizationId(row[0]): _organization_row(row) for row in rows}
+
+
+async def organization_ids(
+    session: ReadSession, portal_ids: Collection[PortalId]
+) -> dict[PortalId, OrganizationId]:
+    """Those of them that are known."""
+    rows = await session.all(
+        select(Organization.portal_id, Organization.id).where(
+            among(Organization.portal_id, portal_ids)
+        )
+    )
+    return {PortalId(portal_id): OrganizationId(id) for portal_id, id in rows}
+
+
+async def organizations_below(
+    session: ReadSession, parents: Collection[OrganizationId]
+) -> dict[OrganizationId, list[OrganizationRow]]:
+    """The direct children of each, by name."""
+    statement = _ROW.where(among(Organization.parent_id, parents))
+    rows = await session.all(statement.order_by(Organization.name, Organization.id))
+    children: dict[OrganizationId, list[OrganizationRow]] = {parent: [] for parent in parents}
+    for row in map(_organization_row, rows):
+        if row.parent_id is not None:
+            children[row.parent_id].append(row)
+    return children
+
+
+def _subtree_ids() -> Select[int]:
+    """The roots and everything below them. UNION, so that a cycle in the portal's tree ends."""
+    roots = among_parameter(Organization.id, "roots")
+    tree = select(Organization.id).where(roots).cte("tree", recursive=True)
+    below = select(Organization.id).join(tree, Organization.parent_id == tree.c.id)
+    tree = tree.union(below)
+    return select(tree.c.id)
+
+
+_SUBTREE = HotStatement(_subtree_ids())
+
+
+async def subtree(
+    session: ReadSession, roots: Collection[OrganizationId]
+) -> frozenset[OrganizationId]:
+    if not roots:
+        return frozenset()
+    rows = await session.hot(_SUBTREE, {"roots": list(roots)})
+    return frozenset(OrganizationId(row[0]) for row in rows)
+
+
+async def national_bodies(session: ReadSession) -> frozenset[OrganizationId]:
+    """Chapters of which the portal said that nothing is above them; a stub is not one."""
+    rows = await session.all(
+        select(Organization.id, Organization.as_of).where(Organization.parent_id.is_(None))
+    )
+    return frozenset(OrganizationId(row.id) for row in rows if "parent" in row.as_of)
+
+
+def organization_records(
+    portal_ids: Collection[PortalId],
+) -> Query[dict[PortalId, OrganizationRecord]]:
+    """The known ones among these chapters."""
+    return Query(_RECORDS, {"portal_ids": list(portal_ids)}, _records)
+
+
+def _records(rows: Sequence[SqlRow]) -> dict[PortalId, OrganizationRecord]:
+    return {
+        portal_id: OrganizationRecord(id, portal_id, name, parent_id, dict(as_of))
+        for id, portal_id, name, parent_id, as_of in rows
+    }
+
+
+async def insert_stubs(
+    session: WriteSession, portal_ids: Sequence[PortalId]
+) -> list[OrganizationRecord]:
+    """Chapters of which nothing but the id is known.
+
+    ConcurrentWriteError, raised when they are sent, means that another process created one of
+    them at the same moment.
+    """
+    if not portal_ids:
+        return []
+    ids = await session.find(new_ids(Organization, len(portal_ids)))
+    stubs = [
+        OrganizationRecord(OrganizationId(id), portal_id)
+        for id, portal_id in zip(ids, portal_ids, strict=True)
+    ]
+    rows: Rows = [
+        {"id": s.id, "portal_id": s.portal_id, "name": None, "parent_id": None, "as_of": {}}
+        for s in stubs
+    ]
+    await session.insert(Organization, rows)
+    return stubs
+
+
+async def save_organizations(session: WriteSession, records: Sequence[OrganizationRecord]) -> None:
+    await session.update(
+        Organization,
+        [
+            {"row_id": r.id, "name": r.name, "parent_id": r.parent_id, "as_of": r.as_of}
+            for r in records
+        ],
+    )
+
+
+_ADVANCE = HotStatement(
+    text(
+        "UPDATE organizations SET as_of = jsonb_strip_nulls(jsonb_build_object("
+        "'name', greatest(as_of::jsonb->>'name' COLLATE \"C\", given.name), "
+        "'parent', greatest(as_of::jsonb->>'parent' COLLATE \"C\", given.parent)))::text "
+        "FROM unnest(CAST(:ids AS bigint[]), CAST(:names AS text[]), CAST(:parents AS text[]), "
+        "CAST(:known_names AS text[]), CAST(:known_parents AS bigint[])) "
+        "AS given(id, name, parent, known_name, known_parent) WHERE organizations.id = given.id "
+        "AND organizations.name IS NOT DISTINCT FROM given.known_name "
+        "AND organizations.parent_id IS NOT DISTINCT FROM given.known_parent"
+    )
+)
+
+
+async def advance_organizations(
+    session: WriteSession, records: Sequence[OrganizationRecord]
+) -> None:
+    """Saves the stamps of chapters whose name and place stay as they are. Others may do the same at
+    the same time: the newest stamps stay."""
+    if not records or session.on_sqlite:
+        await save_organizations(session, records)
+        return
+    # In one order, since every row is locked in turn.
+    ordered = sorted(records, key=lambda record: record.id)
+    parameters = {
+        "ids": [record.id for record in ordered],
+        "names": [record.as_of.get("name") for record in ordered],
+        "parents": [record.as_of.get("parent") for record in ordered],
+        "known_names": [record.name for record in ordered],
+        "known_parents": [record.parent_id for record in ordered],
+    }
+    await session.rewrite(Organization, Write(_ADVANCE, parameters, expected=len(ordered)))
+
+
+def _organization_row(row: Sequence[object]) -> OrganizationRow:
+    id, portal_id, name, parent_id = row
+    return OrganizationRow(id, portal_id, name, parent_id)  # type: ignore[arg-type]  # row of _ROW

@@ -1,0 +1,81 @@
+"""Who sees which members and log entries: the one rule, as a condition on rows and as a question
+about the facts of a change. Both must say the same; a test compares them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import ColumnElement, bindparam, exists, false, or_, true
+
+from db.driver.any_of import among
+from db.tables.models import Member, RoleAssignment, SyncLogEntry
+from db.vocabulary import MemberId, OrganizationId
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a viewer may see. An operator sees everything; others see themselves, the members of
+    the organizations they coordinate, and the log of the organizations they administer."""
+
+    everything: bool = False
+    member_id: MemberId | None = None
+    coordinated: frozenset[OrganizationId] = frozenset()
+    administered: frozenset[OrganizationId] = frozenset()
+
+    def sees_member(self, member_id: int, organization_ids: Iterable[int]) -> bool:
+        """`organization_ids`: where they belong or hold a role."""
+        return (
+            self.everything
+            or member_id == self.member_id
+            or not self.coordinated.isdisjoint(organization_ids)
+        )
+
+    def sees_entry(self, organization_id: int | None) -> bool:
+        return self.everything or organization_id in self.administered
+
+    def shared(self) -> "Scope":
+        """The same sight, told without saying whose where others may have it as well. Whoever
+        coordinates an organization holds a role in it, and so is among those they see anyway."""
+        return replace(self, member_id=None) if self.coordinated else self
+
+
+def members_in(organization_ids: frozenset[OrganizationId], name: str) -> ColumnElement[bool]:
+    """Members who belong to one of these organizations or hold a role in one. `name`: of the
+    parameter that holds the ids."""
+    if not organization_ids:
+        return false()
+    return or_(
+        among(Member.organization_id, organization_ids, name),
+        exists()
+        .where(RoleAssignment.member_id == Member.id)
+        .where(among(RoleAssignment.organization_id, organization_ids, name)),
+    )
+
+
+def visible_members(scope: Scope) -> ColumnElement[bool]:
+    if scope.everything:
+        return true()
+    myself = bindparam("viewer_id", scope.member_id, type_=Member.id.type)
+    return or_(Member.id == myself, members_in(scope.coordinated, "coordinated"))
+
+
+def visible_entries(scope: Scope) -> ColumnElement[bool]:
+    if scope.everything:
+        return true()
+    if not scope.administered:
+        return false()
+    return among(SyncLogEntry.organization_id, scope.administered, "administered")
+
+
+def scope_shape(scope: Scope) -> tuple[bool, ...]:
+    """Scopes of one shape make the same conditions, but for the values of their parameters."""
+    return scope.everything, bool(scope.coordinated), bool(scope.administered)
+
+
+def scope_values(scope: Scope) -> dict[str, Any]:
+    """The parameters of both conditions."""
+    return {
+        "viewer_id": scope.member_id,
+        "coordinated": list(scope.coordinated),
+        "administered": list(scope.administered),
+    }

@@ -1,0 +1,263 @@
+"""The tables. Their columns are read by statements in this package; there are no relationships,
+so nothing can load lazily."""
+
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+from sqlalchemy import Enum, ForeignKey, Index, MetaData, Text, UniqueConstraint, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from db.stamp import Stamp
+from db.tables.column_types import Instant, Json, Level, RowId, SortText
+from db.vocabulary import (
+    AccessLevel,
+    ActivationState,
+    AttemptTrigger,
+    AuditAction,
+    SyncOutcome,
+    SyncStatus,
+)
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class FieldChange(msgspec.Struct, frozen=True):
+    """One field of a member before and after an event, as people read it."""
+
+    field: str
+    before: str | None
+    after: str | None
+
+
+class MemberFacts(msgspec.Struct, frozen=True):
+    """What visibility and filters ask of a member, as it was at one moment."""
+
+    state: ActivationState
+    access_level: AccessLevel
+    organization_ids: tuple[int, ...]
+    role_codes: tuple[str, ...]
+    search_text: str
+    updated_at: datetime
+
+
+class EntryFacts(msgspec.Struct, frozen=True):
+    """What visibility and filters ask of a sync-log entry, as it was at one moment."""
+
+    status: SyncStatus
+    outcome: SyncOutcome | None
+    event_type: str | None
+    source: str
+    member_id: int | None
+    organization_id: int | None
+    received_at: datetime
+
+
+class ChangeFacts(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The two sides of a change: from them a subscription tells entering, staying and leaving.
+
+    `catalogue_changed`: what roles give has changed, for all their holders at once.
+    """
+
+    member_before: MemberFacts | None = None
+    member_after: MemberFacts | None = None
+    entry_before: EntryFacts | None = None
+    entry_after: EntryFacts | None = None
+    catalogue_changed: bool = False
+
+
+def _names(of: type[StrEnum], length: int = 16) -> Enum:
+    # Plain text rather than a native enum: adding a value is then no migration of the type.
+    return Enum(of, native_enum=False, create_constraint=False, length=length)
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(naming_convention=NAMING)
+
+
+class Organization(Base):
+    """A chapter. `as_of` holds the stamps of `name` and `parent`; a stub has none yet."""
+
+    __tablename__ = "organizations"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    portal_id: Mapped[str] = mapped_column(Text, unique=True)
+    name: Mapped[str | None] = mapped_column(Text)
+    parent_id: Mapped[int | None] = mapped_column(ForeignKey("organizations.id"), index=True)
+    as_of: Mapped[dict[str, Stamp]] = mapped_column(Json(dict[str, str]))
+
+
+class Member(Base):
+    """A person known to the portal. `as_of` holds the stamp of each part that was ever stated."""
+
+    __tablename__ = "members"
+    __table_args__ = (
+        Index("ix_members_sort_name_id", "sort_name", "id"),
+        Index("ix_members_organization_id_sort_name_id", "organization_id", "sort_name", "id"),
+        Index("ix_members_number_key_id", "number_key", "id"),
+        Index("ix_members_updated_at_id", "updated_at", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    portal_id: Mapped[str] = mapped_column(Text, unique=True)
+    member_number: Mapped[str | None] = mapped_column(Text)
+    given_name: Mapped[str | None] = mapped_column(Text)
+    family_name: Mapped[str | None] = mapped_column(Text)
+    email: Mapped[str | None] = mapped_column(Text)
+    phone: Mapped[str | None] = mapped_column(Text)
+    sort_name: Mapped[str] = mapped_column(SortText)
+    number_key: Mapped[str] = mapped_column(SortText)
+    search_text: Mapped[str] = mapped_column(Text)
+    state: Mapped[ActivationState] = mapped_column(_names(ActivationState))
+    state_changed_at: Mapped[datetime | None] = mapped_column(Instant)
+    organization_id: Mapped[int | None] = mapped_column(ForeignKey("organizations.id"))
+    updated_at: Mapped[datetime] = mapped_column(Instant)
+    as_of: Mapped[dict[str, Stamp]] = mapped_column(Json(dict[str, str]))
+
+
+class Role(Base):
+    """An entry of the role catalogue: a portal role code and the access level it gives.
+
+    `decided`: somebody has said what it gives. A code that came with an event waits for that.
+    """
+
+    __tablename__ = "roles"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    code: Mapped[str] = mapped_column(Text, unique=True)
+    name: Mapped[str] = mapped_column(Text)
+    access_level: Mapped[AccessLevel] = mapped_column(Level)
+    decided: Mapped[bool]
+
+
+class RoleAssignment(Base):
+    """A member holds a role; without an organization it is held in the home organization."""
+
+    __tablename__ = "role_assignments"
+    __table_args__ = (
+        UniqueConstraint(
+            "member_id", "role_id", "organization_id", postgresql_nulls_not_distinct=True
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    member_id: Mapped[int] = mapped_column(ForeignKey("members.id"))
+    role_id: Mapped[int] = mapped_column(ForeignKey("roles.id"), index=True)
+    organization_id: Mapped[int | None] = mapped_column(ForeignKey("organizations.id"), index=True)
+    since: Mapped[datetime] = mapped_column(Instant)
+
+
+# The statuses somebody has to look after. They are rare, and an index over the whole column
+# would make the planner read the log from its end to find them.
+OPEN_STATUSES = (SyncStatus.PENDING, SyncStatus.FAILED, SyncStatus.DEAD, SyncStatus.REJECTED)
+_IS_DUE = text("next_attempt_at IS NOT NULL")
+_IS_OPEN = text("status IN ('PENDING', 'FAILED', 'DEAD', 'REJECTED')")
+
+
+class SyncLogEntry(Base):
+    """The durable record of one event, with the raw body it came in."""
+
+    __tablename__ = "sync_log"
+    __table_args__ = (
+        UniqueConstraint("source", "event_id"),
+        Index("ix_sync_log_received_at", "received_at"),
+        Index("ix_sync_log_member_id_id", "member_id", "id"),
+        Index("ix_sync_log_organization_id_id", "organization_id", "id"),
+        Index(
+            "ix_sync_log_open",
+            "status",
+            "id",
+            postgresql_where=_IS_OPEN,
+            sqlite_where=_IS_OPEN,
+        ),
+        Index(
+            "ix_sync_log_due",
+            "next_attempt_at",
+            postgresql_where=_IS_DUE,
+            sqlite_where=_IS_DUE,
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    source: Mapped[str] = mapped_column(Text)
+    event_id: Mapped[str] = mapped_column(Text)
+    event_type: Mapped[str | None] = mapped_column(Text)
+    occurred_at: Mapped[datetime | None] = mapped_column(Instant)
+    received_at: Mapped[datetime] = mapped_column(Instant)
+    processed_at: Mapped[datetime | None] = mapped_column(Instant)
+    status: Mapped[SyncStatus] = mapped_column(_names(SyncStatus))
+    outcome: Mapped[SyncOutcome | None] = mapped_column(_names(SyncOutcome))
+    detail: Mapped[str | None] = mapped_column(Text)
+    attempts: Mapped[int]
+    deliveries: Mapped[int]
+    next_attempt_at: Mapped[datetime | None] = mapped_column(Instant)
+    member_id: Mapped[int | None] = mapped_column(ForeignKey("members.id"))
+    organization_id: Mapped[int | None] = mapped_column(ForeignKey("organizations.id"))
+    field_changes: Mapped[list[FieldChange]] = mapped_column(Json(list[FieldChange]))
+    payload: Mapped[bytes]
+
+
+class SyncAttempt(Base):
+    """One attempt to apply an event: what set it off, who asked, and what became of it.
+
+    A first attempt that succeeded has no row of its own; its entry tells the same.
+    """
+
+    __tablename__ = "sync_attempts"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    entry_id: Mapped[int] = mapped_column(ForeignKey("sync_log.id"), index=True)
+    attempted_at: Mapped[datetime] = mapped_column(Instant)
+    trigger: Mapped[AttemptTrigger] = mapped_column(_names(AttemptTrigger))
+    actor: Mapped[str | None] = mapped_column(Text)
+    reason: Mapped[str | None] = mapped_column(Text)
+    status: Mapped[SyncStatus] = mapped_column(_names(SyncStatus))
+    outcome: Mapped[SyncOutcome | None] = mapped_column(_names(SyncOutcome))
+    detail: Mapped[str | None] = mapped_column(Text)
+
+
+class AuditRecord(Base):
+    """What somebody did with what they may see or change. Triggers refuse to change or delete one.
+
+    `entry_ids`: the first of the log entries it was about; `entry_count` counts all of them.
+    """
+
+    __tablename__ = "audit_trail"
+    __table_args__ = (Index("ix_audit_trail_recorded_at_id", "recorded_at", "id"),)
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    recorded_at: Mapped[datetime] = mapped_column(Instant)
+    actor: Mapped[str] = mapped_column(Text)
+    action: Mapped[AuditAction] = mapped_column(_names(AuditAction, 32))
+    entry_count: Mapped[int]
+    entry_ids: Mapped[list[int]] = mapped_column(Json(list[int]))
+    role_code: Mapped[str | None] = mapped_column(Text)
+    detail: Mapped[str | None] = mapped_column(Text)
+
+
+class FeedHead(Base):
+    """One row: the position of the last change. Its row lock puts positions into commit order."""
+
+    __tablename__ = "feed_head"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    feed_id: Mapped[str] = mapped_column(Text)
+    position: Mapped[int] = mapped_column(RowId)
+
+
+class Change(Base):
+    """One committed change. Holds no foreign keys: it tells of rows, it does not need them."""
+
+    __tablename__ = "changes"
+
+    position: Mapped[int] = mapped_column(RowId, primary_key=True, autoincrement=False)
+    committed_at: Mapped[datetime] = mapped_column(Instant)
+    member_id: Mapped[int | None] = mapped_column(RowId)
+    entry_id: Mapped[int | None] = mapped_column(RowId)
+    access_changed: Mapped[bool]
+    facts: Mapped[ChangeFacts] = mapped_column(Json(ChangeFacts))

@@ -1,0 +1,1 @@
+"""Streams of changes, shared by subscribers who see the same."""

@@ -1,0 +1,1 @@
+"""Executes GraphQL documents; knows GraphQL, not members."""

@@ -1,0 +1,53 @@
+"""The audit trail as operators read it."""
+
+from datetime import datetime
+
+import strawberry
+
+from db.queries.audit_trail import AuditRow, audit_page
+from db.vocabulary import AuditAction
+from schema.context import Info
+from schema.engine.views import View, shown, view_type
+from schema.types.connections import EdgeView, PageArguments, PageInfo, PageView, itself
+from schema.types.costs import about
+from schema.types.opaque import global_id
+
+_KEY = (datetime, int)
+
+
+@view_type("Something that somebody did and must answer for.")
+class AuditRecord(View[AuditRow]):
+    recorded_at: datetime = shown("recorded_at", "When.")
+    actor: str = shown(
+        "actor",
+        "Who: `member` or `operator` and the subject of their token, or `command line`.",
+    )
+    action: AuditAction = shown("action", "What they did.")
+    entry_count: int = shown("entry_count", "With how many sync-log entries.")
+    entry_ids: list[strawberry.ID] = shown(
+        lambda row: [global_id("SyncLogEntry", id) for id in row.entry_ids],
+        "With which of them; the first 1000.",
+        directives=[about(10)],
+    )
+    role_code: str | None = shown("role_code", "With which role of the catalogue.")
+    detail: str | None = shown("detail", "From what to what, or the reason given.")
+
+
+@view_type("A record of the audit trail within a page.")
+class AuditTrailEdge(View[EdgeView[AuditRow]]):
+    cursor: str = shown("cursor", "Pages can begin after it or before it.")
+    node: AuditRecord = shown("node", "The record.")
+
+
+@view_type("A page of the audit trail, newest first.")
+class AuditTrailConnection(View[PageView[AuditRow]]):
+    edges: list[AuditTrailEdge] = shown("edges", "The records of this page.")
+    page_info: PageInfo = shown(itself, "Where the page stands.")
+
+
+async def audit_trail_connection(info: Info, arguments: PageArguments) -> AuditTrailConnection:
+    """For those who were let in."""
+    request = arguments.request("auditTrail", _KEY)
+    async with info.context.database.read() as session:
+        page = await audit_page(session, request)
+    return AuditTrailConnection(PageView("auditTrail", page))
