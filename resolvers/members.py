@@ -19,7 +19,7 @@ from db.queries.member_pages import (
 )
 from db.queries.organizations import OrganizationRow, organizations_by_id
 from db.queries.roles import AssignmentRow, access_level, roles_held
-from db.queries.visibility import Scope
+from db.queries.visibility import Sight
 from db.sessions import ReadSession
 from db.vocabulary import AccessLevel, ActivationState, MemberId, OrganizationId, PortalId
 
@@ -64,10 +64,10 @@ class MemberView(msgspec.Struct, frozen=True):
     def access_level(self) -> AccessLevel:
         return access_level(self.roles, active=self.row.state is ActivationState.ACTIVE)
 
-    def is_seen_by(self, scope: Scope) -> bool:
+    def is_seen_by(self, sight: Sight) -> bool:
         """Only for one that was loaded with its roles: they decide as well."""
         places = _places([self.row], self.roles)
-        return scope.sees_member(self.row.id, places)
+        return sight.sees_member(self.row.id, places)
 
     def _organization(self, id: OrganizationId | None) -> OrganizationRow | None:
         return None if id is None else self.organizations.get(id)
@@ -82,7 +82,7 @@ class MemberPage:
 
 async def page_of_members(
     database: Database,
-    scope: Scope,
+    sight: Sight,
     filter: MemberFilter,
     order: MemberOrder,
     page: PageRequest,
@@ -94,25 +94,25 @@ async def page_of_members(
     """With a cursor, the page and the cursor are of the same moment."""
     async with database.read(snapshot=want_cursor) as session:
         cursor = await feed_head(session) if want_cursor else None
-        found = await member_page(session, scope, filter, order, page)
+        found = await member_page(session, sight, filter, order, page)
         views = await view_members(session, found.rows, wants)
-        total = await member_count(session, scope, filter) if want_total else None
+        total = await member_count(session, sight, filter) if want_total else None
     return MemberPage(Slice(views, found.keys, found.has_next, found.has_previous), total, cursor)
 
 
 async def member_views(
-    session: ReadSession, scope: Scope, ids: Collection[MemberId], wants: MemberWants
+    session: ReadSession, sight: Sight, ids: Collection[MemberId], wants: MemberWants
 ) -> dict[MemberId, MemberView]:
-    """Only those whom the scope shows."""
-    rows = await members_by_id(session, scope, ids)
+    """Only those whom the sight shows."""
+    rows = await members_by_id(session, sight, ids)
     views = await view_members(session, list(rows.values()), wants)
     return {view.row.id: view for view in views}
 
 
 async def member_view_by_portal_id(
-    session: ReadSession, scope: Scope, portal_id: PortalId, wants: MemberWants
+    session: ReadSession, sight: Sight, portal_id: PortalId, wants: MemberWants
 ) -> MemberView | None:
-    row = await member_by_portal_id(session, scope, portal_id)
+    row = await member_by_portal_id(session, sight, portal_id)
     return None if row is None else (await view_members(session, [row], wants))[0]
 
 

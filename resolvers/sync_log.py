@@ -20,7 +20,7 @@ from db.queries.entries import (
 )
 from db.queries.keyset import PageRequest, Slice
 from db.queries.organizations import OrganizationRow, organizations_by_id
-from db.queries.visibility import Scope
+from db.queries.visibility import Sight
 from db.sessions import ReadSession
 from db.vocabulary import AttemptTrigger, EntryId, MemberId
 from resolvers.members import MemberView, MemberWants, member_views
@@ -62,7 +62,7 @@ class EntryPage:
 
 async def page_of_entries(
     database: Database,
-    scope: Scope,
+    sight: Sight,
     filter: EntryFilter,
     page: PageRequest,
     wants: EntryWants,
@@ -73,9 +73,9 @@ async def page_of_entries(
     """With a cursor, the page and the cursor are of the same moment."""
     async with database.read(snapshot=want_cursor) as session:
         cursor = await feed_head(session) if want_cursor else None
-        found = await entry_page(session, scope, filter, page)
-        views = await _view_entries(session, scope, found.rows, wants)
-        total = await entry_count(session, scope, filter) if want_total else None
+        found = await entry_page(session, sight, filter, page)
+        views = await _view_entries(session, sight, found.rows, wants)
+        total = await entry_count(session, sight, filter) if want_total else None
     return EntryPage(Slice(views, found.keys, found.has_next, found.has_previous), total, cursor)
 
 
@@ -90,17 +90,17 @@ class FirstPage:
 
 
 async def first_pages_of(
-    database: Database, scope: Scope, member_ids: Collection[MemberId], asked: FirstPage
+    database: Database, sight: Sight, member_ids: Collection[MemberId], asked: FirstPage
 ) -> dict[MemberId, EntryPage]:
     """With as many statements as one page takes."""
     async with database.read(snapshot=asked.want_cursor) as session:
         cursor = await feed_head(session) if asked.want_cursor else None
-        found = await newest_entries_of(session, scope, member_ids, asked.size)
+        found = await newest_entries_of(session, sight, member_ids, asked.size)
         rows = [row for page in found.values() for row in page.rows]
-        views = {v.row.id: v for v in await _view_entries(session, scope, rows, asked.wants)}
+        views = {v.row.id: v for v in await _view_entries(session, sight, rows, asked.wants)}
         totals: Mapping[MemberId, int] = {}
         if asked.want_total:
-            totals = await entry_counts_of(session, scope, member_ids)
+            totals = await entry_counts_of(session, sight, member_ids)
     return {
         member_id: EntryPage(page.map(lambda row: views[row.id]), totals.get(member_id), cursor)
         for member_id, page in found.items()
@@ -108,21 +108,21 @@ async def first_pages_of(
 
 
 async def entry_views(
-    session: ReadSession, scope: Scope, ids: Collection[EntryId], wants: EntryWants
+    session: ReadSession, sight: Sight, ids: Collection[EntryId], wants: EntryWants
 ) -> dict[EntryId, EntryView]:
-    """Only those that the scope shows."""
-    rows = await entries_by_id(session, scope, ids)
-    views = await _view_entries(session, scope, list(rows.values()), wants)
+    """Only those that the sight shows."""
+    rows = await entries_by_id(session, sight, ids)
+    views = await _view_entries(session, sight, list(rows.values()), wants)
     return {view.row.id: view for view in views}
 
 
 async def _view_entries(
-    session: ReadSession, scope: Scope, rows: Sequence[EntryRow], wants: EntryWants
+    session: ReadSession, sight: Sight, rows: Sequence[EntryRow], wants: EntryWants
 ) -> list[EntryView]:
     members = {}
     if wants.member is not None:
         ids = {row.member_id for row in rows if row.member_id is not None}
-        members = await member_views(session, scope, ids, wants.member)
+        members = await member_views(session, sight, ids, wants.member)
     organizations = {}
     if wants.organization:
         places = {row.organization_id for row in rows if row.organization_id is not None}

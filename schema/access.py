@@ -8,7 +8,7 @@ from schema.errors import ForbiddenError, UnauthenticatedError
 async def require_log_reader(info: Info) -> Viewer:
     """Administrators, and operators. Raises ForbiddenError."""
     viewer = await info.context.require_viewer()
-    if not (viewer.is_operator or viewer.scope.administered):
+    if not (viewer.is_operator or viewer.sight.administered):
         raise ForbiddenError("The sync log is for administrators.")
     return viewer
 
@@ -39,5 +39,5 @@ async def check_may_introspect(context: Context) -> None:
     viewer = await context.viewer()
     if viewer is None:
         raise UnauthenticatedError
-    if not (viewer.is_operator or viewer.scope.administered):
+    if not (viewer.is_operator or viewer.sight.administered):
         raise ForbiddenError("The schema can be asked for by administrators and operators only.")

@@ -184,7 +184,7 @@ class Context:
             return True
         async with self.database.read() as session:
             bodies = await national_bodies(session)
-        return not bodies.isdisjoint(viewer.scope.administered)
+        return not bodies.isdisjoint(viewer.sight.administered)
 
     async def _load_organizations(
         self, ids: Sequence[OrganizationId]
@@ -201,7 +201,7 @@ class Context:
         for member_id, page in asked:
             members.setdefault(page, []).append(member_id)
         found = {
-            page: await first_pages_of(self.database, viewer.scope, ids, page)
+            page: await first_pages_of(self.database, viewer.sight, ids, page)
             for page, ids in members.items()
         }
         return [found[page][member_id] for member_id, page in asked]

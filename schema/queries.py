@@ -149,11 +149,11 @@ class Query:
         async with info.context.database.read() as session:
             if isinstance(by.id, str):
                 key = MemberId(row_id(by.id, "Member", "by.id"))
-                view = (await member_views(session, viewer.scope, [key], wants)).get(key)
+                view = (await member_views(session, viewer.sight, [key], wants)).get(key)
             else:
                 text = storable((by.portal_id or "").strip(), "by.portalId")
                 portal_id = canonical_portal_id(text)
-                view = await member_view_by_portal_id(session, viewer.scope, portal_id, wants)
+                view = await member_view_by_portal_id(session, viewer.sight, portal_id, wants)
         return None if view is None else Member(view)
 
     @strawberry.field(
@@ -247,13 +247,13 @@ async def _nodes(info: Info, ids: list[strawberry.ID], argument: str) -> list[No
     async with info.context.database.read() as session:
         members = await member_views(
             session,
-            viewer.scope,
+            viewer.sight,
             [MemberId(n) for n in wanted.get("Member", ())],
             member_wants(info),
         )
         entries = await entry_views(
             session,
-            viewer.scope,
+            viewer.sight,
             [EntryId(n) for n in wanted.get("SyncLogEntry", ())],
             entry_wants(info),
         )

@@ -95,7 +95,7 @@ async def replay_events(
     context = info.context
     async with context.database.read() as session:
         ids = await matching_entry_ids(
-            session, viewer.scope, condition, limit=MAX_EVENTS + 1, ids=wanted
+            session, viewer.sight, condition, limit=MAX_EVENTS + 1, ids=wanted
         )
     if len(ids) > MAX_EVENTS:
         text = f"More than {MAX_EVENTS} events match; narrow the filter, or use the command line."

@@ -155,7 +155,7 @@ class Subscription:
         opening = await _opening(info, after)
         condition = await member_condition(info, organization_id, filter)
         lens = MemberLens(
-            opening.viewer.scope.shared(),
+            opening.viewer.sight.shared(),
             condition,
             member_wants(info, "member"),
             _place(info, organization_id, condition.organization_ids),
@@ -179,7 +179,7 @@ class Subscription:
         await require_log_reader(info)
         condition = await entry_condition(info, organization_id, filter)
         lens = EntryLens(
-            opening.viewer.scope.shared(),
+            opening.viewer.sight.shared(),
             condition,
             entry_wants(info, "entry"),
             _place(info, organization_id, condition.organization_ids),
@@ -201,7 +201,7 @@ async def _shared(
         yield _envelope(Resync(opening.head, EndReason.CURSOR_EXPIRED))
         return
     yield _envelope(Heartbeat(opening.at, datetime.now(UTC)))
-    viewer = replace(opening.viewer, scope=opening.viewer.scope.shared())
+    viewer = replace(opening.viewer, sight=opening.viewer.sight.shared())
     selection = Selection(
         lens,
         text_key(info, context.variables),

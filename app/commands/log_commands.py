@@ -21,7 +21,7 @@ from db.database import Database
 from db.feed.change_feed import LiveFeed
 from db.queries.attempts import matching_entry_ids
 from db.queries.entries import EntryFilter, EntryRow
-from db.queries.visibility import Scope
+from db.queries.visibility import Sight
 from db.vocabulary import EntryId, SyncOutcome, SyncStatus
 from sync.replay import Replayed, Request, replay_entries
 from sync.worker import RetryWorker
@@ -172,7 +172,7 @@ async def _matching(
     settings: Settings, filter: EntryFilter, ids: list[EntryId] | None
 ) -> list[EntryId]:
     async with _opened(settings) as (database, _), database.read() as session:
-        everything = Scope(everything=True)
+        everything = Sight(everything=True)
         return await matching_entry_ids(session, everything, filter, limit=MAX_EVENTS, ids=ids)
 
 

@@ -10,10 +10,10 @@ from db.feed.change_feed import LiveFeed
 from db.feed.changes import feed_head
 from db.queries.entries import EntryFilter, EntryRow, entries_by_id, entry_facts, entry_page
 from db.queries.keyset import PageRequest
-from db.queries.visibility import Scope
+from db.queries.visibility import Sight
 from db.vocabulary import EntryId
 
-_EVERYTHING = Scope(everything=True)
+_EVERYTHING = Sight(everything=True)
 _PATIENCE_SECONDS = 60.0
 _YIELDING = ("event", "detail")
 _COLUMNS = ("received (UTC)", "source", "event", "type", "status", "outcome", "tries", "detail")

@@ -127,7 +127,7 @@ async def _people(settings: Settings, services: Services) -> list[Person]:
 async def _members_of(services: Services, level: AccessLevel, count: int) -> Sequence[MemberView]:
     found = await page_of_members(
         services.database,
-        OPERATOR.scope,
+        OPERATOR.sight,
         MemberFilter(states=frozenset({ActivationState.ACTIVE}), access_levels=frozenset({level})),
         MemberOrder(MemberOrderField.UPDATED_AT),
         PageRequest(count),

@@ -9,7 +9,7 @@ from sqlalchemy import func, select, update
 
 from db.driver.any_of import among
 from db.queries.entries import ENTRY_COLUMNS, EntryFilter, EntryRecord
-from db.queries.visibility import Scope, visible_entries
+from db.queries.visibility import Sight, visible_entries
 from db.sessions import ReadSession, WriteSession
 from db.tables.models import SyncAttempt, SyncLogEntry
 from db.vocabulary import AttemptTrigger, EntryId, SyncOutcome, SyncStatus
@@ -83,14 +83,14 @@ async def entries_to_replay(session: WriteSession, ids: Collection[EntryId]) -> 
 
 async def matching_entry_ids(
     session: ReadSession,
-    scope: Scope,
+    sight: Sight,
     filter: EntryFilter,
     *,
     limit: int,
     ids: Collection[EntryId] | None = None,
 ) -> list[EntryId]:
-    """Oldest first; only those that the scope shows."""
-    statement = select(SyncLogEntry.id).where(visible_entries(scope), filter.condition())
+    """Oldest first; only those that the sight shows."""
+    statement = select(SyncLogEntry.id).where(visible_entries(sight), filter.condition())
     if ids is not None:
         statement = statement.where(among(SyncLogEntry.id, ids))
     rows = await session.all(statement.order_by(SyncLogEntry.id).limit(limit))

@@ -14,7 +14,7 @@ from db.driver.compiled_statements import HotStatement
 from db.driver.round_trips import Query, SqlRow
 from db.driver.statement_cache import StatementCache, one_of
 from db.queries.keyset import KeysetColumn, PageRequest, PageStatements, Slice, read_page
-from db.queries.visibility import Scope, scope_shape, scope_values, visible_entries
+from db.queries.visibility import Sight, sight_shape, sight_values, visible_entries
 from db.sessions import ReadSession, WriteSession, new_ids
 from db.tables.models import EntryFacts, FieldChange, SyncLogEntry
 from db.vocabulary import EntryId, MemberId, OrganizationId, SyncOutcome, SyncStatus
@@ -200,37 +200,37 @@ _found = StatementCache()
 
 
 async def entry_page(
-    session: ReadSession, scope: Scope, filter: EntryFilter, page: PageRequest
+    session: ReadSession, sight: Sight, filter: EntryFilter, page: PageRequest
 ) -> Slice[EntryRow]:
     statement = _pages.statement(
-        (scope_shape(scope), filter.shape()),
+        (sight_shape(sight), filter.shape()),
         page,
         _NEWEST_FIRST,
-        lambda: _ROW.where(visible_entries(scope), filter.condition()),
+        lambda: _ROW.where(visible_entries(sight), filter.condition()),
     )
-    values = scope_values(scope) | filter.values()
+    values = sight_values(sight) | filter.values()
     found = await read_page(session, statement, page, values, keys=2)
     return found.map(lambda row: EntryRow(*row))
 
 
-async def entry_count(session: ReadSession, scope: Scope, filter: EntryFilter) -> int:
+async def entry_count(session: ReadSession, sight: Sight, filter: EntryFilter) -> int:
     statement = _found.statement(
-        ("count", scope_shape(scope), filter.shape()),
+        ("count", sight_shape(sight), filter.shape()),
         lambda: select(func.count(SyncLogEntry.id)).where(
-            visible_entries(scope), filter.condition()
+            visible_entries(sight), filter.condition()
         ),
     )
-    rows = await session.hot(statement, scope_values(scope) | filter.values())
+    rows = await session.hot(statement, sight_values(sight) | filter.values())
     count: int = rows[0][0]
     return count
 
 
 async def newest_entries_of(
-    session: ReadSession, scope: Scope, member_ids: Collection[MemberId], size: int
+    session: ReadSession, sight: Sight, member_ids: Collection[MemberId], size: int
 ) -> dict[MemberId, Slice[EntryRow]]:
     """The first page of each member, in one statement."""
-    statement = _found.statement(("newest of each", scope_shape(scope)), lambda: _newest(scope))
-    parameters = {"member_ids": list(member_ids), "one_more": size + 1, **scope_values(scope)}
+    statement = _found.statement(("newest of each", sight_shape(sight)), lambda: _newest(sight))
+    parameters = {"member_ids": list(member_ids), "one_more": size + 1, **sight_values(sight)}
     found: dict[MemberId, list[EntryRow]] = {id: [] for id in member_ids}
     for row in await session.hot(statement, parameters):
         entry = EntryRow(*row)
@@ -247,12 +247,12 @@ async def newest_entries_of(
     }
 
 
-def _newest(scope: Scope) -> Select[*tuple[Any, ...]]:
+def _newest(sight: Sight) -> Select[*tuple[Any, ...]]:
     newest_first = SyncLogEntry.id.desc()
     place = func.row_number().over(partition_by=SyncLogEntry.member_id, order_by=newest_first)
     ranked = (
         _ROW.add_columns(place.label("place"))
-        .where(among_parameter(SyncLogEntry.member_id, "member_ids"), visible_entries(scope))
+        .where(among_parameter(SyncLogEntry.member_id, "member_ids"), visible_entries(sight))
         .subquery()
     )
     columns = [ranked.c[column.key] for column in ENTRY_COLUMNS]
@@ -264,32 +264,32 @@ def _newest(scope: Scope) -> Select[*tuple[Any, ...]]:
 
 
 async def entry_counts_of(
-    session: ReadSession, scope: Scope, member_ids: Collection[MemberId]
+    session: ReadSession, sight: Sight, member_ids: Collection[MemberId]
 ) -> dict[MemberId, int]:
     statement = _found.statement(
-        ("counts of each", scope_shape(scope)),
+        ("counts of each", sight_shape(sight)),
         lambda: (
             select(SyncLogEntry.member_id, func.count(SyncLogEntry.id))
-            .where(among_parameter(SyncLogEntry.member_id, "member_ids"), visible_entries(scope))
+            .where(among_parameter(SyncLogEntry.member_id, "member_ids"), visible_entries(sight))
             .group_by(SyncLogEntry.member_id)
         ),
     )
-    rows = await session.hot(statement, {"member_ids": list(member_ids), **scope_values(scope)})
+    rows = await session.hot(statement, {"member_ids": list(member_ids), **sight_values(sight)})
     counts = {MemberId(id): count for id, count in rows}
     return {id: counts.get(id, 0) for id in member_ids}
 
 
 async def entries_by_id(
-    session: ReadSession, scope: Scope, ids: Collection[EntryId]
+    session: ReadSession, sight: Sight, ids: Collection[EntryId]
 ) -> dict[EntryId, EntryRow]:
-    """Only those of them that the scope shows."""
+    """Only those of them that the sight shows."""
     if not ids:
         return {}
     statement = _found.statement(
-        ("by id", scope_shape(scope)),
-        lambda: _ROW.where(among_parameter(SyncLogEntry.id, "ids"), visible_entries(scope)),
+        ("by id", sight_shape(sight)),
+        lambda: _ROW.where(among_parameter(SyncLogEntry.id, "ids"), visible_entries(sight)),
     )
-    rows = await session.hot(statement, {"ids": list(ids), **scope_values(scope)})
+    rows = await session.hot(statement, {"ids": list(ids), **sight_values(sight)})
     return {EntryId(row[0]): EntryRow(*row) for row in rows}
 
 

@@ -13,7 +13,7 @@ from db.driver.any_of import among, among_parameter
 from db.driver.statement_cache import StatementCache, one_of
 from db.queries.keyset import KeysetColumn, PageRequest, PageStatements, Slice, read_page
 from db.queries.text_keys import folded_words
-from db.queries.visibility import Scope, members_in, scope_shape, scope_values, visible_members
+from db.queries.visibility import Sight, members_in, sight_shape, sight_values, visible_members
 from db.sessions import ReadSession
 from db.tables.models import Member, MemberFacts, Role, RoleAssignment
 from db.vocabulary import AccessLevel, ActivationState, MemberId, OrganizationId, PortalId
@@ -166,50 +166,50 @@ _found = StatementCache()
 
 
 async def member_page(
-    session: ReadSession, scope: Scope, filter: MemberFilter, order: MemberOrder, page: PageRequest
+    session: ReadSession, sight: Sight, filter: MemberFilter, order: MemberOrder, page: PageRequest
 ) -> Slice[MemberRow]:
-    shape = (scope_shape(scope), filter.shape(), order)
+    shape = (sight_shape(sight), filter.shape(), order)
     statement = _pages.statement(
         shape,
         page,
         order.columns(),
-        lambda: _ROW.where(visible_members(scope), filter.condition()),
+        lambda: _ROW.where(visible_members(sight), filter.condition()),
     )
-    values = scope_values(scope) | filter.values()
+    values = sight_values(sight) | filter.values()
     found = await read_page(session, statement, page, values, keys=2)
     return found.map(lambda row: MemberRow(*row))
 
 
-async def member_count(session: ReadSession, scope: Scope, filter: MemberFilter) -> int:
+async def member_count(session: ReadSession, sight: Sight, filter: MemberFilter) -> int:
     statement = _found.statement(
-        ("count", scope_shape(scope), filter.shape()),
-        lambda: select(func.count(Member.id)).where(visible_members(scope), filter.condition()),
+        ("count", sight_shape(sight), filter.shape()),
+        lambda: select(func.count(Member.id)).where(visible_members(sight), filter.condition()),
     )
-    rows = await session.hot(statement, scope_values(scope) | filter.values())
+    rows = await session.hot(statement, sight_values(sight) | filter.values())
     count: int = rows[0][0]
     return count
 
 
 async def members_by_id(
-    session: ReadSession, scope: Scope, ids: Collection[MemberId]
+    session: ReadSession, sight: Sight, ids: Collection[MemberId]
 ) -> dict[MemberId, MemberRow]:
-    """Only those of them whom the scope shows."""
+    """Only those of them whom the sight shows."""
     if not ids:
         return {}
     statement = _found.statement(
-        ("by id", scope_shape(scope)),
-        lambda: _ROW.where(among_parameter(Member.id, "ids"), visible_members(scope)),
+        ("by id", sight_shape(sight)),
+        lambda: _ROW.where(among_parameter(Member.id, "ids"), visible_members(sight)),
     )
-    rows = await session.hot(statement, {"ids": list(ids), **scope_values(scope)})
+    rows = await session.hot(statement, {"ids": list(ids), **sight_values(sight)})
     return {MemberId(row[0]): MemberRow(*row) for row in rows}
 
 
 async def member_by_portal_id(
-    session: ReadSession, scope: Scope, portal_id: PortalId
+    session: ReadSession, sight: Sight, portal_id: PortalId
 ) -> MemberRow | None:
     statement = _found.statement(
-        ("by portal id", scope_shape(scope)),
-        lambda: _ROW.where(Member.portal_id == bindparam("portal_id"), visible_members(scope)),
+        ("by portal id", sight_shape(sight)),
+        lambda: _ROW.where(Member.portal_id == bindparam("portal_id"), visible_members(sight)),
     )
-    rows = await session.hot(statement, {"portal_id": portal_id, **scope_values(scope)})
+    rows = await session.hot(statement, {"portal_id": portal_id, **sight_values(sight)})
     return MemberRow(*rows[0]) if rows else None

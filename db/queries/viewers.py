@@ -15,7 +15,7 @@ from db.driver.round_trips import SqlRow
 from db.errors import DatabaseUnavailableError
 from db.queries.member_pages import MemberRow
 from db.queries.roles import AssignmentRow, RoleRow, access_level
-from db.queries.visibility import Scope
+from db.queries.visibility import Sight
 from db.sessions import ReadSession
 from db.tables.models import Member, Organization, Role, RoleAssignment
 from db.vocabulary import AccessLevel, ActivationState, OrganizationId, PortalId
@@ -25,7 +25,7 @@ REMEMBERED_VIEWERS = 5_000
 
 # Written into the statement. As a parameter it would be given at execution, which is too late here.
 _COMMA: Any = literal_column("','")
-_EVERYTHING = Scope(everything=True)
+_EVERYTHING = Sight(everything=True)
 # In the order of MemberRow and RoleRow.
 _MEMBER = (
     Member.id,
@@ -47,7 +47,7 @@ _ROLE = (Role.id, Role.code, Role.name, Role.access_level, Role.decided)
 class Viewer:
     """`member` is None for an operator. `accesses`: the highest level held in each organization."""
 
-    scope: Scope
+    sight: Sight
     access_level: AccessLevel
     member: MemberRow | None = None
     roles: tuple[AssignmentRow, ...] = ()
@@ -55,7 +55,7 @@ class Viewer:
 
     @property
     def is_operator(self) -> bool:
-        return self.scope.everything
+        return self.sight.everything
 
     @property
     def is_active(self) -> bool:
@@ -189,7 +189,7 @@ def _viewer(rows: Sequence[SqlRow]) -> Viewer:
     width = len(_MEMBER)
     member = MemberRow(*rows[0][:width])
     if member.state is not ActivationState.ACTIVE:
-        return Viewer(Scope(), AccessLevel.NONE, member)
+        return Viewer(Sight(), AccessLevel.NONE, member)
     roles: list[AssignmentRow] = []
     coordinated: set[OrganizationId] = set()
     administered: set[OrganizationId] = set()
@@ -201,13 +201,13 @@ def _viewer(rows: Sequence[SqlRow]) -> Viewer:
             coordinated |= seen
             if held.role.access_level >= AccessLevel.ADMIN:
                 administered |= seen
-    scope = Scope(
+    sight = Sight(
         member_id=member.id,
         coordinated=frozenset(coordinated),
         administered=frozenset(administered),
     )
     level = access_level(roles, active=True)
-    return Viewer(scope, level, member, tuple(roles), tuple(sorted(_accesses(roles).items())))
+    return Viewer(sight, level, member, tuple(roles), tuple(sorted(_accesses(roles).items())))
 
 
 def _ids(text: str | None) -> set[OrganizationId]:

@@ -13,9 +13,9 @@ from db.vocabulary import MemberId, OrganizationId
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
-    """What a viewer may see. An operator sees everything; others see themselves, the members of
-    the organizations they coordinate, and the log of the organizations they administer."""
+class Sight:
+    """What a viewer may see at this moment. An operator sees everything; others see themselves,
+    the members of the organizations they coordinate, and the log of those they administer."""
 
     everything: bool = False
     member_id: MemberId | None = None
@@ -33,9 +33,9 @@ class Scope:
     def sees_entry(self, organization_id: int | None) -> bool:
         return self.everything or organization_id in self.administered
 
-    def shared(self) -> "Scope":
-        """The same sight, told without saying whose where others may have it as well. Whoever
-        coordinates an organization holds a role in it, and so is among those they see anyway."""
+    def shared(self) -> "Sight":
+        """Returns an equal sight that several viewers can share: without the member's own id when
+        they coordinate an organization, because they hold a role there and are seen anyway."""
         return replace(self, member_id=None) if self.coordinated else self
 
 
@@ -52,30 +52,30 @@ def members_in(organization_ids: frozenset[OrganizationId], name: str) -> Column
     )
 
 
-def visible_members(scope: Scope) -> ColumnElement[bool]:
-    if scope.everything:
+def visible_members(sight: Sight) -> ColumnElement[bool]:
+    if sight.everything:
         return true()
-    myself = bindparam("viewer_id", scope.member_id, type_=Member.id.type)
-    return or_(Member.id == myself, members_in(scope.coordinated, "coordinated"))
+    myself = bindparam("viewer_id", sight.member_id, type_=Member.id.type)
+    return or_(Member.id == myself, members_in(sight.coordinated, "coordinated"))
 
 
-def visible_entries(scope: Scope) -> ColumnElement[bool]:
-    if scope.everything:
+def visible_entries(sight: Sight) -> ColumnElement[bool]:
+    if sight.everything:
         return true()
-    if not scope.administered:
+    if not sight.administered:
         return false()
-    return among(SyncLogEntry.organization_id, scope.administered, "administered")
+    return among(SyncLogEntry.organization_id, sight.administered, "administered")
 
 
-def scope_shape(scope: Scope) -> tuple[bool, ...]:
-    """Scopes of one shape make the same conditions, but for the values of their parameters."""
-    return scope.everything, bool(scope.coordinated), bool(scope.administered)
+def sight_shape(sight: Sight) -> tuple[bool, ...]:
+    """Returns the same for sights whose conditions differ in the values of parameters only."""
+    return sight.everything, bool(sight.coordinated), bool(sight.administered)
 
 
-def scope_values(scope: Scope) -> dict[str, Any]:
+def sight_values(sight: Sight) -> dict[str, Any]:
     """The parameters of both conditions."""
     return {
-        "viewer_id": scope.member_id,
-        "coordinated": list(scope.coordinated),
-        "administered": list(scope.administered),
+        "viewer_id": sight.member_id,
+        "coordinated": list(sight.coordinated),
+        "administered": list(sight.administered),
     }

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from db.database import Database
-from db.queries.visibility import Scope
+from db.queries.visibility import Sight
 from db.sessions import CommittedChange
 from db.vocabulary import EntryId, MemberId
 from resolvers.members import MemberView, MemberWants, member_views
@@ -15,7 +15,7 @@ from resolvers.sync_log import EntryView, EntryWants, entry_views
 
 T = TypeVar("T")
 
-_EVERYTHING = Scope(everything=True)
+_EVERYTHING = Sight(everything=True)
 
 
 class Batch:

@@ -15,7 +15,7 @@ from db.queries.entries import EntryFilter
 from db.queries.member_pages import MemberFilter
 from db.queries.organizations import subtree
 from db.queries.viewers import Viewer
-from db.queries.visibility import Scope
+from db.queries.visibility import Sight
 from db.sessions import CommittedChange, ReadSession
 from db.tables.models import EntryFacts, MemberFacts
 from db.vocabulary import (
@@ -105,15 +105,15 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class MemberLens:
-    scope: Scope
+    sight: Sight
     filter: MemberFilter
     wants: MemberWants
     place: Place | None = None
 
     @property
     def only_member(self) -> MemberId | None:
-        wide = self.scope.everything or self.scope.coordinated
-        return None if wide else self.scope.member_id
+        wide = self.sight.everything or self.sight.coordinated
+        return None if wide else self.sight.member_id
 
     @property
     def tells_of_access(self) -> bool:
@@ -130,19 +130,19 @@ class MemberLens:
     def _shows(self, member_id: MemberId, facts: MemberFacts | None) -> bool:
         return (
             facts is not None
-            and self.scope.sees_member(member_id, facts.organization_ids)
+            and self.sight.sees_member(member_id, facts.organization_ids)
             and self.filter.matches(facts)
         )
 
     async def views(self, batch: Batch, ids: Collection[int]) -> dict[int, MemberView]:
         members = await batch.members(self.wants)
         found = {id: members.get(MemberId(id)) for id in ids}
-        return {id: view for id, view in found.items() if view and view.is_seen_by(self.scope)}
+        return {id: view for id, view in found.items() if view and view.is_seen_by(self.sight)}
 
 
 @dataclass(frozen=True, slots=True)
 class EntryLens:
-    scope: Scope
+    sight: Sight
     filter: EntryFilter
     wants: EntryWants
     place: Place | None = None
@@ -165,7 +165,7 @@ class EntryLens:
     def _shows(self, facts: EntryFacts | None) -> bool:
         return (
             facts is not None
-            and self.scope.sees_entry(facts.organization_id)
+            and self.sight.sees_entry(facts.organization_id)
             and self.filter.matches(facts)
         )
 
@@ -175,10 +175,10 @@ class EntryLens:
         return {id: self._seen(view) for id, view in found.items() if view and self._sees(view)}
 
     def _sees(self, view: EntryView) -> bool:
-        return self.scope.sees_entry(view.row.organization_id)
+        return self.sight.sees_entry(view.row.organization_id)
 
     def _seen(self, view: EntryView) -> EntryView:
-        if view.member is None or view.member.is_seen_by(self.scope):
+        if view.member is None or view.member.is_seen_by(self.sight):
             return view
         return msgspec.structs.replace(view, member=None)
 
@@ -244,13 +244,13 @@ class Watch:
             return True
         if change.position <= self.opened_at:
             # All was looked up after it, so only the change itself can tell.
-            moved = self.viewer.scope.coordinated or lens.place is not None
+            moved = self.viewer.sight.coordinated or lens.place is not None
             return not (saw_others(change) if mine else moved)
         place = lens.place
         if place is not None and not await batch.once(place, place.is_the_same):
             return False
         now = await batch.once(self.owner, self.viewer_now)
-        return now.scope == self.viewer.scope
+        return now.sight == self.viewer.sight
 
 
 def saw_others(change: CommittedChange) -> bool:

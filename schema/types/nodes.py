@@ -328,7 +328,7 @@ async def member_connection(
     asked = selected(info)
     page = await page_of_members(
         info.context.database,
-        viewer.scope,
+        viewer.sight,
         condition,
         order.ordering(),
         request,
@@ -362,7 +362,7 @@ async def sync_log_connection(
     asked = selected(info)
     page = await page_of_entries(
         info.context.database,
-        viewer.scope,
+        viewer.sight,
         condition,
         request,
         entry_wants(info, "edges", "node"),

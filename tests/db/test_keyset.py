@@ -19,14 +19,14 @@ from db.queries.member_pages import (
     member_page,
 )
 from db.queries.text_keys import number_key, sort_key
-from db.queries.visibility import Scope
+from db.queries.visibility import Sight
 from db.tables.models import Member, RoleAssignment, SyncLogEntry
 from sync.record import record_deliveries
 from tests.db.opened import clear, opened
 from tests.support.builders import created, guid
 from tests.sync.recording import delivery
 
-EVERYBODY = Scope(everything=True)
+EVERYBODY = Sight(everything=True)
 NAMES_OF = {guid(f"{kind}{n}"): f"{kind}{n}" for kind in "MN" for n in range(100)}
 
 

@@ -46,10 +46,10 @@ async def test_those_who_ask_together_share_statements_and_each_gets_their_own_a
         assert admin is not None
         assert coordinator is not None
         assert inactive is not None
-        assert len(admin.scope.administered) == len(admin.scope.coordinated) == 5
-        assert (len(coordinator.scope.administered), len(coordinator.scope.coordinated)) == (0, 2)
+        assert len(admin.sight.administered) == len(admin.sight.coordinated) == 5
+        assert (len(coordinator.sight.administered), len(coordinator.sight.coordinated)) == (0, 2)
         assert not inactive.is_active
-        assert inactive.scope.coordinated == frozenset()
+        assert inactive.sight.coordinated == frozenset()
 
 
 async def test_one_who_goes_away_takes_the_answer_from_nobody(
@@ -95,7 +95,7 @@ async def test_what_somebody_may_do_is_told_as_it_is_now_however_often_they_aske
         async def now() -> tuple[AccessLevel, int]:
             viewer = await lookups.find(PortalId(guid(name)))
             assert viewer is not None
-            return viewer.access_level, len(viewer.scope.coordinated)
+            return viewer.access_level, len(viewer.sight.coordinated)
 
         assert await now() == await now() == (AccessLevel.COORDINATOR, 2)
         # A chapter comes to be below theirs; the catalogue changes; then their roles, and the rest.
@@ -145,4 +145,4 @@ async def test_of_several_roles_in_one_chapter_the_highest_tells_the_access_ther
         places[PortalId(guid("HLF Oslo"))]: AccessLevel.COORDINATOR,
         places[PortalId(guid("HLF Bodø"))]: AccessLevel.PEER_MENTOR,
     }
-    assert viewer.scope.coordinated == {places[PortalId(guid("HLF Oslo"))]}
+    assert viewer.sight.coordinated == {places[PortalId(guid("HLF Oslo"))]}

@@ -19,7 +19,7 @@ from db.queries.member_pages import MemberFilter, MemberOrder, member_count, mem
 from db.queries.member_records import member_records, saved_roles
 from db.queries.organizations import organization_ids
 from db.queries.roles import whole_catalogue
-from db.queries.visibility import Scope
+from db.queries.visibility import Sight
 from db.tables.models import EntryFacts, MemberFacts
 from db.vocabulary import (
     AccessLevel,
@@ -64,12 +64,12 @@ class Stage:
     def play(self, history: list[dict[str, Any]]) -> Truth:
         return self.runner.run(self._play(history))
 
-    def seen_members(self, scope: Scope, filter: MemberFilter) -> tuple[set[MemberId], int]:
+    def seen_members(self, sight: Sight, filter: MemberFilter) -> tuple[set[MemberId], int]:
         """Who is on the page, and how many are counted."""
-        return self.runner.run(self._seen_members(scope, filter))
+        return self.runner.run(self._seen_members(sight, filter))
 
-    def seen_entries(self, scope: Scope, filter: EntryFilter) -> tuple[set[EntryId], int]:
-        return self.runner.run(self._seen_entries(scope, filter))
+    def seen_entries(self, sight: Sight, filter: EntryFilter) -> tuple[set[EntryId], int]:
+        return self.runner.run(self._seen_entries(sight, filter))
 
     def last_told(self) -> dict[MemberId, MemberFacts | None]:
         """What the feed last told of each member."""
@@ -99,15 +99,15 @@ class Stage:
             {str(portal_id): id for portal_id, id in chapters.items()},
         )
 
-    async def _seen_members(self, scope: Scope, filter: MemberFilter) -> tuple[set[MemberId], int]:
+    async def _seen_members(self, sight: Sight, filter: MemberFilter) -> tuple[set[MemberId], int]:
         async with self.database.read() as session:
-            page = await member_page(session, scope, filter, MemberOrder(), PAGE)
-            return {row.id for row in page.rows}, await member_count(session, scope, filter)
+            page = await member_page(session, sight, filter, MemberOrder(), PAGE)
+            return {row.id for row in page.rows}, await member_count(session, sight, filter)
 
-    async def _seen_entries(self, scope: Scope, filter: EntryFilter) -> tuple[set[EntryId], int]:
+    async def _seen_entries(self, sight: Sight, filter: EntryFilter) -> tuple[set[EntryId], int]:
         async with self.database.read() as session:
-            page = await entry_page(session, scope, filter, PAGE)
-            return {row.id for row in page.rows}, await entry_count(session, scope, filter)
+            page = await entry_page(session, sight, filter, PAGE)
+            return {row.id for row in page.rows}, await entry_count(session, sight, filter)
 
     async def _last_told(self) -> dict[MemberId, MemberFacts | None]:
         async with self.database.read() as session:
@@ -176,9 +176,9 @@ def some(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 @st.composite
-def scopes(draw: st.DrawFn, truth: Truth) -> Scope:
+def sights(draw: st.DrawFn, truth: Truth) -> Sight:
     members = st.sampled_from(sorted(truth.members)) if truth.members else st.nothing()
-    return Scope(
+    return Sight(
         everything=draw(st.booleans()),
         member_id=draw(st.none() | members),
         coordinated=truth.chapter_ids(draw(st.sets(chapters, max_size=2))),
@@ -241,14 +241,14 @@ def test_rows_and_facts_say_the_same_of_who_is_seen(
     truth = stage.play(history)
 
     for _ in range(LOOKS):
-        scope = data.draw(scopes(truth), "scope")
+        sight = data.draw(sights(truth), "sight")
         filter = data.draw(member_filters(truth), "filter")
-        seen, count = stage.seen_members(scope, filter)
+        seen, count = stage.seen_members(sight, filter)
 
         expected = {
             id
             for id, facts in truth.members.items()
-            if scope.sees_member(id, facts.organization_ids) and filter.matches(facts)
+            if sight.sees_member(id, facts.organization_ids) and filter.matches(facts)
         }
         assert seen == expected
         assert count == len(expected)
@@ -262,14 +262,14 @@ def test_rows_and_facts_say_the_same_of_which_entries_are_seen(
     truth = stage.play(history)
 
     for _ in range(LOOKS):
-        scope = data.draw(scopes(truth), "scope")
+        sight = data.draw(sights(truth), "sight")
         filter = data.draw(entry_filters(truth), "filter")
-        seen, count = stage.seen_entries(scope, filter)
+        seen, count = stage.seen_entries(sight, filter)
 
         expected = {
             id
             for id, facts in truth.entries.items()
-            if scope.sees_entry(facts.organization_id) and filter.matches(facts)
+            if sight.sees_entry(facts.organization_id) and filter.matches(facts)
         }
         assert seen == expected
         assert count == len(expected)
@@ -297,6 +297,6 @@ def test_whoever_is_inactive_has_no_access_whatever_their_roles(stage: Stage) ->
 
     for level in AccessLevel:
         filter = MemberFilter(access_levels=frozenset({level}))
-        seen, _ = stage.seen_members(Scope(everything=True), filter)
+        seen, _ = stage.seen_members(Sight(everything=True), filter)
         assert seen == {id for id, facts in truth.members.items() if filter.matches(facts)}
         assert (kari in seen) == (level is AccessLevel.NONE)

@@ -11,7 +11,7 @@ from db.database import Database
 from db.feed.changes import changes_after
 from db.queries.entries import EntryFilter, EntryRow, entry_page
 from db.queries.keyset import PageRequest
-from db.queries.visibility import Scope
+from db.queries.visibility import Sight
 from db.sessions import CommittedChange
 from db.tables.models import Member, Organization, Role, RoleAssignment
 from db.vocabulary import ActivationState, Position, SyncStatus
@@ -80,7 +80,7 @@ async def entries(database: Database, filter: EntryFilter | None = None) -> Sequ
     """Newest first."""
     async with database.read() as session:
         page = await entry_page(
-            session, Scope(everything=True), filter or EntryFilter(), PageRequest(1000)
+            session, Sight(everything=True), filter or EntryFilter(), PageRequest(1000)
         )
     return page.rows
 
