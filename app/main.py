@@ -1,6 +1,5 @@
 """The application: routes, lifespan and error answers in one place."""
 
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -8,7 +7,6 @@ from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
@@ -16,9 +14,7 @@ from starlette.staticfiles import StaticFiles
 
 from app.document_folder import load_known
 from app.edge import layers
-from app.edge.bodies import Deadlines
-from app.edge.headers import AnswerHeaders
-from app.edge.request_ids import RequestIds
+from app.edge.bodies import BodyTooSlowError
 from app.graphql.endpoint import GraphQLRoute
 from app.graphql.rate_limits import gate_of
 from app.metrics import Metrics
@@ -26,17 +22,15 @@ from app.services import Services, open_services, utc_now
 from app.settings import Settings, SourceSettings
 from app.web.pages import page
 from app.web.sign_in import console_routes
-from app.webhooks.route import DeliveryDoor
+from app.webhooks.route import DeliveryRoute
 from db.errors import DatabaseError, DatabaseUnavailableError
 from db.migrate import check_schema
 from schema.build import build_schema
 from schema.execution import Budgets
 from sync.deliveries import Delivery, Receipt
-from sync.problems import problem
+from sync.problems import problem, too_slow
 from sync.sources import SharedKey, Source, StandardWebhooks
 from sync.webhook import WebhookRoute
-
-logger = logging.getLogger(__name__)
 
 STATIC = Path(__file__).parent / "static"
 GRAPHIQL = STATIC / "graphiql"
@@ -46,7 +40,7 @@ Handler = Callable[[Request], Awaitable[Response] | Response]
 
 
 def create_app(settings: Settings) -> Starlette:
-    """Opens nothing: what it needs is opened by the lifespan."""
+    """Returns the application. Nothing is opened before its lifespan begins."""
     metrics = Metrics()
 
     def services() -> Services:
@@ -60,27 +54,18 @@ def create_app(settings: Settings) -> Starlette:
             metrics.feed_position.set_function(lambda: opened.feed.position)
             yield
 
-    headers = AnswerHeaders(settings.auth_issuer)
-    deadlines = Deadlines(layers.BODY_SECONDS)
-    door = Middleware(
-        DeliveryDoor,
-        webhook=_webhook(settings, services, metrics),
-        headers=headers,
-        deadlines=deadlines,
-        refusals=layers.failures_of(settings) if settings.is_guarded else None,
-    )
-    perimeter = layers.perimeter(settings, headers, deadlines)
     app = Starlette(
         routes=_routes(settings, services, metrics),
-        middleware=[*layers.proxies(settings), door, Middleware(RequestIds), *perimeter],
+        middleware=layers.perimeter(settings),
         lifespan=lifespan,
         exception_handlers={
             HTTPException: _http_problem,
-            DatabaseUnavailableError: _away,
-            Exception: _surprise,
+            BodyTooSlowError: _too_slow,
+            DatabaseUnavailableError: _database_unreachable,
+            Exception: _unexpected_error,
         },
     )
-    # A sender does not follow a redirect.
+    # Senders of webhooks do not follow redirects.
     app.router.redirect_slashes = False
     return app
 
@@ -104,10 +89,14 @@ def _routes(
         socket_init_seconds=settings.socket_init_seconds,
     )
 
+    webhook = _webhook(settings, services, metrics)
+    refusals = layers.failure_limiter(settings) if settings.is_guarded else None
+
     return [
+        Route("/webhooks/{source}", DeliveryRoute(webhook, refusals)),
         Route("/graphql", graphql, methods=["GET", "POST"]),
         WebSocketRoute("/graphql", graphql),
-        Route("/healthz", _alive),
+        Route("/healthz", _healthz),
         Route("/readyz", _readiness(services)),
         Route("/metrics", metrics.page),
         *console_routes(settings, services),
@@ -128,7 +117,7 @@ def _webhook(
 
 
 def sources_of(settings: Settings) -> dict[str, Source]:
-    """Those that have a secret; the others are off."""
+    """Returns the sources that have a secret, by name; the others are off."""
     return {
         name: Source(name, _verifier(source))
         for name, source in settings.sources.items()
@@ -143,7 +132,7 @@ def _verifier(source: SourceSettings) -> StandardWebhooks | SharedKey:
     return SharedKey((source.header or "").lower().encode(), keys)
 
 
-async def _alive(_request: Request) -> Response:
+async def _healthz(_request: Request) -> Response:
     return JSONResponse({"status": "ok"})
 
 
@@ -152,9 +141,8 @@ def _readiness(services: Callable[[], Services]) -> Handler:
         try:
             await check_schema(services().database)
         except DatabaseError:
-            return problem(
-                HTTPStatus.SERVICE_UNAVAILABLE, "The database is away or its schema is another."
-            )
+            text = "Database unreachable, or its schema version differs."
+            return problem(HTTPStatus.SERVICE_UNAVAILABLE, text)
         if not services().feed.alive:
             return problem(HTTPStatus.SERVICE_UNAVAILABLE, "The change feed is not being read.")
         return JSONResponse({"status": "ready"})
@@ -171,9 +159,13 @@ async def _http_problem(_request: Request, error: Exception) -> Response:
     return response
 
 
-async def _away(_request: Request, _error: Exception) -> Response:
-    return problem(HTTPStatus.SERVICE_UNAVAILABLE, "The database is away.")
+async def _too_slow(_request: Request, _error: Exception) -> Response:
+    return too_slow()
 
 
-async def _surprise(_request: Request, _error: Exception) -> Response:
-    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong here.")
+async def _database_unreachable(_request: Request, _error: Exception) -> Response:
+    return problem(HTTPStatus.SERVICE_UNAVAILABLE, "Database unreachable.")
+
+
+async def _unexpected_error(_request: Request, _error: Exception) -> Response:
+    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "Unexpected error.")

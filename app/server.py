@@ -18,7 +18,6 @@ from app.graphql.websocket_protocol import DirectProtocol
 from app.main import create_app
 from app.services import Services
 from app.settings import Settings
-from app.webhooks.http_protocol import ShortProtocol
 
 GRACE_SECONDS = 10
 
@@ -87,7 +86,6 @@ def make_server(settings: Settings, started: Callable[[str], None]) -> Server:
         port=settings.port,
         # When another process ends, its clients come all at once.
         backlog=8192,
-        http=ShortProtocol,
         ws=DirectProtocol,
         # As much as a request over HTTP may hold.
         ws_max_size=MAX_BODY_BYTES,

@@ -1,2 +1,4 @@
-"""What stands around every route: who may connect from where, how often, and what browsers are
-told. Nothing here knows who is asking."""
+"""Middleware around every route: origins, rates, security headers, bodies and request ids.
+
+Nothing here knows the viewer.
+"""

@@ -1,34 +1,35 @@
-"""The perimeter put together, the outermost layer first."""
+"""The middleware around every route, the outermost first."""
 
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from app.edge.bodies import Deadlines, SlowBodies
-from app.edge.headers import AnswerHeaders, SecurityHeaders
+from app.edge.bodies import SlowBodies
+from app.edge.headers import SecurityHeaders
 from app.edge.origins import OriginGuard
 from app.edge.rates import Limiter, Rate
+from app.edge.request_ids import RequestIds
 from app.settings import Settings
 
 BODY_SECONDS = 20.0
 _READABLE = ["ETag", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-Id"]
 
 
-def failures_of(settings: Settings) -> Limiter:
+def failure_limiter(settings: Settings) -> Limiter:
+    """Returns a limiter of refused credentials; each route that refuses has its own."""
     rate = Rate(settings.failures_per_minute, settings.failures_per_minute)
     return Limiter(rate)
 
 
-def proxies(settings: Settings) -> list[Middleware]:
-    """Before everything that asks where a request comes from."""
-    if not settings.trusted_proxies:
-        return []
-    return [Middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies))]
-
-
-def perimeter(settings: Settings, headers: AnswerHeaders, deadlines: Deadlines) -> list[Middleware]:
-    layers = [
-        Middleware(SecurityHeaders, headers),
+def perimeter(settings: Settings) -> list[Middleware]:
+    layers = []
+    if settings.trusted_proxies:
+        # Before everything that asks for the address of a client.
+        hosts = list(settings.trusted_proxies)
+        layers.append(Middleware(ProxyHeadersMiddleware, trusted_hosts=hosts))
+    layers += [
+        Middleware(RequestIds),
+        Middleware(SecurityHeaders, settings.auth_issuer),
         Middleware(OriginGuard, settings.allowed_origins, strict=settings.is_guarded),
     ]
     if settings.allowed_origins:
@@ -41,4 +42,4 @@ def perimeter(settings: Settings, headers: AnswerHeaders, deadlines: Deadlines) 
                 expose_headers=_READABLE,
             )
         )
-    return [*layers, Middleware(SlowBodies, deadlines)]
+    return [*layers, Middleware(SlowBodies, BODY_SECONDS)]

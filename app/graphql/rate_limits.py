@@ -9,7 +9,7 @@ from collections.abc import Awaitable
 from starlette.types import Scope
 
 from app.auth.errors import InvalidTokenError
-from app.edge.layers import failures_of
+from app.edge.layers import failure_limiter
 from app.edge.rates import Exceeded, Limiter, Rate, network_of
 from app.settings import Settings
 from schema.context import Credentials
@@ -55,7 +55,7 @@ def gate_of(settings: Settings) -> Gate:
     if not settings.is_guarded:
         return Gate()
     often = settings.requests_per_minute
-    return Gate(Limiter(Rate(often, max(1, often // 5))), failures_of(settings))
+    return Gate(Limiter(Rate(often, max(1, often // 5))), failure_limiter(settings))
 
 
 def _address(scope: Scope) -> str:

@@ -1,1 +1,1 @@
-"""The route that takes deliveries."""
+"""The route of deliveries."""
