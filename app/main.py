@@ -16,7 +16,7 @@ from app.document_folder import load_known
 from app.edge import layers
 from app.edge.bodies import BodyTooSlowError
 from app.graphql.endpoint import GraphQLRoute
-from app.graphql.rate_limits import gate_of
+from app.graphql.rate_limits import rate_limits_of
 from app.metrics import Metrics
 from app.services import Services, open_services, utc_now
 from app.settings import Settings, SourceSettings
@@ -85,7 +85,7 @@ def _routes(
         schema.executor,
         services,
         metrics,
-        gate_of(settings),
+        rate_limits_of(settings),
         socket_init_seconds=settings.socket_init_seconds,
     )
 

@@ -1,4 +1,4 @@
-"""The open connections: when a membership ends, or a token, theirs are closed, whatever they do."""
+"""The open connections of members: closed when their membership or their token ends."""
 
 import asyncio
 import logging
@@ -23,34 +23,34 @@ LONGEST_TIMER_SECONDS = 24 * 3600.0
 
 
 class Connection(Protocol):
-    """Over which somebody is served for as long as it stands."""
+    """A socket or event stream that belongs to a viewer."""
 
     def refuse(self, error: ApiError) -> None:
-        """Ends it, since whoever it belongs to may use it no longer. Waits for nobody."""
+        """Closes it because its viewer may no longer use it. Returns at once."""
 
-    def end(self) -> None:
-        """Ends it, since the service stops: its client is to come back, to another process."""
+    def close_for_restart(self) -> None:
+        """Closes it because the service stops; the client should connect again."""
 
 
 @dataclass(slots=True)
-class _Session:
-    """Whose a connection is, and what will end it."""
+class _Registration:
+    """The member of a connection, and the timer that ends it with its token."""
 
     member_id: MemberId | None
     expiry: asyncio.TimerHandle | None = None
 
 
-class Sessions:
-    """Runs inside `async with`: one task per process follows the feed for all connections."""
+class OpenConnections:
+    """Closes connections in time. Runs inside `async with`; one task follows the feed for all."""
 
     def __init__(self, feed: LiveFeed) -> None:
         self._feed = feed
-        self._open: defaultdict[MemberId, set[Connection]] = defaultdict(set)
-        self._sessions: dict[Connection, _Session] = {}
+        self._by_member: defaultdict[MemberId, set[Connection]] = defaultdict(set)
+        self._registrations: dict[Connection, _Registration] = {}
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run(), name="sessions")
+        self._task = asyncio.create_task(self._run(), name="open connections")
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -61,44 +61,45 @@ class Sessions:
 
     @property
     def position(self) -> Position:
-        """Whoever was seen active before this, and is registered now, will be heard of."""
+        """The place in the feed up to which deactivations have been read."""
         return self._feed.position
 
-    def opened(
+    def register(
         self, connection: Connection, credentials: Credentials | None, member_id: MemberId | None
     ) -> None:
-        """Without a member, it is of nobody whose membership can end."""
-        self.closed(connection)
-        self._sessions[connection] = _Session(member_id)
+        """Adds a connection, or replaces its registration. `member_id` is None for operators and
+        anonymous viewers, who have no membership that can end."""
+        self.unregister(connection)
+        self._registrations[connection] = _Registration(member_id)
         if member_id is not None:
-            self._open[member_id].add(connection)
+            self._by_member[member_id].add(connection)
         if credentials is not None:
             self._wait_for_expiry(connection, credentials)
 
-    def closed(self, connection: Connection) -> None:
-        """Also for one that was never told of."""
-        session = self._sessions.pop(connection, None)
-        if session is None:
+    def unregister(self, connection: Connection) -> None:
+        """Does nothing for an unknown connection."""
+        registration = self._registrations.pop(connection, None)
+        if registration is None:
             return
-        if session.expiry is not None:
-            session.expiry.cancel()
-        if session.member_id is not None:
-            self._open[session.member_id].discard(connection)
-            if not self._open[session.member_id]:
-                del self._open[session.member_id]
+        if registration.expiry is not None:
+            registration.expiry.cancel()
+        if registration.member_id is not None:
+            self._by_member[registration.member_id].discard(connection)
+            if not self._by_member[registration.member_id]:
+                del self._by_member[registration.member_id]
 
-    def end(self) -> None:
-        for connection in list(self._sessions):
-            connection.end()
+    def close_all(self) -> None:
+        for connection in list(self._registrations):
+            connection.close_for_restart()
 
     def _wait_for_expiry(self, connection: Connection, credentials: Credentials) -> None:
-        session = self._sessions[connection]
+        registration = self._registrations[connection]
         left = credentials.expires_at.timestamp() - time.time()
         if left <= 0:
             connection.refuse(UnauthenticatedError("The token has expired."))
             return
-        # A token may live for centuries, which is more than timers are made for.
-        session.expiry = asyncio.get_running_loop().call_later(
+        # A token may be valid for centuries, longer than timers can wait.
+        registration.expiry = asyncio.get_running_loop().call_later(
             min(left, LONGEST_TIMER_SECONDS), self._wait_for_expiry, connection, credentials
         )
 
@@ -106,11 +107,11 @@ class Sessions:
         while True:
             with suppress(SlowConsumerError):
                 await self._follow()
-            # Something may have been missed. Whoever comes back is looked up anew. First, streams
-            # may say that they cannot go on.
-            logger.warning("The sessions did not keep up with the feed; all are closed.")
+            # A deactivation may have been missed. Clients that connect again are looked up anew;
+            # before that, streams have a moment to tell them that they cannot go on.
+            logger.warning("Fell behind the change feed: all open connections are closed.")
             await asyncio.sleep(FAREWELL_SECONDS)
-            self.end()
+            self.close_all()
 
     async def _follow(self) -> None:
         async with self._feed.follow(self._feed.position) as follower:
@@ -122,7 +123,7 @@ class Sessions:
                     and change.facts.member_after is not None
                     and change.facts.member_after.state is ActivationState.INACTIVE
                 }
-                self._refuse([c for id in ended for c in self._open.get(id, ())])
+                self._refuse([c for id in ended for c in self._by_member.get(id, ())])
 
     def _refuse(self, connections: Iterable[Connection]) -> None:
         for connection in connections:

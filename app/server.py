@@ -1,4 +1,4 @@
-"""Runs the application under uvicorn, with the options that the service was measured with."""
+"""Runs the application under uvicorn."""
 
 import asyncio
 import logging
@@ -14,7 +14,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from app.graphql.http import MAX_BODY_BYTES
-from app.graphql.websocket_protocol import DirectProtocol
+from app.graphql.websocket_protocol import WebSocketProtocol
 from app.main import create_app
 from app.services import Services
 from app.settings import Settings
@@ -30,25 +30,25 @@ def configure_logging(settings: Settings) -> None:
     logging.basicConfig(
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    # Drivers and clients tell every step at INFO.
+    # These log every step at INFO.
     for noisy in ("httpx", "httpcore", "alembic", "uvicorn.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
 class Server(uvicorn.Server):
-    """Ends with exit code 0 when it is told to stop by SIGTERM, since that is no failure."""
+    """Ends with exit code 0 on SIGTERM, since being told to stop is no failure."""
 
     def __init__(
         self, config: uvicorn.Config, app: Starlette, started: Callable[[str], None]
     ) -> None:
-        """`started` is told the URL, once connections are accepted."""
+        """`started` is called with the URL once connections are accepted."""
         super().__init__(config)
         self._app = app
         self._started = started
 
     @property
     def url(self) -> str:
-        """Once it is started. The port is known only then: 0 picks a free one."""
+        """The address it listens on, known once it has started: port 0 picks a free one."""
         host = self.config.host
         port = self.servers[0].sockets[0].getsockname()[1]
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
@@ -59,12 +59,12 @@ class Server(uvicorn.Server):
             self._started(self.url)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        # An answer that never ends by itself would be waited for.
+        # Streams never end by themselves, and would be waited for.
         services: Services = self._app.state.services
-        services.sessions.end()
+        services.connections.close_all()
         await super().shutdown(sockets)
         if self.force_exit:
-            # Impatience ends the wait for connections. What is open is closed all the same.
+            # A second signal ends the wait for connections, but services are closed all the same.
             await self.lifespan.shutdown()
 
     @contextmanager
@@ -73,8 +73,8 @@ class Server(uvicorn.Server):
             try:
                 yield
             finally:
-                # uvicorn would raise each of them again: the process would die of SIGTERM, and a
-                # second SIGINT would break into the end that the first one asks for.
+                # uvicorn would raise each of them again: SIGTERM would kill the process, and a
+                # second SIGINT would interrupt the shutdown that the first one began.
                 self._captured_signals = [s for s in self._captured_signals if s != SIGTERM][:1]
 
 
@@ -84,14 +84,14 @@ def make_server(settings: Settings, started: Callable[[str], None]) -> Server:
         app,
         host=settings.host,
         port=settings.port,
-        # When another process ends, its clients come all at once.
+        # When another process stops, all its clients connect here at once.
         backlog=8192,
-        ws=DirectProtocol,
-        # As much as a request over HTTP may hold.
+        ws=WebSocketProtocol,
+        # The same limit as over HTTP.
         ws_max_size=MAX_BODY_BYTES,
-        # It would more than double what a subscriber costs, in memory and in time.
+        # Compression more than doubles the memory and time of a subscriber.
         ws_per_message_deflate=False,
-        # Heartbeats keep what is between us and the clients awake; this only finds the dead.
+        # Heartbeats keep proxies from closing idle sockets; this only finds dead clients.
         ws_ping_interval=60,
         lifespan="on",
         access_log=False,
@@ -105,7 +105,7 @@ def make_server(settings: Settings, started: Callable[[str], None]) -> Server:
 
 
 def check_port(settings: Settings) -> None:
-    """Raises PortInUseError, before anything was started."""
+    """Raises PortInUseError when the port is taken, before anything is started."""
     if settings.port == 0:
         return
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
@@ -116,17 +116,17 @@ def check_port(settings: Settings) -> None:
         except OSError as error:
             raise PortInUseError(
                 f"Cannot listen on {settings.host}:{settings.port} ({error.strerror}). "
-                "Choose another with --port."
+                "Choose another port with --port."
             ) from error
 
 
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[str]:
-    """The service, accepting connections at the URL it gives, until the block is left. If the
-    service is told to stop before that, the block is ended."""
+    """Runs the service at the URL it yields until the block ends. If the service is told to stop
+    before that, the block is cancelled."""
     block = asyncio.current_task()
     if block is None:
-        raise RuntimeError("The service runs beside a task.")
+        raise RuntimeError("`running` needs a task to run in.")
     url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     server = make_server(settings, url.set_result)
     task = asyncio.create_task(server.serve(), name="server")
@@ -153,13 +153,13 @@ async def running(settings: Settings) -> AsyncIterator[str]:
 
 
 def run_until_interrupted(work: Coroutine[Any, Any, None]) -> None:
-    """Ctrl-C is how it is meant to end."""
+    """Runs `work` until it ends or Ctrl-C is pressed."""
     with suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(work)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop, where there is one: a request costs about half as much on it."""
+    """Returns uvloop's loop where it is installed. An optimisation: it halves a request's time."""
     if find_spec("uvloop") is None:
         return None
     factory: Callable[[], asyncio.AbstractEventLoop] = import_module("uvloop").new_event_loop

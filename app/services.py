@@ -1,4 +1,4 @@
-"""Everything an application runs on, opened and closed together."""
+"""The services an application runs on, opened and closed together."""
 
 import gc
 import logging
@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from app.auth.tokens import Authenticator, authenticator_of, identity_provider
-from app.open_connections import Sessions
+from app.open_connections import OpenConnections
 from app.settings import PREFIX, Settings
 from db.database import Database, NoDoorbell
 from db.driver.engine import is_sqlite
@@ -38,7 +38,7 @@ class Services:
     feed: LiveFeed
     streams: LiveStreams
     intake: Intake
-    sessions: Sessions
+    connections: OpenConnections
     authenticator: Authenticator
     longest_silence: timedelta
     viewers: ViewerLookups
@@ -46,7 +46,7 @@ class Services:
 
 
 async def prepare_database(settings: Settings) -> None:
-    """SQLite is brought up to date; PostgreSQL must be already, since other processes use it.
+    """Migrates SQLite; checks that PostgreSQL, which other processes use, is migrated already.
 
     Raises SchemaOutdatedError, NotADatabaseError or DatabaseUnavailableError.
     """
@@ -59,14 +59,16 @@ async def prepare_database(settings: Settings) -> None:
 
 @contextmanager
 def unreachable_named(settings: Settings) -> Iterator[None]:
-    """On PostgreSQL; a file has a name of its own. At the start it is a setting that is wrong, most
-    of the time. The URL is not shown, since a password may be in it."""
+    """Names the setting when PostgreSQL is unreachable, since at the start it is usually wrong.
+
+    The URL is not shown, because it may hold a password. SQLite's errors name their file already.
+    """
     try:
         yield
     except DatabaseUnavailableError as error:
         if is_sqlite(settings.database_url):
             raise
-        # The driver's own words, without what was wrapped around them.
+        # The driver's own message, without what was wrapped around it.
         cause = error.__cause__ or error
         why = str(getattr(cause, "orig", None) or cause) or "no answer in time"
         raise DatabaseUnavailableError(
@@ -76,7 +78,7 @@ def unreachable_named(settings: Settings) -> Iterator[None]:
 
 @asynccontextmanager
 async def open_database(settings: Settings) -> AsyncIterator[tuple[Database, BroadcastBell]]:
-    """With the bell of its feed."""
+    """Opens the database and the bell of its change feed."""
     await prepare_database(settings)
     channel = channel_of(await _feed_id(settings))
     async with BroadcastBell(settings.resolved_broadcast_url, channel=channel) as bell:
@@ -88,7 +90,7 @@ async def open_database(settings: Settings) -> AsyncIterator[tuple[Database, Bro
 
 
 async def _feed_id(settings: Settings) -> str:
-    """Asked before there is a bell, which it names."""
+    """Returns the id of the change feed, which names the channel of the bell."""
     database = Database(settings.database_url, NoDoorbell(), pool_size=1)
     try:
         async with database.read() as session:
@@ -99,37 +101,39 @@ async def _feed_id(settings: Settings) -> str:
 
 @asynccontextmanager
 async def open_services(settings: Settings) -> AsyncIterator[Services]:
-    """What was accepted is finished before the database is closed."""
+    """Opens all services. Deliveries that were accepted are recorded before the database closes."""
     keep = Keep(timedelta(hours=settings.feed_hours), settings.feed_changes)
     async with (
         identity_provider(settings) or nullcontext() as provider,
         open_database(settings) as (database, bell),
         LiveFeed(database, bell) as feed,
         LiveStreams(database, feed) as streams,
-        Sessions(feed) as sessions,
+        OpenConnections(feed) as connections,
         RetryWorker(database, feed, utc_now),
         Retention(database, keep, utc_now),
         Intake(partial(record_deliveries, database), at_once=database.writes_at_once) as intake,
     ):
-        _calm_garbage_collector()
+        _tune_garbage_collector()
         authenticator = authenticator_of(settings, provider)
         yield Services(
             database,
             feed,
             streams,
             intake,
-            sessions,
+            connections,
             authenticator,
             timedelta(hours=settings.longest_silence_hours),
             ViewerLookups(database),
         )
 
 
-def _calm_garbage_collector() -> None:
-    """What stands at the start stays for ever: full collections need not look at it again. With
-    thousands of sockets they stop the process for tenths of a second, so they are rare. But they
-    come: what a connection leaves behind refers to itself, and is found by nothing else once the
-    connection has stood for a while."""
+def _tune_garbage_collector() -> None:
+    """Makes full garbage collections rare and short. An optimisation: the defaults work as well.
+
+    With thousands of sockets a full collection stops the process for tenths of a second. Objects
+    made at the start live for ever and are not looked at again. Full collections must still happen,
+    because a closed connection leaves reference cycles behind that nothing else frees.
+    """
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 5, 5)

@@ -1,6 +1,6 @@
-"""Which web pages may use the API: those of this service, and of the origins in the settings.
+"""Refuses web pages of other origins, unless the settings allow them.
 
-Programs that are no browsers send no `Origin`, and are not concerned.
+Programs other than browsers send no `Origin` and are not affected.
 """
 
 from collections.abc import Collection
@@ -17,13 +17,18 @@ from app.edge.request_ids import request_id_of
 
 GUARDED = ("/graphql", "/sign-in")
 
-_FOREIGN = "Pages of this origin may not use this API."
-_BARE_GET = "Send `Authorization` with a query by GET, or ask by POST."
+_FOREIGN = (
+    "This origin may not use the API. Allowed origins are listed in LIKEPERSON_ALLOWED_ORIGINS."
+)
+_BARE_GET = "A query by GET needs an `Authorization` header. Send it, or use POST."
 
 
 class OriginGuard:
-    """`strict`: a GET must also carry a header that no page can make another one's visitor send
-    without being asked first."""
+    """Answers 403 to requests and handshakes from pages of other origins.
+
+    With `strict`, a GET must also carry `Authorization`, which a page of another origin cannot add
+    without a preflight request.
+    """
 
     def __init__(self, app: ASGIApp, allowed: Collection[str], *, strict: bool) -> None:
         self._app = app
@@ -35,7 +40,7 @@ class OriginGuard:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        if not self._may_ask(headers):
+        if not self._is_allowed(headers):
             is_socket = scope["type"] == "websocket"
             refusal = WebSocketClose() if is_socket else _refused(_FOREIGN, scope)
             await refusal(scope, receive, send)
@@ -50,10 +55,10 @@ class OriginGuard:
         else:
             await self._app(scope, receive, send)
 
-    def _may_ask(self, headers: Headers) -> bool:
+    def _is_allowed(self, headers: Headers) -> bool:
         origin = headers.get("origin")
         if origin is None:
-            # A page can also ask without saying so, by an image for instance.
+            # A page can also ask without `Origin`, by an image for instance.
             return headers.get("sec-fetch-site") != "cross-site"
         return origin in self._allowed or _host_of(origin) == headers.get("host", "").lower()
 

@@ -1,4 +1,4 @@
-"""How often somebody may ask. One number for each of them, and bounded memory for all."""
+"""Limits how often a caller may ask. Memory is bounded, however many callers there are."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ REMEMBERED = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """`burst` at once, and `per_minute` in the long run."""
+    """A limit of `burst` requests at once, and `per_minute` in the long run."""
 
     per_minute: int
     burst: int
@@ -19,13 +19,13 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Exceeded:
-    """`seconds`: when it can be tried again."""
+    """The limit that was exceeded, and after how many `seconds` to try again."""
 
     rate: Rate
     seconds: int
 
     def headers(self) -> dict[str, str]:
-        """Those of draft-ietf-httpapi-ratelimit-headers, and Retry-After."""
+        """Returns `Retry-After` and the headers of draft-ietf-httpapi-ratelimit-headers."""
         return {
             "Retry-After": str(self.seconds),
             "RateLimit-Policy": f'"default";q={self.rate.per_minute};w=60',
@@ -34,18 +34,18 @@ class Exceeded:
 
 
 class Limiter:
-    """The generic cell rate algorithm: of each key, only the time at which it is free again."""
+    """The generic cell rate algorithm: keeps one number per key, when it is free again."""
 
     def __init__(self, rate: Rate, clock: Callable[[], float] = monotonic) -> None:
         self._rate = rate
         self._clock = clock
         self._interval = 60 / rate.per_minute
-        # And a little, for what is lost in adding and subtracting.
+        # The small addition makes up for rounding.
         self._slack = self._interval * (rate.burst + 1e-6)
         self._free_at: dict[str, float] = {}
 
     def take(self, key: str) -> Exceeded | None:
-        """None when it may go on. What is refused costs nothing."""
+        """Counts a request and returns None, or refuses it without counting it."""
         now = self._clock()
         free_at = max(self._free_at.get(key, now), now) + self._interval
         if free_at - now > self._slack:
@@ -56,14 +56,14 @@ class Limiter:
         return None
 
     def _forget(self, now: float) -> None:
-        """Those who have been quiet; if nobody was, those who were the first to come."""
+        """Removes the keys that are free again; if there are none, the oldest tenth."""
         quiet = [key for key, free_at in self._free_at.items() if free_at <= now]
         for key in quiet or list(self._free_at)[: REMEMBERED // 10]:
             del self._free_at[key]
 
 
 def network_of(address: str) -> str:
-    """Of IPv6, a household or a server has a whole network (/64)."""
+    """Returns the address, or its /64 network for IPv6, where a household has a whole network."""
     try:
         ip = ip_address(address.partition("%")[0])
     except ValueError:

@@ -1,4 +1,4 @@
-"""Every request has an id: the caller's own if it sent one, told in the answer and in the log."""
+"""Gives every request an id, the caller's own if it sent one, shown in the answer and the log."""
 
 import re
 
@@ -9,12 +9,12 @@ from schema.context import new_request_id
 HEADER = b"x-request-id"
 
 _KEY = "likeperson_request_id"
-# Anything else could not go into a header or a line of the log as it is.
+# Nothing that would have to be escaped in a header or a log line.
 _ACCEPTABLE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class RequestIds:
-    """Around the whole application, so that no answer is without it."""
+    """Adds `X-Request-Id` to every HTTP answer."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -23,18 +23,18 @@ class RequestIds:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        request_id = scope[_KEY] = request_id_for(scope)
+        request_id = scope[_KEY] = _request_id_for(scope)
 
-        async def tell(message: Message) -> None:
+        async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message.get("headers", ()), (HEADER, request_id.encode())]
             await send(message)
 
-        await self._app(scope, receive, tell if scope["type"] == "http" else send)
+        await self._app(scope, receive, send_with_id if scope["type"] == "http" else send)
 
 
-def request_id_for(scope: Scope) -> str:
-    """The caller's own, or a new one."""
+def _request_id_for(scope: Scope) -> str:
+    """Returns the id that the caller sent, or a new one when it sent none that is acceptable."""
     for name, value in scope["headers"]:
         if name == HEADER:
             given: str = value.decode("latin-1")

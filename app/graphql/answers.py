@@ -1,4 +1,4 @@
-"""The answers to an operation, as bytes, for transports that can send several."""
+"""The results of an operation in JSON, for transports that can send several."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -15,41 +15,43 @@ from schema.execution import Executor, RequestRefusedError
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
-    """The operation cannot be executed at all: these are its errors, in JSON."""
+class RequestErrors:
+    """The errors, in JSON, of a request that could not be executed at all."""
 
     errors: bytes
 
 
-Results = AsyncGenerator[bytes | Refusal, None]
+Results = AsyncGenerator[bytes | RequestErrors, None]
 
 
 async def answers(
     executor: Executor, request: GraphQLRequest, context: Context, *, may_change: bool = True
 ) -> Results:
-    """The results as they come, in JSON; a Refusal comes alone.
+    """Yields the results in JSON as they come, or RequestErrors alone.
 
-    Those of a subscription go on through the outlet of its context, once these have ended.
+    The messages of a subscription follow through the outlet of its context.
     """
     context = context.for_operation(request.variables)
     try:
         prepared = await executor.prepare(request, context)
     except RequestRefusedError as refused:
-        yield refusal(refused.errors, context.request_id)
+        yield request_errors(refused.errors, context.request_id)
         return
     if prepared.type is OperationType.MUTATION and not may_change:
-        error = BadRequestError("Send what changes something by POST.")
-        yield refusal((error,), context.request_id)
+        error = BadRequestError("Mutations cannot be sent by GET. Use POST.")
+        yield request_errors((error,), context.request_id)
         return
     async with aclosing(executor.stream(prepared, context)) as stream:
         async for answer in stream:
             if not answer.executed:
-                yield Refusal(msgspec.json.encode([error.formatted for error in answer.errors]))
+                yield RequestErrors(
+                    msgspec.json.encode([error.formatted for error in answer.errors])
+                )
                 return
             yield msgspec.json.encode(answer.formatted())
 
 
-def refusal(errors: tuple[GraphQLError, ...], request_id: str) -> Refusal:
-    return Refusal(
+def request_errors(errors: tuple[GraphQLError, ...], request_id: str) -> RequestErrors:
+    return RequestErrors(
         msgspec.json.encode([for_client(error, request_id).formatted for error in errors])
     )

@@ -1,4 +1,4 @@
-"""The route `/graphql`: HTTP, WebSocket and server-sent events, and who is there."""
+"""The route `/graphql`: authenticates requests and sockets, and hands them to their transport."""
 
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
@@ -17,12 +17,12 @@ from app.graphql.http import (
     HttpError,
     answer_http,
     answer_media_type,
-    away,
+    database_unreachable,
+    error_response,
     preferred_media_type,
     read_http_request,
-    refusal,
 )
-from app.graphql.rate_limits import Gate, TooOftenError
+from app.graphql.rate_limits import RateLimits, TooManyRequestsError
 from app.graphql.sse import EVENT_STREAM, EventStream
 from app.graphql.websocket import ConnectLaterError, ForbiddenConnectionError, Socket
 from app.metrics import Metrics
@@ -45,14 +45,14 @@ class GraphQLRoute:
         executor: Executor,
         services: Callable[[], Services],
         metrics: Metrics,
-        gate: Gate,
+        rate_limits: RateLimits,
         *,
         socket_init_seconds: float,
     ) -> None:
         self._executor = executor
         self._services = services
         self._metrics = metrics
-        self._gate = gate
+        self._rate_limits = rate_limits
         self._socket_init_seconds = socket_init_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -64,9 +64,9 @@ class GraphQLRoute:
         try:
             authenticator = self._services().authenticator
             asking = authenticator.credentials(headers.get("authorization"))
-            context.credentials = await self._gate.admitted(asking, scope)
-            self._gate.count(context.credentials, scope)
-        except (AuthenticationError, TooOftenError) as error:
+            context.credentials = await self._rate_limits.authenticated(asking, scope)
+            self._rate_limits.count(context.credentials, scope)
+        except (AuthenticationError, TooManyRequestsError) as error:
             await _refused(error, context, answer_media_type(headers))(scope, receive, send)
             return
         if preferred_media_type(headers) != EVENT_STREAM:
@@ -76,11 +76,11 @@ class GraphQLRoute:
         try:
             await self._serve_events(scope, receive, send, context)
         except DatabaseUnavailableError:
-            # The stream has not begun: it tells of errors itself.
-            await away(context.request_id)(scope, receive, send)
+            # The stream has not begun; once it has, it reports errors itself.
+            await database_unreachable(context.request_id)(scope, receive, send)
 
     def _context(self, scope: Scope) -> Context:
-        """Of nobody yet."""
+        """Returns a context without credentials."""
         services = self._services()
         return Context(
             services.database,
@@ -99,7 +99,7 @@ class GraphQLRoute:
         try:
             request = await read_http_request(scope, receive, headers)
         except HttpError as refused:
-            response = refusal(refused.status, [refused.error], context.request_id)
+            response = error_response(refused.status, [refused.error], context.request_id)
             await response(scope, receive, send)
             return
         stream = EventStream(send, context.request_id)
@@ -107,14 +107,14 @@ class GraphQLRoute:
         context.resume_after = headers.get("last-event-id") or None
         self._metrics.open_event_streams.inc()
         try:
-            # One who may not be served is told so by the operation itself.
+            # Whoever may not be served is told so by the operation itself.
             await self._register(stream, context)
             may_change = scope["method"] == "POST"
             results = answers(self._executor, request, context, may_change=may_change)
             await stream.serve(receive, results)
         finally:
             self._metrics.open_event_streams.dec()
-            self._services().sessions.closed(stream)
+            self._services().connections.unregister(stream)
 
     async def _serve_socket(self, websocket: WebSocket) -> None:
         socket = Socket(
@@ -125,10 +125,10 @@ class GraphQLRoute:
             await socket.serve()
         finally:
             self._metrics.open_sockets.dec()
-            self._services().sessions.closed(socket)
+            self._services().connections.unregister(socket)
 
     async def _connect(self, socket: Socket, payload: Mapping[str, Any]) -> Context:
-        """Who is there, by the payload of `connection_init`.
+        """Returns the context of a socket, by the payload of its `connection_init`.
 
         Raises ForbiddenConnectionError or ConnectLaterError.
         """
@@ -136,9 +136,9 @@ class GraphQLRoute:
         try:
             authenticator = self._services().authenticator
             asking = authenticator.connection_credentials(payload)
-            context.credentials = await self._gate.admitted(asking, socket.scope)
-            self._gate.count(context.credentials, socket.scope)
-        except (KeysUnavailableError, TooOftenError) as error:
+            context.credentials = await self._rate_limits.authenticated(asking, socket.scope)
+            self._rate_limits.count(context.credentials, socket.scope)
+        except (KeysUnavailableError, TooManyRequestsError) as error:
             raise ConnectLaterError from error
         except InvalidTokenError as error:
             raise ForbiddenConnectionError(str(error)) from error
@@ -147,30 +147,33 @@ class GraphQLRoute:
         return context
 
     def _count(self, context: Context, scope: Scope) -> None:
-        """Raises TooOftenError."""
-        self._gate.count(context.credentials, scope)
+        """Counts one operation. Raises TooManyRequestsError."""
+        self._rate_limits.count(context.credentials, scope)
 
     async def _register(self, connection: Connection, context: Context) -> bool:
-        """Whether its viewer may be served; if they are a member, for as long as they are one."""
-        sessions = self._services().sessions
+        """Registers a connection under its viewer, and returns whether that viewer may be served.
+
+        A member's connection is closed when their membership ends.
+        """
+        connections = self._services().connections
         while True:
-            position = sessions.position
+            position = connections.position
             viewer = await context.viewer_now()
             member = None if viewer is None else viewer.member
-            sessions.opened(connection, context.credentials, member.id if member else None)
+            connections.register(connection, context.credentials, member.id if member else None)
             if viewer is not None and not viewer.is_active:
                 return False
-            if member is None or sessions.position == position:
+            if member is None or connections.position == position:
                 return True
 
 
 def _refused(
-    error: AuthenticationError | TooOftenError, context: Context, media_type: str
+    error: AuthenticationError | TooManyRequestsError, context: Context, media_type: str
 ) -> Response:
     def refused(status: HTTPStatus, error: GraphQLError) -> Response:
-        return refusal(status, [error], context.request_id, media_type)
+        return error_response(status, [error], context.request_id, media_type)
 
-    if isinstance(error, TooOftenError):
+    if isinstance(error, TooManyRequestsError):
         response = refused(HTTPStatus.TOO_MANY_REQUESTS, error)
         response.headers.update(error.exceeded.headers())
         return response
@@ -185,7 +188,7 @@ def _refused(
 
 
 def _client(headers: Headers) -> Client:
-    """As it calls itself, by the headers that clients of GraphQL have for it."""
+    """Returns the name and version of the client, as its headers state them."""
     name, version = (
         headers.get(f"graphql-client-{what}") or headers.get(f"apollographql-client-{what}") or ""
         for what in ("name", "version")

@@ -1,4 +1,4 @@
-"""GraphQL over HTTP, by its specification: queries and mutations, one request and one answer."""
+"""GraphQL over HTTP: queries and mutations, one answer per request."""
 
 import hashlib
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ _encoder = msgspec.json.Encoder()
 
 
 class HttpError(Exception):
-    """Ends a request with this status and this error, before there is anything to execute."""
+    """Ends a request with this status and error before anything is executed."""
 
     def __init__(self, status: HTTPStatus, error: GraphQLError, **headers: str) -> None:
         super().__init__(error.message)
@@ -44,7 +44,7 @@ class HttpError(Exception):
 async def answer_http(
     scope: Scope, receive: Receive, executor: Executor, context: Context
 ) -> Response:
-    """Whatever the client sends, it gets an answer that its GraphQL library can read."""
+    """Returns the answer, which a GraphQL client can read whatever was sent."""
     headers = Headers(scope=scope)
     media_type = answer_media_type(headers)
     try:
@@ -52,13 +52,15 @@ async def answer_http(
         prepared = await executor.prepare(request, context)
         _check_method(scope["method"], prepared)
     except HttpError as refused:
-        return refusal(refused.status, [refused.error], context.request_id, media_type, refused)
+        return error_response(
+            refused.status, [refused.error], context.request_id, media_type, refused
+        )
     except RequestRefusedError as refused:
-        # Who asks for plain JSON gets 200, as servers answered before there was the other type.
+        # Clients that ask for plain JSON expect 200, as before the other type existed.
         status = HTTPStatus.OK if media_type == JSON else HTTPStatus.BAD_REQUEST
-        return refusal(status, refused.errors, context.request_id, media_type)
+        return error_response(status, refused.errors, context.request_id, media_type)
     except DatabaseUnavailableError:
-        return away(context.request_id, media_type)
+        return database_unreachable(context.request_id, media_type)
     answer = await executor.run(prepared, context)
     response = _respond(HTTPStatus.OK, answer.formatted(), media_type)
     if request.query is None and scope["method"] in _WITHOUT_A_BODY and not answer.errors:
@@ -67,10 +69,10 @@ async def answer_http(
 
 
 def _tag(response: Response, headers: Headers) -> None:
-    """For an answer that its client may keep, and ask whether it is still the same."""
+    """Adds an ETag, or answers 304 when the client already has this answer."""
     tag = f'"{hashlib.sha256(bytes(response.body)).hexdigest()[:32]}"'
     response.headers["ETag"] = tag
-    # Kept by the client alone: others must not see it, nor may the same one as somebody else.
+    # Only the client itself may keep it, and not for another user of the same device.
     response.headers["Cache-Control"] = "private, no-cache"
     response.headers["Vary"] = "Authorization, Accept"
     known = {
@@ -84,7 +86,7 @@ def _tag(response: Response, headers: Headers) -> None:
 
 
 async def read_http_request(scope: Scope, receive: Receive, headers: Headers) -> GraphQLRequest:
-    """Raises HttpError."""
+    """Returns the GraphQL request. Raises HttpError."""
     if scope["method"] in _WITHOUT_A_BODY:
         given = _parameters(scope["query_string"])
     else:
@@ -96,22 +98,22 @@ async def read_http_request(scope: Scope, receive: Receive, headers: Headers) ->
         raise HttpError(HTTPStatus.BAD_REQUEST, error) from error
 
 
-def refusal(
+def error_response(
     status: HTTPStatus,
     errors: Any,
     request_id: str,
     media_type: str = JSON,
     refused: HttpError | None = None,
 ) -> Response:
-    """An answer without data, because nothing was executed."""
+    """Returns an answer without data, because nothing was executed."""
     document = {"errors": [for_client(error, request_id).formatted for error in errors]}
     return _respond(status, document, media_type, refused.headers if refused else None)
 
 
-def away(request_id: str, media_type: str = JSON) -> Response:
-    """Who is asking has to be known first, and the database does not say it now."""
+def database_unreachable(request_id: str, media_type: str = JSON) -> Response:
+    """Returns a 503: without the database the viewer cannot be known."""
     error = ApiError(SURPRISE)
-    response = refusal(HTTPStatus.SERVICE_UNAVAILABLE, [error], request_id, media_type)
+    response = error_response(HTTPStatus.SERVICE_UNAVAILABLE, [error], request_id, media_type)
     response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return response
 
@@ -127,10 +129,10 @@ def _respond(
 
 def _check_method(method: str, prepared: Prepared) -> None:
     if prepared.type is OperationType.SUBSCRIPTION:
-        text = "A subscription needs a stream to answer in: use a WebSocket or server-sent events."
+        text = "Subscriptions need a stream. Use a WebSocket or server-sent events."
         raise HttpError(HTTPStatus.BAD_REQUEST, BadRequestError(text))
     if method != "POST" and prepared.type is not OperationType.QUERY:
-        error = BadRequestError("Only queries may come by GET. Send this by POST.")
+        error = BadRequestError("Mutations and subscriptions cannot be sent by GET. Use POST.")
         raise HttpError(HTTPStatus.METHOD_NOT_ALLOWED, error, allow="POST")
 
 
@@ -138,12 +140,12 @@ def _check_content_type(headers: Headers) -> None:
     media_type, *parameters = headers.get("content-type", "").lower().split(";")
     charsets = [p.partition("=")[2].strip(' "') for p in parameters if "charset" in p]
     if media_type.strip() != JSON or any(charset not in ("utf-8", "utf8") for charset in charsets):
-        error = BadRequestError("Send the request as `Content-Type: application/json`, in UTF-8.")
+        error = BadRequestError("The request must be `Content-Type: application/json`, in UTF-8.")
         raise HttpError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, error)
 
 
 async def _body(receive: Receive, headers: Headers) -> bytes:
-    """Counted while it comes; what is announced to be too large is not read at all."""
+    """Returns the body, counted while it arrives. If announced as too large, it is not read."""
     with suppress(ValueError):
         _check_size(int(headers.get("content-length", "0")))
     chunks = []
@@ -151,7 +153,10 @@ async def _body(receive: Receive, headers: Headers) -> bytes:
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise HttpError(HTTPStatus.BAD_REQUEST, BadRequestError("The body ended too early."))
+            raise HttpError(
+                HTTPStatus.BAD_REQUEST,
+                BadRequestError("The body did not arrive completely."),
+            )
         chunk: bytes = message.get("body", b"")
         size += len(chunk)
         _check_size(size)
@@ -179,26 +184,29 @@ def _decoded(body: bytes) -> dict[str, Any]:
     given = _json(body, "The body")
     if isinstance(given, dict):
         return given
-    text = "Send one JSON object. Batches are not taken: ask for several fields in one document."
-    raise HttpError(HTTPStatus.BAD_REQUEST, BadRequestError(text))
+    raise HttpError(
+        HTTPStatus.BAD_REQUEST,
+        BadRequestError(
+            "The body must be one JSON object. Batches are not supported: select several fields in "
+            "one document."
+        ),
+    )
 
 
 def _json(text: bytes, what: str) -> Any:
     try:
         return read_json(text)
     except (ValueError, RecursionError) as error:
-        raise HttpError(
-            HTTPStatus.BAD_REQUEST, BadRequestError(f"{what} cannot be read as JSON.")
-        ) from error
+        raise HttpError(HTTPStatus.BAD_REQUEST, BadRequestError(f"{what} is not JSON.")) from error
 
 
 def answer_media_type(headers: Mapping[str, str] | Headers) -> str:
-    """Of an answer that is no stream."""
+    """Returns the media type of an answer that is not a stream."""
     return GRAPHQL_RESPONSE if preferred_media_type(headers) == GRAPHQL_RESPONSE else JSON
 
 
 def preferred_media_type(headers: Mapping[str, str] | Headers) -> str:
-    """The best of those we can answer in, by q; the first one wins between equals."""
+    """Returns the supported media type with the highest q in `Accept`; the first of equals."""
     best, best_quality = "", 0.0
     for part in headers.get("accept", "").split(","):
         media_type, *parameters = (text.strip() for text in part.lower().split(";"))

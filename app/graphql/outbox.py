@@ -1,4 +1,4 @@
-"""What goes out over one connection, in order, whether or not it can go at once."""
+"""The outgoing messages of one connection, sent in order."""
 
 import asyncio
 from collections import deque
@@ -10,7 +10,11 @@ Parts = tuple[bytes, ...]
 
 
 class Outbox:
-    """`write` sends at once and says whether it could; `send` waits until it can."""
+    """Sends messages in order.
+
+    `send` waits until the client can take more. `write` is an optimisation: it sends at once, or
+    returns False, and then `send` is used.
+    """
 
     def __init__(
         self,
@@ -24,47 +28,45 @@ class Outbox:
         self._closed = False
 
     def put_now(self, messages: Sequence[Parts]) -> bool:
-        """Whether all went at once; if not, none is taken."""
+        """Sends all at once and returns True, or sends none and returns False."""
         return not self._waiting and self._write is not None and self._write(messages)
 
-    def put(self, parts: Parts, gone: Callable[[], Any] | None = None) -> bool:
-        """Whether it went at once; if not, `gone` is called when it has."""
+    def put(self, parts: Parts, sent: Callable[[], Any] | None = None) -> bool:
+        """Sends or queues a message. Returns whether it was sent at once; if not, `sent` is called
+        once it is."""
         if self.put_now([parts]):
             return True
         if not self._closed:
-            self._waiting.append((parts, gone))
+            self._waiting.append((parts, sent))
             if self._pump is None:
                 self._pump = asyncio.create_task(self._keep_sending())
         return False
 
-    async def emptied(self) -> bool:
-        """Returns when everything has gone, or nothing more will: whether the first is the case."""
+    async def drained(self) -> bool:
+        """Waits until nothing is queued. Returns False when the rest will never be sent."""
         if self._pump is not None:
             await asyncio.gather(asyncio.shield(self._pump), return_exceptions=True)
         return not self._closed
 
-    def forget(self) -> bool:
-        """What waits and is not going out already; something else is to be said instead.
-
-        Whether there was anything.
-        """
-        forgotten = len(self._waiting) > 1
+    def discard(self) -> bool:
+        """Drops what is queued and not being sent already. Returns whether there was anything."""
+        discarded = len(self._waiting) > 1
         while len(self._waiting) > 1:
-            _, gone = self._waiting.pop()
-            if gone is not None:
-                gone()
-        return forgotten
+            _, sent = self._waiting.pop()
+            if sent is not None:
+                sent()
+        return discarded
 
-    def give_up(self) -> None:
-        """What has not gone yet never will, and nobody waits for it any longer."""
+    def abandon(self) -> None:
+        """Drops everything, stops sending and takes no more."""
         self._closed = True
         self._waiting.clear()
         if self._pump is not None:
             self._pump.cancel()
 
     async def close(self) -> None:
-        """The same, once that is done."""
-        self.give_up()
+        """Abandons the outbox and waits until sending has stopped."""
+        self.abandon()
         if self._pump is not None:
             with suppress(asyncio.CancelledError):
                 await self._pump
@@ -72,15 +74,15 @@ class Outbox:
     async def _keep_sending(self) -> None:
         try:
             while self._waiting:
-                parts, gone = self._waiting[0]
+                parts, sent = self._waiting[0]
                 await self._send(b"".join(parts))
-                # Closed meanwhile, there is nothing left.
+                # When it was closed meanwhile, nothing is left.
                 if self._waiting:
                     self._waiting.popleft()
-                if gone is not None:
-                    gone()
+                if sent is not None:
+                    sent()
         except (OSError, RuntimeError):
-            # The other side is gone, which its reader notices as well.
+            # The client has disconnected, which the reading side notices as well.
             self._closed = True
             self._waiting.clear()
         finally:

@@ -1,7 +1,7 @@
-"""Where requests for GraphQL come in: how often each credential and each address may ask.
+"""Limits how often each credential, and each address without one, may ask GraphQL.
 
-Somebody known never waits for what others do, even at the same address: thousands of phones can
-share one.
+Authenticated callers are never limited by what others at their address do, since thousands of
+phones can share one.
 """
 
 from collections.abc import Awaitable
@@ -16,46 +16,49 @@ from schema.context import Credentials
 from schema.errors import RateLimitedError
 
 
-class TooOftenError(RateLimitedError):
+class TooManyRequestsError(RateLimitedError):
     def __init__(self, exceeded: Exceeded) -> None:
         super().__init__(f"Too many requests. Try again in {exceeded.seconds} s.")
         self.exceeded = exceeded
 
 
-class Gate:
-    """Without limiters, everybody passes."""
+class RateLimits:
+    """Counts requests and refused tokens; a limiter that is None limits nothing."""
 
     def __init__(self, requests: Limiter | None = None, failures: Limiter | None = None) -> None:
         self._requests = requests
         self._failures = failures
 
-    async def admitted(
-        self, asking: Awaitable[Credentials | None], scope: Scope
+    async def authenticated(
+        self, authenticating: Awaitable[Credentials | None], scope: Scope
     ) -> Credentials | None:
-        """What is asked for. Raises what that raises, or TooOftenError after too many tokens of
-        one address were refused."""
+        """Returns what `authenticating` returns.
+
+        Raises what it raises, but TooManyRequestsError once too many tokens from the address were
+        refused.
+        """
         try:
-            return await asking
+            return await authenticating
         except InvalidTokenError as error:
             if self._failures is not None and (exceeded := self._failures.take(_address(scope))):
-                raise TooOftenError(exceeded) from error
+                raise TooManyRequestsError(exceeded) from error
             raise
 
     def count(self, credentials: Credentials | None, scope: Scope) -> None:
-        """One more request. Raises TooOftenError."""
+        """Counts one request. Raises TooManyRequestsError."""
         if self._requests is None:
             return
         key = _address(scope) if credentials is None else credentials.actor
         exceeded = self._requests.take(key)
         if exceeded is not None:
-            raise TooOftenError(exceeded)
+            raise TooManyRequestsError(exceeded)
 
 
-def gate_of(settings: Settings) -> Gate:
+def rate_limits_of(settings: Settings) -> RateLimits:
     if not settings.is_guarded:
-        return Gate()
+        return RateLimits()
     often = settings.requests_per_minute
-    return Gate(Limiter(Rate(often, max(1, often // 5))), failure_limiter(settings))
+    return RateLimits(Limiter(Rate(often, max(1, often // 5))), failure_limiter(settings))
 
 
 def _address(scope: Scope) -> str:

@@ -1,4 +1,4 @@
-"""Server-sent events: one operation for each connection.
+"""Server-sent events: one operation per request.
 
 https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md, distinct connections mode
 """
@@ -9,7 +9,7 @@ from contextlib import aclosing
 
 from starlette.types import Message, Receive, Send
 
-from app.graphql.answers import Refusal, Results
+from app.graphql.answers import RequestErrors, Results
 from app.graphql.outbox import Outbox
 from resolvers.live.subscribers import Rendered
 from schema.errors import ApiError
@@ -17,14 +17,14 @@ from schema.streaming import failure
 
 EVENT_STREAM = "text/event-stream"
 MAX_WAITING = 1000
-"""Events that may wait for a client to read."""
+"""The most events that are queued for a client."""
 CLOSING_SECONDS = 1.0
 
 _COMPLETE = b"event: complete\ndata:\n\n"
 _HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
-    # Proxies would hold it back.
+    # Otherwise proxies would buffer the events.
     (b"x-accel-buffering", b"no"),
 ]
 
@@ -42,7 +42,7 @@ class EventStream:
         self._over = asyncio.Event()
 
     async def serve(self, receive: Receive, results: Results) -> None:
-        """Returns when everything was sent, or nobody listens any more."""
+        """Returns when everything was sent, or the client has disconnected."""
         start: Message = {"type": "http.response.start", "status": 200, "headers": _HEADERS}
         await self._send(start)
         work = asyncio.create_task(self._answer(results))
@@ -50,7 +50,7 @@ class EventStream:
         told = False
         try:
             await self._over.wait()
-            told = await self._outbox.emptied()
+            told = await self._outbox.drained()
         finally:
             work.cancel()
             reading.cancel()
@@ -58,22 +58,22 @@ class EventStream:
                 self._leave()
             await asyncio.gather(work, reading, return_exceptions=True)
             await self._outbox.close()
-        # Otherwise the connection is closed for want of an end.
+        # Without this, the server closes the connection.
         if told:
             await self._send({"type": "http.response.body", "body": b""})
 
     def refuse(self, error: ApiError) -> None:
-        """Whoever this belongs to may use it no longer, nor read what waits. They have a moment to
-        read why."""
-        forgotten = self._outbox.forget()
-        # It may have ended before, with a message that nobody has read and nobody will.
-        if forgotten or not self._over.is_set():
+        """Ends the stream with this error, in place of the queued events. The client has
+        CLOSING_SECONDS to read it."""
+        discarded = self._outbox.discard()
+        # When the stream had ended before, its last event may just have been discarded.
+        if discarded or not self._over.is_set():
             self._outbox.put((_failure(failure(error, self._request_id)) + _COMPLETE,))
         self._over.set()
-        asyncio.get_running_loop().call_later(CLOSING_SECONDS, self._outbox.give_up)
+        asyncio.get_running_loop().call_later(CLOSING_SECONDS, self._outbox.abandon)
 
-    def end(self) -> None:
-        """The client will have to come back, since nothing was completed."""
+    def close_for_restart(self) -> None:
+        """Ends the stream without a `complete` event, so that the client connects again."""
         self._over.set()
 
     def place(self, cursor: str) -> None:
@@ -98,12 +98,12 @@ class EventStream:
         try:
             async with aclosing(results) as answers:
                 async for result in answers:
-                    if isinstance(result, Refusal):
+                    if isinstance(result, RequestErrors):
                         self.fail(result.errors)
                         return
                     self._put(_event(result, self._cursor))
-                    await self._outbox.emptied()
-        except Exception as error:  # whatever it was, its client may not be left waiting
+                    await self._outbox.drained()
+        except Exception as error:  # the client must not be left waiting, whatever happened
             self.fail(failure(error, self._request_id))
         if self._leave is None:
             self._complete()
@@ -120,9 +120,9 @@ class EventStream:
     def _put(self, event: bytes) -> None:
         if not self._over.is_set():
             self._waiting += 1
-            self._outbox.put((event,), self._has_gone)
+            self._outbox.put((event,), self._sent_one)
 
-    def _has_gone(self) -> None:
+    def _sent_one(self) -> None:
         self._waiting -= 1
 
     async def _send_body(self, body: bytes) -> None:

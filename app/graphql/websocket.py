@@ -1,4 +1,4 @@
-"""WebSockets, by the protocol graphql-transport-ws and no other.
+"""WebSockets with the subprotocol graphql-transport-ws, the only one that is offered.
 
 https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md
 """
@@ -15,9 +15,9 @@ import msgspec
 from starlette.types import Scope
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from app.graphql.answers import Refusal, answers, refusal
+from app.graphql.answers import RequestErrors, answers, request_errors
 from app.graphql.outbox import Outbox
-from app.graphql.websocket_protocol import EXTENSION, DirectSocket
+from app.graphql.websocket_protocol import EXTENSION, FrameWriter
 from db.errors import DatabaseUnavailableError
 from resolvers.live.subscribers import Rendered
 from schema.context import Context
@@ -29,31 +29,35 @@ from schema.streaming import failure
 PROTOCOL = "graphql-transport-ws"
 MAX_OPERATIONS = 100
 MAX_WAITING = 1000
-"""Messages of one subscription that may wait for a client to read."""
+"""The most messages of one subscription that are queued for a client."""
 MAX_ID = 256
 MAX_REASON = 123
-"""Bytes that a close frame has room for (RFC 6455, 5.5)."""
+"""The most bytes of a reason in a close frame (RFC 6455, 5.5)."""
 CLOSING_SECONDS = 1.0
 
 Connect = Callable[["Socket", dict[str, Any]], Awaitable[Context]]
-"""Who is there, by the payload of `connection_init`. Raises ForbiddenConnectionError or
-ConnectLaterError."""
+"""Returns the context of a socket, by the payload of `connection_init`.
+
+Raises ForbiddenConnectionError or ConnectLaterError.
+"""
 Count = Callable[[Context, Scope], None]
-"""Told of each operation. Raises ApiError when it is one too many."""
+"""Counts an operation. Raises ApiError when there are too many."""
 
 
 class ForbiddenConnectionError(Exception):
-    """Nobody whom this socket may serve; the message is for the client."""
+    """The credentials are not accepted; the message is for the client."""
 
 
 class ConnectLaterError(Exception):
-    """Whoever it is may be served in a while."""
+    """The credentials cannot be verified now; the client should try again later."""
 
 
 class TooManyOperationsError(RateLimitedError):
     def __init__(self) -> None:
-        text = f"At most {MAX_OPERATIONS} operations at once on one socket."
-        super().__init__(f"{text} Complete one of them first, or open another socket.")
+        super().__init__(
+            f"This socket has {MAX_OPERATIONS} operations, which is the limit. "
+            "Complete one of them, or open another socket."
+        )
 
 
 class Close(IntEnum):
@@ -75,7 +79,7 @@ class ClientMessage(msgspec.Struct):
 
 
 class OperationPayload(msgspec.Struct):
-    """What is no such thing breaks the protocol; whether it can be executed is another matter."""
+    """The payload of `subscribe`. Anything else breaks the protocol and closes the socket."""
 
     query: str | None = None
     variables: dict[str, Any] | None = None
@@ -84,7 +88,7 @@ class OperationPayload(msgspec.Struct):
 
 
 class Socket:
-    """One connection, from its handshake on, and the operations that run over it."""
+    """One WebSocket from its handshake on, and the operations that run over it."""
 
     def __init__(
         self,
@@ -104,46 +108,46 @@ class Socket:
         self._context: Context | None = None
         self._operations: dict[str, SocketOperation] = {}
         self._closing: asyncio.Task[None] | None = None
-        self._direct: DirectSocket | None = websocket.scope.get("extensions", {}).get(EXTENSION)
-        write = None if self._direct is None else self._direct.write_texts
+        self._frames: FrameWriter | None = websocket.scope.get("extensions", {}).get(EXTENSION)
+        write = None if self._frames is None else self._frames.write_texts
         self.outbox = Outbox(self._send, write)
 
     async def serve(self) -> None:
-        """Returns when it is closed, by whichever side."""
+        """Returns when the socket is closed, by either side."""
         if PROTOCOL not in self._websocket.scope["subprotocols"]:
             await self._websocket.accept()
             await self._websocket.close(Close.PROTOCOL_NOT_ACCEPTABLE, "Subprotocol not acceptable")
             return
         await self._websocket.accept(PROTOCOL)
         loop = asyncio.get_running_loop()
-        patience = loop.call_later(self._init_seconds, self._give_up_waiting)
+        init_timer = loop.call_later(self._init_seconds, self._close_uninitialised)
         try:
             while (event := await self._websocket.receive())["type"] == "websocket.receive":
                 if self._closing is None:
                     await self._take(event.get("text"))
         finally:
-            patience.cancel()
+            init_timer.cancel()
             await self._end()
 
     def close(self, code: Close, reason: str) -> None:
-        """Does not wait: nothing more is sent, and the other side has a moment to agree."""
+        """Ends all operations and starts the closing handshake. Returns at once."""
         if self._closing is None:
             self._cancel_operations()
-            self._closing = asyncio.create_task(self._say_goodbye(code, _fitting(reason)))
+            self._closing = asyncio.create_task(self._close_handshake(code, _fitting(reason)))
 
     def refuse(self, error: ApiError) -> None:
-        """Whoever this belongs to may use it no longer."""
+        """Closes the socket because its viewer may no longer use it."""
         self.close(Close.FORBIDDEN, error.code)
 
-    def end(self) -> None:
+    def close_for_restart(self) -> None:
         self.close(Close.SERVICE_RESTART, "Service restart")
 
     def send(self, operation: "SocketOperation", parts: tuple[bytes, ...]) -> None:
-        if self._closing is None and not self.outbox.put(parts, operation.has_gone):
+        if self._closing is None and not self.outbox.put(parts, operation.sent_one):
             operation.waiting += 1
 
     def forget(self, operation: "SocketOperation") -> None:
-        """Its id can be used again."""
+        """Removes an operation, so that its id can be used again."""
         if self._operations.get(operation.id) is operation:
             del self._operations[operation.id]
 
@@ -152,18 +156,18 @@ class Socket:
     ) -> None:
         async with aclosing(answers(self._executor, request, context)) as results:
             async for result in results:
-                if isinstance(result, Refusal):
+                if isinstance(result, RequestErrors):
                     operation.fail(result.errors)
                     return
                 operation.send_next(result)
-                await self.outbox.emptied()
+                await self.outbox.drained()
         operation.results_ended()
 
     async def _send(self, text: bytes) -> None:
         with suppress(WebSocketDisconnect):
             await self._websocket.send({"type": "websocket.send", "text": text.decode()})
 
-    def _give_up_waiting(self) -> None:
+    def _close_uninitialised(self) -> None:
         if not self._initialised:
             self.close(Close.INIT_TIMEOUT, "Connection initialisation timeout")
 
@@ -177,13 +181,13 @@ class Socket:
             self.close(Close.BAD_REQUEST, f"Invalid message: {error}")
             return
         except (ValueError, RecursionError):
-            self.close(Close.BAD_REQUEST, "Invalid message: it cannot be read as JSON")
+            self.close(Close.BAD_REQUEST, "Invalid message: not JSON")
             return
         if message.type == "connection_init":
             await self._initialise(message)
         elif message.type == "ping":
             self.outbox.put((b'{"type":"pong"}',))
-            await self.outbox.emptied()
+            await self.outbox.drained()
         elif message.type == "subscribe":
             self._subscribe(message)
         elif message.type == "complete" and message.id is not None:
@@ -224,7 +228,7 @@ class Socket:
         except msgspec.ValidationError as error:
             self.close(Close.BAD_REQUEST, f"Invalid subscribe payload: {error}")
             return
-        if not message.id or len(message.id) > MAX_ID or not _is_whole(message.id):
+        if not message.id or len(message.id) > MAX_ID or not _is_encodable(message.id):
             text = f"Invalid subscribe id: it must be text of 1 to {MAX_ID} characters"
             self.close(Close.BAD_REQUEST, text)
             return
@@ -239,7 +243,7 @@ class Socket:
             self._count(context, self.scope)
             request = read_request(message.payload)
         except ApiError as error:
-            operation.fail(refusal((error,), context.request_id).errors)
+            operation.fail(request_errors((error,), context.request_id).errors)
             return
         self._operations[message.id] = operation
         operation.start(partial(self.run, operation, request, replace(context, outlet=operation)))
@@ -249,16 +253,16 @@ class Socket:
             operation.cancel()
         self._operations.clear()
 
-    async def _say_goodbye(self, code: Close, reason: str) -> None:
+    async def _close_handshake(self, code: Close, reason: str) -> None:
         try:
             async with asyncio.timeout(CLOSING_SECONDS):
                 await self._websocket.close(code, reason)
         except TimeoutError:
-            # It does not even read that.
-            if self._direct is not None:
-                self._direct.abort()
+            # The client does not read, so the closing handshake cannot end.
+            if self._frames is not None:
+                self._frames.abort()
         except (WebSocketDisconnect, RuntimeError):
-            """It was faster."""
+            """The client has disconnected first."""
 
     async def _end(self) -> None:
         running = [o.task for o in self._operations.values() if o.task is not None]
@@ -270,7 +274,7 @@ class Socket:
 
 
 class SocketOperation:
-    """One operation, which is the outlet of its subscription if it is one."""
+    """One operation on a socket, and the outlet of its subscription if it is one."""
 
     def __init__(self, socket: Socket, id: str, request_id: str) -> None:
         self.id = id
@@ -288,7 +292,7 @@ class SocketOperation:
         self.task = asyncio.ensure_future(self._guarded(work))
 
     def cancel(self) -> None:
-        """Nothing more is sent of it."""
+        """Stops the operation; nothing more of it is sent."""
         self._over = True
         if self.task is not None:
             self.task.cancel()
@@ -303,11 +307,11 @@ class SocketOperation:
         if self._leave is None:
             self._end(b'{"type":"complete","id":' + self._name + b"}")
 
-    def has_gone(self) -> None:
+    def sent_one(self) -> None:
         self.waiting -= 1
 
     def place(self, cursor: str) -> None:
-        """It stands in the messages as well, for those who ask for it."""
+        """Does nothing: clients that want the cursor select it in their subscription."""
 
     def opened(self, leave: Callable[[], None]) -> None:
         self._leave = leave
@@ -315,7 +319,7 @@ class SocketOperation:
             leave()
 
     def next(self, messages: Sequence[Rendered]) -> bool:
-        # Most go this way, many thousands a second.
+        # Most messages are sent this way, many thousands a second.
         if not self._over and self._outbox.put_now(
             [(self._next, message.payload, b"}") for message in messages]
         ):
@@ -336,15 +340,15 @@ class SocketOperation:
     def _end(self, message: bytes) -> None:
         if not self._over:
             self._over = True
-            # First, so that whoever reads the message can use the id again.
+            # Before sending, so that a client that reads the message can use the id again.
             self._socket.forget(self)
             self._socket.send(self, (message,))
 
     async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
-            # Cancelled before its turn came, it was not even begun.
+            # `work` is not called when the task is cancelled before it starts.
             await work()
-        except Exception as error:  # whatever it was, its client may not be left waiting
+        except Exception as error:  # the client must not be left waiting, whatever happened
             self.fail(failure(error, self._request_id))
 
 
@@ -352,6 +356,6 @@ def _fitting(reason: str) -> str:
     return reason.encode("utf-8", "replace")[:MAX_REASON].decode("utf-8", "ignore")
 
 
-def _is_whole(text: str) -> bool:
-    """Without half a character, which could not be sent back."""
+def _is_encodable(text: str) -> bool:
+    """Returns False for text with a lone surrogate, which could not be sent back."""
     return not any("\ud800" <= character <= "\udfff" for character in text)

@@ -1,6 +1,7 @@
-"""The WebSocket protocol of uvicorn with a short way out, for messages that thousands get alike.
+"""uvicorn's WebSocket protocol, which also writes frames directly.
 
-Sent the ordinary way, a message is copied, wrapped and queued for each of them anew.
+Writing directly is an optimisation, for messages that thousands of subscribers get alike. Where it
+is not possible, messages are sent through ASGI, which copies and queues each of them again.
 """
 
 from collections.abc import Sequence
@@ -10,38 +11,38 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import CloseCode, Opcode
 from websockets.http11 import Request
 
-EXTENSION = "likeperson.direct"
-"""The key of a `DirectSocket` among the extensions of an ASGI scope."""
+EXTENSION = "likeperson.frames"
+"""The key of the `FrameWriter` among the extensions of an ASGI scope."""
 
 _FIN_AND_TEXT = bytes([0x80 | Opcode.TEXT])
 _MIDDLING = _FIN_AND_TEXT + b"\x7e"
 _LARGE = _FIN_AND_TEXT + b"\x7f"
 
 
-class DirectSocket(Protocol):
+class FrameWriter(Protocol):
     def write_texts(self, messages: Sequence[tuple[bytes, ...]]) -> bool:
-        """Text messages, each put together of its parts, at once. False, and nothing is written,
-        while the other side does not keep up; then `send` waits until it does."""
+        """Writes text messages, each joined from its parts. Returns False and writes nothing while
+        the client does not keep up; ASGI's `send` waits until it does."""
 
     def abort(self) -> None:
-        """Ends the connection without a word, and without waiting for anybody."""
+        """Closes the connection at once, without a closing handshake."""
 
 
-class DirectProtocol(WebSocketsSansIOProtocol):
+class WebSocketProtocol(WebSocketsSansIOProtocol):
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
-        # Of a handshake that failed there is no scope. No extension: a frame is just its bytes.
+        # There is no scope when the handshake failed. Extensions would change the bytes of a frame.
         if not self.close_sent and not self.conn.extensions:
             extensions = self.scope["extensions"]
             if extensions is not None:
-                extensions[EXTENSION] = self  # type: ignore[assignment]  # no dictionary, as others
+                extensions[EXTENSION] = self  # type: ignore[assignment]  # the others are dictionaries
 
     def send_receive_event_to_app(self) -> None:
         if self.curr_msg_data_type == "text" and not self.close_sent:
             try:
                 b"".join(self.frames).decode()
             except UnicodeDecodeError:
-                # Left to itself, uvicorn also writes a stack trace into the log.
+                # uvicorn would also write a stack trace into the log.
                 self.frames = []
                 self.conn.send_close(CloseCode.INVALID_DATA, "A text message must be UTF-8")
                 self.handle_parser_exception()
@@ -51,7 +52,7 @@ class DirectProtocol(WebSocketsSansIOProtocol):
     def write_texts(self, messages: Sequence[tuple[bytes, ...]]) -> bool:
         if not self.writable.is_set():
             return False
-        # Whoever is leaving gets nothing more, which is as good as having got it.
+        # A connection that is closing takes nothing more, and nobody needs to wait for it.
         if not (self.close_sent or self.disconnected or self.transport.is_closing()):
             frames: list[bytes] = []
             for parts in messages:
@@ -65,7 +66,7 @@ class DirectProtocol(WebSocketsSansIOProtocol):
 
 
 def _head(size: int) -> bytes:
-    """Of a frame with the whole of a text, not masked (RFC 6455, 5.2)."""
+    """Returns the header of an unmasked frame that holds a whole text message (RFC 6455, 5.2)."""
     if size < 126:
         return _FIN_AND_TEXT + bytes([size])
     if size < 2**16:

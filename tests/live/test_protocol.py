@@ -54,7 +54,7 @@ async def test_socket_is_closed_with_the_code_of_what_it_broke(
 
 # What is sent after the initialisation, and what the reason for closing begins with.
 REASONS: dict[str, tuple[str | bytes | dict[str, Any], str]] = {
-    "not JSON": ("{", "Invalid message: it cannot be read as JSON"),
+    "not JSON": ("{", "Invalid message: not JSON"),
     "an array": ("[1]", "Invalid message: Expected `object`, got `array`"),
     "binary": (b"{}", "Invalid message: send JSON as text"),
     "a type of the protocol before this one": (

@@ -211,7 +211,7 @@ async def test_client_that_reads_is_never_told_that_it_does_not_keep_up(
     """However often something had to wait for it."""
     monkeypatch.setattr("app.graphql.websocket.MAX_WAITING", 5)
     monkeypatch.setattr(
-        "app.graphql.websocket_protocol.DirectProtocol.write_texts", lambda *_: False
+        "app.graphql.websocket_protocol.WebSocketProtocol.write_texts", lambda *_: False
     )
 
     async with socket(service) as one:
