@@ -8,7 +8,7 @@ import pytest
 
 from app.settings import Settings
 from tests.acceptance.product import Product
-from tests.db.opened import clear, opened
+from tests.support.opened import clear, opened
 from tests.support.postgres import PostgresCluster
 from tests.support.service import DEADLINE, Service
 

@@ -14,7 +14,7 @@ The fields are asked for about Kari, a member of Oslo. In the columns:
 from collections.abc import Sequence
 from typing import Any
 
-from tests.schema.association import chapter, found_association
+from tests.support.association import chapter, found_association
 from tests.support.builders import created, guid, organization, role
 from tests.support.service import Service
 

@@ -14,11 +14,11 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from app.settings import Settings
-from tests.access.sockets import Socket, opened
 from tests.faults.process import ServiceProcess
-from tests.schema.answers import codes
+from tests.support.answers import codes
 from tests.support.builders import created, deactivated, reactivated, role, role_updated, updated
 from tests.support.service import DEADLINE, Service
+from tests.support.sockets import Socket, opened
 
 MEMBERS = """subscription { memberChanges { __typename ... on ResyncRequired { reason }
     ... on MemberChange { operation member { givenName phone } } } }"""

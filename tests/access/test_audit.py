@@ -7,11 +7,11 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from tests.access.sockets import opened
-from tests.schema.answers import codes
-from tests.schema.association import found_association
+from tests.support.answers import codes
+from tests.support.association import found_association
 from tests.support.builders import created, guid
 from tests.support.service import Service
+from tests.support.sockets import opened
 
 TRAIL = """query ($first: Int, $after: String) { auditTrail(first: $first, after: $after) {
     pageInfo { endCursor hasNextPage }

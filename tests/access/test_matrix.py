@@ -26,10 +26,10 @@ from tests.access.matrix import (
     selection,
     variables,
 )
-from tests.access.sockets import Socket, opened
-from tests.schema.statements import of_requests, recorded
 from tests.support.builders import updated
 from tests.support.service import Service
+from tests.support.sockets import Socket, opened
+from tests.support.statements import of_requests, recorded
 
 _LIVE = "live: "
 _CODES = {"U": "UNAUTHENTICATED", "I": "MEMBER_INACTIVE", "F": "FORBIDDEN"}

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.access.provider import AUDIENCE, new_key
 from tests.console.conftest import person
 from tests.console.service import ConsoleService, free_port
 from tests.support.builders import guid, organization
 from tests.support.javascript import NODE, PACKAGES
+from tests.support.provider import AUDIENCE, new_key
 
 OSLO = organization("HLF Oslo", "HLF")
 

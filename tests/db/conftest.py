@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from db.database import Database
-from tests.db.opened import opened
+from tests.support.opened import opened
 
 
 @pytest.fixture

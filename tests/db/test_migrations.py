@@ -17,7 +17,7 @@ from db.errors import SchemaOutdatedError
 from db.migrate import MIGRATIONS, expected_revision, migrate, require_current_schema
 from db.tables.models import Base
 from tests.acceptance.product import COMMAND, PATIENCE, environment
-from tests.db.opened import CATALOGUE, opened, row_counts
+from tests.support.opened import CATALOGUE, opened, row_counts
 from tests.support.postgres import PostgresCluster
 
 _numbers = itertools.count(1)

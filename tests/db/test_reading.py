@@ -17,7 +17,7 @@ from db.queries.viewers import ViewerLookups
 from db.sessions import ReadSession
 from db.tables.models import Organization
 from db.vocabulary import PortalId
-from tests.db.opened import opened
+from tests.support.opened import opened
 from tests.support.service import DEADLINE
 
 NAMES = select(Organization.name).order_by(Organization.id)

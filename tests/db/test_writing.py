@@ -24,9 +24,9 @@ from sync.deliveries import read_delivery
 from sync.events import EventType
 from sync.record import record_deliveries
 from sync.worker import retry_due
-from tests.db.opened import opened, row_counts, waiting
 from tests.faults.handlers import failing_handler
 from tests.support.builders import EPOCH, body_of, created, deactivated, guid, organization, updated
+from tests.support.opened import opened, row_counts, waiting
 from tests.support.service import DEADLINE
 from tests.sync.recording import delivery, entries, world_of
 

@@ -12,8 +12,8 @@ from sqlalchemy import select
 from db.sessions import ReadSession
 from db.tables.models import Change, FeedHead, SyncLogEntry
 from db.vocabulary import SyncOutcome, SyncStatus
-from tests.db.opened import opened
 from tests.faults.senders import SOURCE, Senders, Sent
+from tests.support.opened import opened
 from tests.sync.model import Told, world_after
 from tests.sync.recording import World, world_of
 

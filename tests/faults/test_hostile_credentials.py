@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 
 from app.server import running
 from app.settings import DEVELOPMENT_AUTH_SECRET, Settings
-from tests.access.provider import AUDIENCE, new_key
-from tests.access.test_keys import header_of, public, serving
+from tests.app.auth.test_keys import header_of, public, serving
 from tests.faults.hostile import ODD_HEADERS, json_texts
 from tests.faults.wire import Answer, Attack, Headers, exchange, json_headers, request
-from tests.schema.statements import of_requests, recorded
+from tests.support.provider import AUDIENCE, new_key
+from tests.support.statements import of_requests, recorded
 
 TOGETHER = 25
 BODY = json.dumps({"query": "{ roles { id } }"}).encode()

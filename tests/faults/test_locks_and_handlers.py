@@ -18,11 +18,11 @@ from db.vocabulary import SyncOutcome, SyncStatus
 from sync.events import EventType
 from sync.record import record_deliveries
 from sync.worker import retry_due
-from tests.db.opened import opened
 from tests.faults.evidence import evidence
 from tests.faults.handlers import failing_handler
 from tests.faults.process import PATIENCE, until
 from tests.support.builders import created, guid, role, role_updated, updated
+from tests.support.opened import opened
 from tests.support.service import Service
 from tests.sync.recording import delivery, entry, world_of
 

@@ -14,11 +14,11 @@ from sync.deliveries import read_delivery
 from sync.events import EventType
 from sync.record import record_deliveries
 from sync.worker import LEASE, retry_due
-from tests.db.opened import opened
 from tests.faults.evidence import evidence
 from tests.faults.handlers import failing_handler
 from tests.faults.process import Program, until
 from tests.support.builders import body_of, created
+from tests.support.opened import opened
 
 EVENTS = 60
 """More than a worker takes at a time."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.schema.answers import codes, nodes, refused_arguments
+from tests.support.answers import codes, nodes, refused_arguments
 from tests.support.builders import (
     created,
     deactivated,

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.schema.statements import recorded
 from tests.support.builders import created, organization, role
 from tests.support.service import Service
+from tests.support.statements import recorded
 
 # A page of few organizations already holds all counties and some of the chapters below them.
 COUNTIES, FEW, MANY = 6, 8, 24

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.schema.answers import codes, nodes
-from tests.schema.association import BERGEN, EVERYBODY, OSLO, found_association
+from tests.support.answers import codes, nodes
+from tests.support.association import BERGEN, EVERYBODY, OSLO, found_association
 from tests.support.builders import created, guid, organization, role
 from tests.support.service import Service
 

@@ -12,7 +12,6 @@ from db.feed.changes import changes_after, feed_head
 from db.queries.roles import role_catalogue
 from db.vocabulary import AccessLevel, ActivationState, SyncOutcome, SyncStatus
 from sync.record import record_deliveries
-from tests.db.opened import clear
 from tests.support.builders import (
     EPOCH,
     at,
@@ -26,6 +25,7 @@ from tests.support.builders import (
     role_updated,
     updated,
 )
+from tests.support.opened import clear
 from tests.sync.recording import RECEIVED, delivery, entry, record, record_all, world_of
 
 ACTIVE, INACTIVE = ActivationState.ACTIVE, ActivationState.INACTIVE

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from db.database import Database
 from sync.record import record_deliveries
-from tests.db.opened import clear, opened
 from tests.support.builders import at, guid
+from tests.support.opened import clear, opened
 from tests.sync.model import PROFILE, Told, world_after
 from tests.sync.recording import World, delivery, entries, world_of
 

@@ -15,9 +15,9 @@ from sync.errors import RejectedError
 from sync.events import EventType
 from sync.record import record_deliveries
 from sync.replay import Replayed, Request, replay_entries
-from tests.db.opened import opened, row_counts, waiting
 from tests.faults.handlers import failing_handler
 from tests.support.builders import EPOCH, created, deactivated, role, role_updated, updated
+from tests.support.opened import opened, row_counts, waiting
 from tests.support.service import DEADLINE, Service
 from tests.sync.recording import changes_of, delivery, entries, entry, record, statuses_of
 

@@ -18,8 +18,8 @@ from standardwebhooks import Webhook
 from app.server import running
 from app.settings import DEVELOPMENT_WEBHOOK_SECRET, Settings
 from sync import intake, record
-from tests.db.opened import opened, row_counts
 from tests.support.builders import body_of, created, deactivated, guid, role, role_updated, updated
+from tests.support.opened import opened, row_counts
 from tests.support.postgres import PostgresCluster
 from tests.support.service import DEADLINE, Service, signed_headers
 

@@ -1,1 +1,0 @@
-"""The API from outside: audits, clients and documents that are not ours."""

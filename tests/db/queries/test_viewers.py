@@ -1,0 +1,148 @@
+"""Looking viewers up together: nobody gets another's answer, an old one, or none."""
+
+import asyncio
+
+import pytest
+
+from db.database import Database
+from db.errors import DatabaseUnavailableError
+from db.queries import viewers
+from db.queries.organizations import organization_ids
+from db.queries.viewers import ViewerLookups, viewer_of_member
+from db.vocabulary import AccessLevel, PortalId
+from tests.support.association import PEOPLE, found_association
+from tests.support.builders import created, deactivated, guid, organization, role, role_updated
+from tests.support.opened import opened
+from tests.support.service import Service
+from tests.support.statements import recorded
+from tests.sync.recording import record
+
+SET_ACCESS = """mutation ($code: String!, $level: AccessLevel!) {
+    setRoleAccess(input: {code: $code, accessLevel: $level}) { __typename } }"""
+
+
+async def test_those_who_ask_together_share_statements_and_each_gets_their_own_answer(
+    service: Service, database_url: str
+) -> None:
+    await found_association(service)
+    names = [*PEOPLE, "nobody"]
+    async with opened(database_url) as database:
+        lookups = ViewerLookups(database)
+        with recorded() as statements:
+            alone = await lookups.find(PortalId(guid("Kari")))
+            for_one = len(statements)
+            found = await asyncio.gather(*(lookups.find(PortalId(guid(n))) for n in names * 3))
+            for_all = len(statements) - for_one
+
+        assert for_all <= 2 * for_one
+        assert found[0] == alone
+        for name, viewer in zip(names * 3, found, strict=True):
+            known = None if viewer is None or viewer.member is None else viewer.member.given_name
+            assert known == (None if name == "nobody" else name)
+        by_name = dict(zip(names, found, strict=False))
+        admin, coordinator, inactive = (
+            by_name[name] for name in ("admin of HLF", "coordinator of Oslo county", "inactive")
+        )
+        assert admin is not None
+        assert coordinator is not None
+        assert inactive is not None
+        assert len(admin.sight.administered) == len(admin.sight.coordinated) == 5
+        assert (len(coordinator.sight.administered), len(coordinator.sight.coordinated)) == (0, 2)
+        assert not inactive.is_active
+        assert inactive.sight.coordinated == frozenset()
+
+
+async def test_one_who_goes_away_takes_the_answer_from_nobody(
+    service: Service, database_url: str
+) -> None:
+    await found_association(service)
+    async with opened(database_url) as database:
+        lookups = ViewerLookups(database)
+        going, staying = (lookups.find(PortalId(guid("Kari"))) for _ in range(2))
+        await asyncio.sleep(0)
+
+        going.cancel()
+
+        assert await staying is not None
+
+
+async def test_failure_is_told_to_all_who_asked_and_the_next_one_asks_anew(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(sqlite_url) as database:
+        lookups = ViewerLookups(database)
+        with monkeypatch.context() as broken:
+
+            def away(_database: Database) -> None:
+                raise DatabaseUnavailableError("It is away.")
+
+            broken.setattr(Database, "read", away)
+            asked = [lookups.find(PortalId(guid(name))) for name in ("Kari", "Per", "Kari")]
+            answers = await asyncio.gather(*asked, return_exceptions=True)
+        assert [type(answer) for answer in answers] == [DatabaseUnavailableError] * 3
+
+        assert await lookups.find(PortalId(guid("Kari"))) is None
+
+
+async def test_what_somebody_may_do_is_told_as_it_is_now_however_often_they_asked_before(
+    service: Service, database_url: str
+) -> None:
+    await found_association(service)
+    name = "coordinator of Oslo county"
+    async with opened(database_url) as database:
+        lookups = ViewerLookups(database)
+
+        async def now() -> tuple[AccessLevel, int]:
+            viewer = await lookups.find(PortalId(guid(name)))
+            assert viewer is not None
+            return viewer.access_level, len(viewer.sight.coordinated)
+
+        assert await now() == await now() == (AccessLevel.COORDINATOR, 2)
+        # A chapter comes to be below theirs; the catalogue changes; then their roles, and the rest.
+        new = organization("HLF Sagene", "Oslo county")
+        await service.tell(created("Somebody", organization=new))
+        assert await now() == (AccessLevel.COORDINATOR, 3)
+        await service.data(SET_ACCESS, code="coordinator", level="PEER_MENTOR")
+        assert await now() == (AccessLevel.PEER_MENTOR, 0)
+        await service.data(SET_ACCESS, code="coordinator", level="ADMIN")
+        assert await now() == (AccessLevel.ADMIN, 3)
+        await service.tell(role_updated(name, 50, roles=[role("member")]))
+        assert await now() == (AccessLevel.MEMBER, 0)
+        await service.tell(deactivated(name, 60))
+        assert await now() == (AccessLevel.NONE, 0)
+
+
+async def test_only_so_many_are_remembered_and_all_are_known(
+    service: Service, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(viewers, "REMEMBERED_VIEWERS", 2)
+    await found_association(service)
+    async with opened(database_url) as database:
+        lookups = ViewerLookups(database)
+        for _ in range(2):
+            for name in PEOPLE:
+                viewer = await lookups.find(PortalId(guid(name)))
+                assert viewer is not None
+                assert viewer.member is not None
+                assert viewer.member.given_name == name
+
+
+async def test_of_several_roles_in_one_chapter_the_highest_tells_the_access_there(
+    database: Database,
+) -> None:
+    held = [role("coordinator"), role("member"), role("peer-mentor", "HLF Bodø")]
+    await record(database, created("Kari", roles=held), "evt_1")
+
+    async with database.read() as session:
+        viewer = await viewer_of_member(session, PortalId(guid("Kari")))
+        places = await organization_ids(
+            session, [PortalId(guid(name)) for name in ("HLF Oslo", "HLF Bodø")]
+        )
+
+    assert viewer is not None
+    assert viewer.access_level is AccessLevel.COORDINATOR
+    assert dict(viewer.accesses) == {
+        places[PortalId(guid("HLF Oslo"))]: AccessLevel.COORDINATOR,
+        places[PortalId(guid("HLF Bodø"))]: AccessLevel.PEER_MENTOR,
+    }
+    assert viewer.sight.coordinated == {places[PortalId(guid("HLF Oslo"))]}
