@@ -11,7 +11,7 @@ from functools import partial
 from app.auth.tokens import Authenticator, authenticator_of, identity_provider
 from app.open_connections import OpenConnections
 from app.settings import PREFIX, Settings
-from db.database import Database, NoDoorbell
+from db.database import Database, SilentBell
 from db.driver.engine import is_sqlite
 from db.errors import DatabaseUnavailableError
 from db.feed.bell import BroadcastBell, channel_of
@@ -91,7 +91,7 @@ async def open_database(settings: Settings) -> AsyncIterator[tuple[Database, Bro
 
 async def _feed_id(settings: Settings) -> str:
     """Returns the id of the change feed, which names the channel of the bell."""
-    database = Database(settings.database_url, NoDoorbell(), pool_size=1)
+    database = Database(settings.database_url, SilentBell(), pool_size=1)
     try:
         async with database.read() as session:
             return (await feed_head(session)).feed_id

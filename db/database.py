@@ -1,4 +1,4 @@
-"""The unit of work: what is written in it commits as one.
+"""The unit of work: everything that is written within it commits together.
 
 It appends the session's changes to the feed, commits, and only then rings the bell.
 """
@@ -13,51 +13,59 @@ from sqlalchemy import select
 
 from db.driver.driver_errors import driver_errors_translated, raise_translated
 from db.driver.engine import POSTGRES_WRITERS, create_engines, is_sqlite
-from db.driver.kept_connections import Lane, Lanes, postgres_lanes, sqlite_lanes
-from db.driver.locks import Claims, LockName
-from db.driver.transactions import OneStatement, PostgresTransaction, SqliteTransaction, Transaction
+from db.driver.kept_connections import ConnectionPool, KeptConnection, postgres_pool, sqlite_pool
+from db.driver.locks import LockName, ProcessLocks
+from db.driver.transactions import (
+    PostgresTransaction,
+    SingleStatementTransaction,
+    SqliteTransaction,
+    Transaction,
+)
 from db.errors import ConcurrentWriteError, SharedLockError
-from db.sessions import CommittedChange, OptimisticSession, ReadSession, WriteSession
+from db.publication import CommittedChange
+from db.sessions import ReadSession, WriteSession
+from db.write_sessions import OptimisticWriteSession, PostgresWriteSession, SqliteWriteSession
 
 CommitListener = Callable[[Sequence[CommittedChange]], None]
 
 
-class Doorbell(Protocol):
-    """What the unit of work needs of the bell: say that there is something up to a position."""
+class Bell(Protocol):
+    """The part of the bell that the unit of work needs."""
 
-    def ring(self, position: int) -> None: ...
-
-
-class NoDoorbell:
     def ring(self, position: int) -> None:
-        """Whoever writes nothing has nobody to wake."""
+        """Says that the feed has grown to this position."""
+        ...
+
+
+class SilentBell:
+    """A bell for programs whose changes nobody waits for."""
+
+    def ring(self, position: int) -> None:
+        """Does nothing."""
 
 
 class _Reading(AbstractAsyncContextManager[ReadSession]):
-    """Not written as a generator, which would cost every request more than what it does."""
+    """The context of `Database.read`; as a generator it would cost more than a small query."""
 
-    def __init__(self, lanes: Lanes, *, on_sqlite: bool, snapshot: bool) -> None:
-        self._lanes = lanes
-        self._on_sqlite = on_sqlite
+    def __init__(self, pool: ConnectionPool, *, snapshot: bool) -> None:
+        self._pool = pool
         self._snapshot = snapshot
 
     async def __aenter__(self) -> ReadSession:
         try:
-            self._lane = lane = await self._lanes.take()
+            self._connection = connection = await self._pool.acquire()
             if self._snapshot:
-                await self._begin(lane)
+                await self._begin(connection)
         except Exception as error:
             raise_translated(error)
             raise
-        if self._on_sqlite:
-            return ReadSession(lane.connection, sqlite=lane.driver)
-        return ReadSession(lane.connection, lane.driver)
+        return ReadSession(connection.connection, connection.driver)
 
-    async def _begin(self, lane: Lane) -> None:
+    async def _begin(self, connection: KeptConnection) -> None:
         try:
-            await lane.begin()
+            await connection.begin()
         except BaseException:
-            await self._lanes.drop(lane)
+            await self._pool.discard(connection)
             raise
 
     async def __aexit__(
@@ -65,9 +73,9 @@ class _Reading(AbstractAsyncContextManager[ReadSession]):
     ) -> None:
         try:
             if error is None:
-                await self._lanes.give_back(self._lane)
+                await self._pool.release(self._connection)
             else:
-                await self._lanes.drop(self._lane)
+                await self._pool.discard(self._connection)
         except Exception as late:
             raise_translated(late)
             raise
@@ -78,53 +86,55 @@ class _Reading(AbstractAsyncContextManager[ReadSession]):
 class Database:
     """Sessions on one database. Opens connections when they are first needed."""
 
-    def __init__(self, url: str, doorbell: Doorbell, *, pool_size: int = 10) -> None:
+    def __init__(self, url: str, bell: Bell, *, pool_size: int = 10) -> None:
         self._reader, self._writer = create_engines(url, pool_size=pool_size)
-        self._doorbell = doorbell
+        self._bell = bell
         self._on_sqlite = is_sqlite(url)
-        self._write_lanes: Lanes | None = None
-        self._claims = Claims()
+        self._write_pool: ConnectionPool | None = None
+        self._process_locks = ProcessLocks()
         self._listeners: list[CommitListener] = []
         if self._on_sqlite:
-            self._lanes = sqlite_lanes(self._reader)
+            self._read_pool = sqlite_pool(self._reader)
         else:
-            self._lanes = postgres_lanes(self._reader, pool_size)
-            self._write_lanes = postgres_lanes(self._writer, POSTGRES_WRITERS)
+            self._read_pool = postgres_pool(self._reader, pool_size)
+            self._write_pool = postgres_pool(self._writer, POSTGRES_WRITERS)
 
     @property
     def writes_at_once(self) -> int:
-        """How many transactions get on beside each other. Of three, one is worked on by the program
-        and one by PostgreSQL, while the third waits for the disk or the network."""
+        """The number of transactions that are worth running at the same time.
+
+        On PostgreSQL three: the program works on one, PostgreSQL on another, and the third waits
+        for the disk or the network.
+        """
         return 1 if self._on_sqlite else 3
 
     async def close(self) -> None:
-        await self._lanes.close()
-        if self._write_lanes is not None:
-            await self._write_lanes.close()
+        await self._read_pool.close()
+        if self._write_pool is not None:
+            await self._write_pool.close()
         await self._reader.dispose()
         await self._writer.dispose()
 
     def read(self, *, snapshot: bool = False) -> AbstractAsyncContextManager[ReadSession]:
-        """With `snapshot`, all statements see the same moment; without, each sees its own."""
-        return _Reading(self._lanes, on_sqlite=self._on_sqlite, snapshot=snapshot)
+        """With `snapshot`, all statements read one snapshot; without, each reads its own."""
+        return _Reading(self._read_pool, snapshot=snapshot)
 
     @asynccontextmanager
     async def write(
         self,
-        holding: Collection[LockName] = (),
-        sharing: Collection[LockName] = (),
+        exclusive: Collection[LockName] = (),
+        shared: Collection[LockName] = (),
         *,
         optimistic: bool = False,
     ) -> AsyncIterator[WriteSession]:
-        """Leaving it commits everything as one; an exception undoes it all. The bell rings soon
-        after.
+        """Leaving it commits everything; an exception undoes everything. Then the bell rings.
 
-        `holding`, `sharing`: the locks to begin with, alone or with others. `optimistic`: only the
-        last statement takes them, and it raises ConcurrentWriteError instead of waiting for one
-        or writing over what changed meanwhile.
+        `exclusive` and `shared` are the locks to begin with. With `optimistic`, only the last
+        statement takes them; it raises ConcurrentWriteError if one is held or if what was read has
+        changed meanwhile.
         """
         with driver_errors_translated():
-            async with self._begun(holding, sharing, optimistic) as (session, transaction):
+            async with self._begun(exclusive, shared, optimistic) as (session, transaction):
                 try:
                     yield session
                     if session.discarded:
@@ -136,19 +146,21 @@ class Database:
                     await transaction.rollback()
                     raise
         if committed:
-            # Whom this wakes gets on after those who waited for the commit, and who have senders
-            # to answer.
-            asyncio.get_running_loop().call_soon(self._tell, committed)
+            # Senders who wait for the commit are answered before followers of the feed are woken.
+            asyncio.get_running_loop().call_soon(self._announce, committed)
 
-    def _tell(self, committed: Sequence[CommittedChange]) -> None:
+    def _announce(self, committed: Sequence[CommittedChange]) -> None:
         for listener in self._listeners:
             listener(committed)
-        self._doorbell.ring(committed[-1].position)
+        self._bell.ring(committed[-1].position)
 
     @contextmanager
-    def commits_told_to(self, listener: CommitListener) -> Iterator[None]:
-        """Every commit of this process, before the bell rings for it; not always in the order of
-        their positions. Must not wait or raise: the writer waits for it."""
+    def subscribe_to_commits(self, listener: CommitListener) -> Iterator[None]:
+        """Calls the listener after every commit of this process, before the bell rings.
+
+        Commits may come in another order than that of their positions. The listener must not wait
+        or raise, since the writer waits for it.
+        """
         self._listeners.append(listener)
         try:
             yield
@@ -157,48 +169,52 @@ class Database:
 
     @asynccontextmanager
     async def _begun(
-        self,
-        alone: Collection[LockName],
-        shared: Collection[LockName],
-        optimistic: bool,
+        self, exclusive: Collection[LockName], shared: Collection[LockName], optimistic: bool
     ) -> AsyncIterator[tuple[WriteSession, Transaction]]:
-        if self._write_lanes is None:
+        if self._write_pool is None:
             async with self._writer.connect() as connection:
                 on_sqlite = SqliteTransaction(connection)
                 await on_sqlite.begin()
                 driver = (await connection.get_raw_connection()).driver_connection
-                yield WriteSession(connection, sqlite=driver), on_sqlite
+                yield SqliteWriteSession(connection, driver), on_sqlite
             return
         if optimistic:
-            async with self._claims.held(alone), self._writing(self._write_lanes) as lane:
-                session = OptimisticSession(lane.connection, lane.driver, alone, shared)
-                yield session, OneStatement(lane.driver)
+            async with (
+                self._process_locks.held(exclusive),
+                self._writing(self._write_pool) as kept,
+            ):
+                session = OptimisticWriteSession(kept.connection, kept.driver, exclusive, shared)
+                yield session, SingleStatementTransaction(kept.driver)
             return
-        async with self._writing(self._write_lanes) as lane:
-            # The transaction is the driver's, so that hot statements and others share it.
-            on_postgres = PostgresTransaction(lane.driver)
+        async with self._writing(self._write_pool) as kept:
+            # The transaction is begun over the driver, so that statements of SQLAlchemy and
+            # compiled ones are both within it.
+            on_postgres = PostgresTransaction(kept.driver)
             try:
-                await on_postgres.begin(alone, shared)
-                yield WriteSession(lane.connection, lane.driver, holding=alone), on_postgres
+                await on_postgres.begin(exclusive, shared)
+                yield PostgresWriteSession(kept.connection, kept.driver, exclusive), on_postgres
             except BaseException:
                 await on_postgres.rollback()
                 raise
 
     @asynccontextmanager
-    async def _writing(self, lanes: Lanes) -> AsyncIterator[Lane]:
-        lane = await lanes.take()
+    async def _writing(self, pool: ConnectionPool) -> AsyncIterator[KeptConnection]:
+        connection = await pool.acquire()
         settled = False
         try:
-            yield lane
+            yield connection
             settled = True
         except (ConcurrentWriteError, SharedLockError):
-            # PostgreSQL has answered, and whatever failed is undone by now.
+            # PostgreSQL has answered, and what failed is undone by now.
             settled = True
             raise
         finally:
-            # When somebody stopped waiting for an answer, the driver knows only of the one before:
-            # a BEGIN may be on its way. What is written in it next would never be committed.
-            await (lanes.give_back(lane) if settled and lane.usable else lanes.drop(lane))
+            # A user who was cancelled may have left a BEGIN under way, of which the driver does not
+            # know yet. What the next user writes would be within it and never be committed.
+            if settled and connection.usable:
+                await pool.release(connection)
+            else:
+                await pool.discard(connection)
 
     async def check(self) -> None:
         """Raises DatabaseUnavailableError when the database does not answer."""

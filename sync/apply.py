@@ -10,6 +10,7 @@ from typing import Any
 
 from db.driver.locks import LockName, member_lock, organization_lock
 from db.driver.round_trips import Query
+from db.publication import NewChange
 from db.queries.entries import RecordedBody, applied_bodies
 from db.queries.member_records import (
     MemberRecord,
@@ -28,9 +29,9 @@ from db.queries.organizations import (
     save_organizations,
 )
 from db.queries.roles import insert_roles, whole_catalogue
-from db.sessions import NewChange, WriteSession
+from db.sessions import WriteSession
 from db.stamp import Stamp, make_stamp
-from db.tables.models import FieldChange, MemberFacts
+from db.tables.facts import FieldChange, MemberFacts
 from db.vocabulary import PortalId, SyncOutcome, SyncStatus
 from sync.dispatch import HANDLERS
 from sync.draft import (
@@ -151,7 +152,7 @@ async def apply_events(
     if reading is None:
         told = [received.event for received in events]
         reading = Reading(told)
-        await session.hold(locks_for(told))
+        await session.lock(locks_for(told))
         await session.fetch(*reading.queries())
     members, new_ids, catalogue = await _load(session, events, reading)
     batch = _Batch(members, catalogue, now)
@@ -161,14 +162,14 @@ async def apply_events(
         results[index] = batch.apply(events[index])
     applied = [event for index, event in enumerate(events) if results[index].member is not None]
     # What else was stated of them is read after they were: nobody may add to it in between.
-    session.require([member_lock(member) for member in batch.late])
+    session.require_locked([member_lock(member) for member in batch.late])
     in_hand = [*unrecorded, *applied]
     for member in batch.late.values():
         mine = [event for event in in_hand if event.event.member_id == member.portal_id]
         restate_times(member, await _statements(session, member, mine, catalogue))
     restated = [known for id, known in batch.organizations.items() if id not in batch.changed]
     changed = [batch.organizations[id] for id in batch.changed]
-    session.require([organization_lock(id) for id in batch.changed])
+    session.require_locked([organization_lock(id) for id in batch.changed])
     await advance_organizations(session, restated)
     await save_organizations(session, changed)
     await save_members(session, [members[portal_id] for portal_id in batch.touched], new_ids)
@@ -268,7 +269,7 @@ async def _load(
     told = [received.event for received in events]
     organizations = reading.organizations.found
     unknown = sorted(_mentioned(told) - organizations.keys())
-    session.require([organization_lock(id) for id in unknown])
+    session.require_locked([organization_lock(id) for id in unknown])
     for stub in await insert_stubs(session, unknown):
         organizations[stub.portal_id] = stub
     roles = {role.code: role for role in reading.roles.found}

@@ -13,7 +13,7 @@ from db.queries.member_records import MemberRecord, RoleKey
 from db.queries.organizations import OrganizationRecord
 from db.queries.roles import RoleRow
 from db.stamp import NEVER, Stamp
-from db.tables.models import FieldChange, MemberFacts
+from db.tables.facts import FieldChange, MemberFacts
 from db.vocabulary import (
     AccessLevel,
     ActivationState,

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from db.database import Database
 from db.errors import ConcurrentWriteError, DatabaseUnavailableError, SharedLockError
+from db.publication import NewChange
 from db.queries.attempts import insert_attempts
 from db.queries.entries import (
     EntryRecord,
@@ -22,8 +23,8 @@ from db.queries.entries import (
     recorded_entries,
     save_deliveries,
 )
-from db.sessions import NewChange, WriteSession
-from db.tables.models import ChangeFacts
+from db.sessions import WriteSession
+from db.tables.facts import ChangeFacts
 from db.vocabulary import AttemptTrigger, EntryId, SyncOutcome, SyncStatus
 from sync.apply import Reading, member_locks, organization_locks
 from sync.deliveries import Delivery, Receipt, conflicting, receipt_of

@@ -83,7 +83,7 @@ async def _replay_batch(
 ) -> list[Result]:
     for _ in range(MAX_ROUNDS):
         try:
-            async with database.write(holding=await locks_to_apply(database, ids)) as session:
+            async with database.write(exclusive=await locks_to_apply(database, ids)) as session:
                 results = await _replay(session, ids, request, clock())
                 if request.dry_run:
                     session.discard()

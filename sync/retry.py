@@ -9,10 +9,11 @@ from datetime import datetime, timedelta
 from db.database import Database
 from db.driver.locks import LockName
 from db.errors import ConcurrentWriteError, DatabaseUnavailableError
+from db.publication import NewChange
 from db.queries.attempts import Attempt
 from db.queries.entries import EntryRecord, entry_facts, payloads
-from db.sessions import NewChange, WriteSession
-from db.tables.models import ChangeFacts, EntryFacts
+from db.sessions import WriteSession
+from db.tables.facts import ChangeFacts, EntryFacts
 from db.vocabulary import AttemptTrigger, EntryId, SyncStatus
 from sync.apply import Reading, ReceivedEvent, Result, apply_events, locks_for
 from sync.errors import RejectedError

@@ -119,7 +119,7 @@ async def retry_due(database: Database, clock: Callable[[], datetime]) -> int:
 async def _retry_leased(
     database: Database, ids: list[EntryId], until: datetime, clock: Callable[[], datetime]
 ) -> None:
-    async with database.write(holding=await locks_to_apply(database, ids)) as session:
+    async with database.write(exclusive=await locks_to_apply(database, ids)) as session:
         entries = await leased_entries(session, ids, until)
         before = {entry.id: entry_facts(entry) for entry in entries}
         readable = [(entry, event) for entry in entries if (event := _event(entry)) is not None]

@@ -1,7 +1,8 @@
-"""`column is one of these values`, with all values in one parameter.
+"""`column is any of these values`, with all values in one parameter.
 
-SQLAlchemy's IN makes a different statement for every number of values, and each of them would be
-prepared anew. Here the statement stays the same: `= ANY(array)` on PostgreSQL, json_each on SQLite.
+SQLAlchemy's IN makes a different statement for each number of values, which the database would
+have to prepare anew. Here the statement stays the same: `= ANY(array)` on PostgreSQL, json_each on
+SQLite.
 """
 
 from collections.abc import Collection
@@ -38,36 +39,34 @@ class _Values(TypeDecorator[list[Any]]):
         return msgspec.json.encode(value).decode()
 
 
-class _IsAmong(GenericFunction[bool]):
-    """Written by the two functions below."""
+class _IsAnyOf(GenericFunction[bool]):
+    """The condition that the functions below return; the two functions after it write its SQL."""
 
-    name = "is_among"
+    name = "is_any_of"
     inherit_cache = True
 
 
-@compiles(_IsAmong, "postgresql")
-def _any(element: _IsAmong, compiler: SQLCompiler, **options: Any) -> str:
+@compiles(_IsAnyOf, "postgresql")
+def _any(element: _IsAnyOf, compiler: SQLCompiler, **options: Any) -> str:
     column, values = (compiler.process(part, **options) for part in element.clauses)
     return f"{column} = ANY({values})"
 
 
-@compiles(_IsAmong, "sqlite")
-def _json_each(element: _IsAmong, compiler: SQLCompiler, **options: Any) -> str:
+@compiles(_IsAnyOf, "sqlite")
+def _json_each(element: _IsAnyOf, compiler: SQLCompiler, **options: Any) -> str:
     column, values = (compiler.process(part, **options) for part in element.clauses)
     return f"{column} IN (SELECT value FROM json_each({values}))"  # noqa: S608  (compiled parts)
 
 
-def among(
-    column: InstrumentedAttribute[Any],
-    values: Collection[int] | Collection[str],
-    name: str | None = None,
+def any_of(
+    column: InstrumentedAttribute[Any], values: Collection[int] | Collection[str]
 ) -> ColumnElement[bool]:
-    """With a name, the same statement can be executed again with other values."""
-    return _IsAmong(column, bindparam(name, list(values), type_=_Values(column.type)))
+    """The column is one of these values."""
+    return _IsAnyOf(column, bindparam(None, list(values), type_=_Values(column.type)))
 
 
-def among_parameter(
+def any_of_parameter(
     column: InstrumentedAttribute[Any] | Column[Any], name: str
 ) -> ColumnElement[bool]:
-    """The same with values that are given at execution, for a statement that is built once."""
-    return _IsAmong(column, bindparam(name, type_=_Values(column.type)))
+    """The column is one of the values of this parameter, which are given at execution."""
+    return _IsAnyOf(column, bindparam(name, type_=_Values(column.type)))

@@ -1,7 +1,8 @@
-"""Statements of the hot path: compiled once, and handed to the driver as they are.
+"""Statements that are compiled once and handed to the driver as text: an optimisation.
 
-Taking a statement through all of SQLAlchemy costs several times what running it does. The types
-still convert what goes in and what comes out, so both ways give the same.
+Whatever is run here could be executed through SQLAlchemy instead, with the same result, as
+`ReadSession.all` does; that costs several times what the statement itself costs. The column types
+still convert what goes in and what comes out.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,76 +16,74 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy.types import TypeEngine
 
+from db.driver.column_types import Instant, Json, Level
 from db.driver.sqlite_driver import OneTripConnection
-from db.tables.column_types import Instant, Json, Level
 from db.vocabulary import AccessLevel
 
 Convert = Callable[[Any], Any]
+SqlRow = Sequence[Any]
 
 _POSTGRES: Dialect = PGDialect_asyncpg()  # type: ignore[no-untyped-call]  # SQLAlchemy left it bare
 _SQLITE: Dialect = SQLiteDialect_aiosqlite()
 
 
-class HotStatement:
-    """Built at import, when no database is known; compiled when it is first run.
+class CompiledStatement:
+    """A statement that is built at import and compiled, for one driver, when it is first run.
 
-    `on_sqlite`: what to run there instead, where the databases have no words in common.
+    `on_sqlite` replaces the statement on SQLite where no statement suits both databases.
     """
 
     def __init__(self, statement: Executable, *, on_sqlite: Executable | None = None) -> None:
         self.statement = statement
         self.on_sqlite = statement if on_sqlite is None else on_sqlite
-        self._compiled: CompiledStatement | None = None
-        self._compiled_for_sqlite: CompiledStatement | None = None
+        self._for_postgres: DriverStatement | None = None
+        self._for_sqlite: DriverStatement | None = None
 
-    def compiled(self) -> "CompiledStatement":
-        """For PostgreSQL."""
-        if self._compiled is None:
-            self._compiled = CompiledStatement(self.statement, _POSTGRES)
-        return self._compiled
+    def for_postgres(self) -> "DriverStatement":
+        if self._for_postgres is None:
+            self._for_postgres = DriverStatement(self.statement, _POSTGRES)
+        return self._for_postgres
 
-    def compiled_for_sqlite(self) -> "CompiledStatement":
-        if self._compiled_for_sqlite is None:
-            self._compiled_for_sqlite = CompiledStatement(self.on_sqlite, _SQLITE)
-        return self._compiled_for_sqlite
+    def for_sqlite(self) -> "DriverStatement":
+        if self._for_sqlite is None:
+            self._for_sqlite = DriverStatement(self.on_sqlite, _SQLITE)
+        return self._for_sqlite
 
     async def run(
-        self, driver: asyncpg.Connection, parameters: Mapping[str, Any]
-    ) -> Sequence[Sequence[Any]]:
-        """On PostgreSQL. Raises what the driver raises."""
-        compiled = self.compiled()
-        records = await driver.fetch(compiled.sql, *compiled.arguments(parameters))
+        self, driver: asyncpg.Connection | OneTripConnection, parameters: Mapping[str, Any]
+    ) -> Sequence[SqlRow]:
+        """Returns the rows. Raises the driver's own errors."""
+        if isinstance(driver, OneTripConnection):
+            compiled = self.for_sqlite()
+            (records,) = await driver.fetch((compiled.sql, compiled.arguments(parameters)))
+        else:
+            compiled = self.for_postgres()
+            records = await driver.fetch(compiled.sql, *compiled.arguments(parameters))
         return compiled.rows(records)
-
-    async def run_on_sqlite(
-        self, driver: OneTripConnection, parameters: Mapping[str, Any]
-    ) -> Sequence[Sequence[Any]]:
-        """Raises what the driver raises."""
-        compiled = self.compiled_for_sqlite()
-        (rows,) = await driver.fetch((compiled.sql, compiled.arguments(parameters)))
-        return compiled.rows(rows)
 
     async def run_each_on_sqlite(
         self, driver: OneTripConnection, rows: Sequence[Mapping[str, Any]]
     ) -> None:
-        """Once for each of the rows, which are its parameters. Raises what the driver raises."""
-        compiled = self.compiled_for_sqlite()
+        """Runs the statement once for each row of parameters. Raises the driver's own errors."""
+        compiled = self.for_sqlite()
         await driver.run_each(compiled.sql, [compiled.arguments(row) for row in rows])
 
 
-class CompiledStatement:
+class DriverStatement:
+    """The text of a statement for one driver, with the conversions of its parameters and rows."""
+
     def __init__(self, statement: Executable, dialect: Dialect) -> None:
         if not isinstance(statement, ClauseElement):
-            raise TypeError("Only statements made of clauses can be compiled.")
+            raise TypeError(f"{type(statement).__name__} has no clauses and cannot be compiled.")
         compiled = statement.compile(dialect=dialect)
         if not isinstance(compiled, SQLCompiler):
-            raise TypeError("Only statements that take and give rows can be hot.")
+            raise TypeError(f"{type(statement).__name__} takes no parameters and gives no rows.")
         self.sql = str(compiled)
         self._inputs: list[tuple[str, Convert | None]] = []
         for name in compiled.positiontup or ():
             kind = compiled.binds[name].type.dialect_impl(dialect)
             self._inputs.append((name, kind.bind_processor(dialect)))
-        columns = compiled._result_columns  # noqa: SLF001  (it is told nowhere else)
+        columns = compiled._result_columns  # noqa: SLF001  (no public attribute has the types)
         self._outputs = [
             (place, convert)
             for place, column in enumerate(columns)
@@ -97,15 +96,15 @@ class CompiledStatement:
         return len(self._inputs)
 
     def arguments(self, parameters: Mapping[str, Any]) -> list[Any]:
-        """As the driver takes them, by position."""
+        """Returns the parameters in the order and types that the driver expects."""
         arguments = []
         for name, convert in self._inputs:
             value = parameters[name] if name in parameters else self._defaults[name]
             arguments.append(value if convert is None else convert(value))
         return arguments
 
-    def rows(self, records: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
-        """As SQLAlchemy would give them."""
+    def rows(self, records: Sequence[SqlRow]) -> Sequence[SqlRow]:
+        """Converts the driver's rows to those that SQLAlchemy would return."""
         if not self._outputs:
             return records
         rows = [list(record) for record in records]
@@ -116,8 +115,11 @@ class CompiledStatement:
 
 
 def _reader(type: TypeEngine[Any], dialect: Dialect) -> Convert | None:
-    """From what the driver gives to what the type means. None where it is the same: moments, for
-    one, come from asyncpg in UTC. For the others the way through SQLAlchemy is long."""
+    """Returns the conversion from the driver's value to the column's; None where they are equal.
+
+    asyncpg, for one, returns moments in UTC already. SQLAlchemy's own conversions of enumerations
+    and JSON are several times slower than those here.
+    """
     if isinstance(type, Instant) and dialect is _POSTGRES:
         return None
     if isinstance(type, Json):

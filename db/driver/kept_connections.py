@@ -1,8 +1,9 @@
-"""Connections that are kept ready, each with its driver at hand.
+"""A pool of connections on top of SQLAlchemy's: an optimisation.
 
-To take one from SQLAlchemy's pool and give it back costs a query more than the query itself: it
-goes through greenlets four times, and on SQLite from thread to thread each time. A lane is taken
-once, and then passed from user to user.
+To take a connection from SQLAlchemy's pool and give it back costs a small query more than the
+query itself: the way goes through greenlets four times, and on SQLite to another thread each time.
+A kept connection is taken from there once, together with the driver's connection below it, and is
+then passed from user to user.
 """
 
 import asyncio
@@ -21,8 +22,8 @@ PATIENCE_SECONDS = 5.0
 INTERRUPT_SECONDS = 0.05
 
 
-class Lane(ABC):
-    """Between two users, it is in no transaction."""
+class KeptConnection(ABC):
+    """A connection of SQLAlchemy and the driver's below it; in no transaction between two users."""
 
     def __init__(self, connection: AsyncConnection, driver: Any) -> None:
         self.connection = connection
@@ -31,29 +32,30 @@ class Lane(ABC):
     @property
     @abstractmethod
     def usable(self) -> bool:
-        """False when it was lost, such as by a restart of the server or with its file, or when what
-        was begun in it could not be undone."""
+        """False when the connection was lost, by a restart of the server or with its file, or when
+        a transaction in it could not be undone."""
 
     @abstractmethod
     async def begin(self) -> None:
-        """From here to the end, all statements see the same moment."""
+        """Begins a transaction in which all statements read the same snapshot."""
 
     async def end(self) -> None:
         if self.connection.in_transaction():
-            # SQLAlchemy was used, which thinks so even where every statement commits.
+            # SQLAlchemy believes so even where every statement commits by itself.
             await self.connection.rollback()
 
-    async def drop(self) -> None:
-        """Nobody may get it again."""
+    async def close(self) -> None:
         await self.connection.invalidate()
         await self.connection.close()
 
 
-class PostgresLane(Lane):
+class KeptPostgresConnection(KeptConnection):
+    """A connection to PostgreSQL in which every statement commits by itself."""
+
     _transaction: Any = None
 
     @classmethod
-    async def opened(cls, engine: AsyncEngine) -> "PostgresLane":
+    async def opened(cls, engine: AsyncEngine) -> "KeptPostgresConnection":
         connection = await engine.connect()
         try:
             await connection.execution_options(isolation_level="AUTOCOMMIT")
@@ -82,20 +84,22 @@ class PostgresLane(Lane):
             await transaction.commit()
 
 
-class SqliteLane(Lane):
+class KeptSqliteConnection(KeptConnection):
+    """A connection that reads an SQLite file."""
+
     _is_in_place: Callable[[], bool]
 
     @classmethod
-    async def opened(cls, engine: AsyncEngine) -> "SqliteLane":
+    async def opened(cls, engine: AsyncEngine) -> "KeptSqliteConnection":
         connection = await engine.connect()
         try:
             raw = await connection.get_raw_connection()
         except BaseException:
             await connection.close()
             raise
-        lane = cls(connection, raw.driver_connection)
-        lane._is_in_place = raw.info[IS_IN_PLACE]
-        return lane
+        kept = cls(connection, raw.driver_connection)
+        kept._is_in_place = raw.info[IS_IN_PLACE]
+        return kept
 
     @property
     def usable(self) -> bool:
@@ -104,59 +108,63 @@ class SqliteLane(Lane):
     async def begin(self) -> None:
         await self.connection.begin()
 
-    async def drop(self) -> None:
-        """What somebody waited for and no longer does is ended; it would run on in its thread."""
-        dropping = asyncio.create_task(super().drop(), name="closing a connection")
-        while not dropping.done():
+    async def close(self) -> None:
+        """Also interrupts a statement whose user was cancelled; it would run on in its thread."""
+        closing = asyncio.create_task(super().close(), name="closing a connection")
+        while not closing.done():
             with suppress(ValueError, sqlite3.ProgrammingError):  # it is closed by now
                 await self.driver.interrupt()
-            # Only a statement that has begun hears of it.
-            await asyncio.wait([dropping], timeout=INTERRUPT_SECONDS)
-        await dropping
+            # An interrupt that comes before the statement has begun is lost: send it again.
+            await asyncio.wait([closing], timeout=INTERRUPT_SECONDS)
+        await closing
 
 
-class Lanes:
-    """Opens connections when they are first needed; no more than `most`."""
+class ConnectionPool:
+    """Opens connections when they are first needed, `size` of them at most."""
 
-    def __init__(self, open_lane: Callable[[], Awaitable[Lane]], most: int) -> None:
-        self._open = open_lane
-        self._free = asyncio.Semaphore(most)
-        self._kept: list[Lane] = []
+    def __init__(self, open_connection: Callable[[], Awaitable[KeptConnection]], size: int) -> None:
+        self._open = open_connection
+        self._free = asyncio.Semaphore(size)
+        self._kept: list[KeptConnection] = []
 
     async def close(self) -> None:
-        """Those in use are left alone. A server that does not answer is not waited for long, and
-        for all of them at the same time."""
+        """Closes the connections that are not in use, all at the same time."""
         while self._kept:
             kept, self._kept = self._kept, []
-            await asyncio.gather(*(lane.drop() for lane in kept))
+            await asyncio.gather(*(connection.close() for connection in kept))
 
-    async def take(self) -> Lane:
-        """To be given back, or dropped if something failed in it or was cancelled. Raises
-        DatabaseUnavailableError when none becomes free for long, and what the driver raises."""
+    async def acquire(self) -> KeptConnection:
+        """Returns a connection, which must be released, or discarded if something failed in it or
+        was cancelled.
+
+        Raises DatabaseUnavailableError if none becomes free within PATIENCE_SECONDS, and the
+        driver's own errors.
+        """
         await self._wait()
         try:
             while self._kept:
-                lane = self._kept.pop()
-                if lane.usable:
-                    return lane
-                await lane.drop()
+                connection = self._kept.pop()
+                if connection.usable:
+                    return connection
+                await connection.close()
             return await self._open()
         except BaseException:
             self._free.release()
             raise
 
-    async def give_back(self, lane: Lane) -> None:
+    async def release(self, connection: KeptConnection) -> None:
         try:
-            await lane.end()
+            await connection.end()
         except BaseException:
-            await self.drop(lane)
+            await self.discard(connection)
             raise
-        self._kept.append(lane)
+        self._kept.append(connection)
         self._free.release()
 
-    async def drop(self, lane: Lane) -> None:
+    async def discard(self, connection: KeptConnection) -> None:
+        """Closes the connection, so that nobody uses it again."""
         try:
-            await lane.drop()
+            await connection.close()
         finally:
             self._free.release()
 
@@ -168,13 +176,15 @@ class Lanes:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await self._free.acquire()
         except TimeoutError as error:
-            raise DatabaseUnavailableError("No connection became free in time.") from error
+            raise DatabaseUnavailableError(
+                f"No connection became free within {PATIENCE_SECONDS:g} s."
+            ) from error
 
 
-def postgres_lanes(engine: AsyncEngine, most: int) -> Lanes:
-    return Lanes(lambda: PostgresLane.opened(engine), most)
+def postgres_pool(engine: AsyncEngine, size: int) -> ConnectionPool:
+    return ConnectionPool(lambda: KeptPostgresConnection.opened(engine), size)
 
 
-def sqlite_lanes(engine: AsyncEngine) -> Lanes:
-    """For those who read."""
-    return Lanes(lambda: SqliteLane.opened(engine), SQLITE_READERS)
+def sqlite_pool(engine: AsyncEngine) -> ConnectionPool:
+    """Returns a pool of connections that read."""
+    return ConnectionPool(lambda: KeptSqliteConnection.opened(engine), SQLITE_READERS)

@@ -1,14 +1,12 @@
 """Locks on what a transaction is going to change, held until it ends.
 
-They are taken by name, all at once and before anything is read: a statement on PostgreSQL sees
-what was committed when it began, so one that waits for a row sees old rows beside it. All
-processes take them in one order, so that none waits for another in a circle. SQLite has a single
-writer and needs none.
+They are advisory locks of PostgreSQL, taken by name, all at once and before anything is read. A
+statement on PostgreSQL sees what was committed when it began: one that waits for the lock of a row
+would see the rows beside it as they were before. All processes take their locks in one order, so
+that no two wait for each other. SQLite has a single writer and needs no locks.
 
-Who shares a lock may rely on what it protects staying as it is, and leaves it so.
-
-Whoever hopes that nobody else wants the same takes them only when it writes, without waiting, and
-checks then that what it read is as it was.
+An exclusive lock keeps everybody else out. Whoever shares a lock may rely on what it protects, and
+must not change it.
 """
 
 import asyncio
@@ -30,46 +28,48 @@ def organization_lock(portal_id: PortalId) -> LockName:
     return LockName(f"organization {portal_id}")
 
 
-def locking(alone: Collection[LockName], shared: Collection[LockName] = ()) -> str:
-    """The statement that takes them, without parameters."""
-    wanted = lock_keys(alone, shared)
+def locking(exclusive: Collection[LockName], shared: Collection[LockName] = ()) -> str:
+    """Returns the statement that takes these locks; it has no parameters."""
+    wanted = lock_keys(exclusive, shared)
     keys = ",".join(str(key) for key, _ in wanted)
-    whole = ",".join("t" if is_alone else "f" for _, is_alone in wanted)
+    modes = ",".join("t" if is_exclusive else "f" for _, is_exclusive in wanted)
     return (
-        "SELECT CASE WHEN alone THEN pg_advisory_xact_lock(key)::text "  # noqa: S608  (numbers)
+        "SELECT CASE WHEN exclusive THEN pg_advisory_xact_lock(key)::text "  # noqa: S608  (numbers)
         "ELSE pg_advisory_xact_lock_shared(key)::text END "
-        f"FROM unnest('{{{keys}}}'::bigint[], '{{{whole}}}'::bool[]) AS wanted(key, alone)"
+        f"FROM unnest('{{{keys}}}'::bigint[], '{{{modes}}}'::bool[]) AS wanted(key, exclusive)"
     )
 
 
-def lock_keys(alone: Collection[LockName], shared: Collection[LockName]) -> list[tuple[int, bool]]:
-    """As PostgreSQL knows them, and whether each is taken alone; in the order of all processes."""
-    modes = {_key(name): False for name in shared} | {_key(name): True for name in alone}
+def lock_keys(
+    exclusive: Collection[LockName], shared: Collection[LockName]
+) -> list[tuple[int, bool]]:
+    """Returns PostgreSQL's key of each lock and whether it is exclusive, in the common order."""
+    modes = {_key(name): False for name in shared} | {_key(name): True for name in exclusive}
     return sorted(modes.items())
 
 
-class Claims:
-    """Locks between the users of one process, which need not ask the database for them."""
+class ProcessLocks:
+    """Exclusive locks between the transactions of one process, held without asking the database."""
 
     def __init__(self) -> None:
-        self._claimed: set[LockName] = set()
+        self._held: set[LockName] = set()
         self._released = asyncio.Event()
 
     @asynccontextmanager
     async def held(self, names: Collection[LockName]) -> AsyncIterator[None]:
-        """All at once, so that nobody waits for another in a circle."""
-        while not self._claimed.isdisjoint(names):
+        """Takes all of them at once, so that no two transactions wait for each other."""
+        while not self._held.isdisjoint(names):
             await self._released.wait()
-        self._claimed.update(names)
+        self._held.update(names)
         try:
             yield
         finally:
-            self._claimed.difference_update(names)
+            self._held.difference_update(names)
             released, self._released = self._released, asyncio.Event()
             released.set()
 
 
 def _key(name: LockName) -> int:
-    """Two names of one key only wait for each other without need."""
+    """Returns a 64-bit hash. Two names with the same key only wait for each other needlessly."""
     digest = hashlib.blake2b(name.encode(), digest_size=8, person=b"likeperson").digest()
     return int.from_bytes(digest, signed=True)

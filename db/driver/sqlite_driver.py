@@ -1,7 +1,7 @@
-"""The SQLite driver, with one trip to its thread for each statement.
+"""aiosqlite with one trip to the connection's thread for each statement: an optimisation.
 
-aiosqlite makes four: for a cursor, for the statement, for its rows and for the cursor's end. Each
-of them takes longer than most of our statements do.
+aiosqlite itself makes four: to open a cursor, run the statement, fetch its rows and close the
+cursor. Each of them takes longer than most of our statements do.
 """
 
 import sqlite3
@@ -18,7 +18,7 @@ Statement = Callable[[sqlite3.Cursor], Any]
 
 
 class OneTripCursor:
-    """What SQLAlchemy asks of a cursor. The rows are fetched with the statement."""
+    """The part of a cursor that SQLAlchemy uses; it fetches the rows with the statement."""
 
     def __init__(self, connection: "OneTripConnection") -> None:
         self._connection = connection
@@ -52,42 +52,44 @@ class OneTripCursor:
 
 
 class OneTripConnection(Connection):
+    """A connection of aiosqlite whose cursors make one trip."""
+
     def cursor(self) -> OneTripCursor:  # type: ignore[override]  # nobody else asks it for one
         return OneTripCursor(self)
 
     async def run(self, statement: Statement) -> tuple[sqlite3.Cursor, Sequence[Any]]:
-        """The cursor, closed, and its rows."""
-        return await self._in_its_thread(partial(_whole, statement, self._conn))
+        """Runs the statement and returns its cursor, which is closed, and its rows."""
+        return await self._in_thread(partial(_run, statement, self._conn))
 
     async def fetch(self, *statements: tuple[str, Sequence[Any]]) -> list[Sequence[Any]]:
-        """The rows of each of them, in one trip for all."""
+        """Returns the rows of each statement; makes one trip for all of them."""
         connection = self._conn
 
         def rows() -> list[Sequence[Any]]:
             return [
-                _whole(methodcaller("execute", sql, arguments), connection)[1]
+                _run(methodcaller("execute", sql, arguments), connection)[1]
                 for sql, arguments in statements
             ]
 
-        return await self._in_its_thread(rows)
+        return await self._in_thread(rows)
 
     async def run_each(self, sql: str, arguments: Sequence[Sequence[Any]]) -> None:
         await self.run(methodcaller("executemany", sql, arguments))
 
-    async def _in_its_thread(self, work: Callable[[], T]) -> T:
-        found: T = await self._execute(work)  # type: ignore[no-untyped-call]  # they left it bare
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        found: T = await self._execute(work)  # type: ignore[no-untyped-call]  # aiosqlite left it bare
         return found
 
 
 def connected(database: str, **options: Any) -> Connection:
-    """For `async_creator_fn` of SQLAlchemy's dialect, which awaits it."""
+    """Returns a connection for `async_creator_fn` of SQLAlchemy's dialect, which awaits it."""
     connection = OneTripConnection(partial(sqlite3.connect, database, **options), 0)
-    # As SQLAlchemy has it: nobody waits for the thread of a connection that was never closed.
+    # As in SQLAlchemy: the program may end although a connection was never closed.
     connection._thread.daemon = True  # noqa: SLF001
     return connection
 
 
-def _whole(
+def _run(
     statement: Statement, connection: sqlite3.Connection
 ) -> tuple[sqlite3.Cursor, Sequence[Any]]:
     cursor = connection.cursor()

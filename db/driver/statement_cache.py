@@ -1,7 +1,7 @@
-"""Statements that depend on what is asked for: built once for each shape, then only executed.
+"""Statements that depend on filters, order and page, kept by their shape: an optimisation.
 
-Two questions of one shape differ in the values of named parameters and in nothing else. To build
-and compile a statement costs several times what it costs to run it.
+Two statements of one shape differ only in the values of their parameters. Without the cache each
+would be built and compiled again, which costs several times what running it does.
 """
 
 from collections import OrderedDict
@@ -12,33 +12,35 @@ from typing import Any
 from sqlalchemy import ColumnElement, Executable, false, literal_column
 from sqlalchemy.orm import InstrumentedAttribute
 
-from db.driver.compiled_statements import HotStatement
+from db.driver.compiled_statements import CompiledStatement
 
 MOST_SHAPES = 500
 
 
 class StatementCache:
-    """The statements of the shapes that were asked for lately."""
+    """The statements of the MOST_SHAPES shapes that were used last."""
 
     def __init__(self) -> None:
-        self._statements: OrderedDict[Hashable, HotStatement] = OrderedDict()
+        self._statements: OrderedDict[Hashable, CompiledStatement] = OrderedDict()
 
-    def statement(self, shape: Hashable, build: Callable[[], Executable]) -> HotStatement:
+    def statement(self, shape: Hashable, build: Callable[[], Executable]) -> CompiledStatement:
         known = self._statements.get(shape)
         if known is not None:
             self._statements.move_to_end(shape)
             return known
-        statement = self._statements[shape] = HotStatement(build())
+        statement = self._statements[shape] = CompiledStatement(build())
         if len(self._statements) > MOST_SHAPES:
             self._statements.popitem(last=False)
         return statement
 
 
-def one_of(
+def in_literals(
     column: ColumnElement[Any] | InstrumentedAttribute[Any], values: Collection[Enum]
 ) -> ColumnElement[bool]:
-    """Values of an enumeration are part of the statement itself: the planner has to know them to
-    use a partial index, and to tell the rare ones from the common."""
+    """The column is one of these values of an enumeration, written into the statement itself.
+
+    The planner has to know them to use a partial index and to tell rare values from common ones.
+    """
     if not values:
         return false()
     ordered = sorted(values, key=lambda value: value.name)

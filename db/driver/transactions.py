@@ -1,4 +1,4 @@
-"""Transactions, as the two drivers have them."""
+"""Transactions on SQLite and PostgreSQL, begun with as few round trips as possible."""
 
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
@@ -18,17 +18,18 @@ class Transaction(Protocol):
     async def commit(self) -> None: ...
 
     async def rollback(self) -> None:
-        """Also of one that could not begin."""
+        """Undoes the transaction; does nothing for one that could not begin."""
         ...
 
 
 class SqliteTransaction:
+    """A transaction of the single writer, so there is nothing to lock."""
+
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
         self._transaction: AsyncTransaction | None = None
 
     async def begin(self) -> None:
-        """Nobody else writes, so there is nothing to lock."""
         self._transaction = await self._connection.begin()
 
     async def commit(self) -> None:
@@ -41,46 +42,48 @@ class SqliteTransaction:
 
 
 class PostgresTransaction:
-    """The driver's own would take a round trip to begin before the one that takes the locks."""
+    """A transaction that begins and takes its locks in one round trip; asyncpg's own needs two."""
 
     def __init__(self, driver: asyncpg.Connection) -> None:
         self._driver = driver
 
-    async def begin(self, alone: Collection[LockName], shared: Collection[LockName]) -> None:
-        locks = f"; {locking(alone, shared)}" if alone or shared else ""
+    async def begin(self, exclusive: Collection[LockName], shared: Collection[LockName]) -> None:
+        locks = f"; {locking(exclusive, shared)}" if exclusive or shared else ""
         try:
             await self._driver.execute(f"BEGIN{locks}")
         except asyncpg.LockNotAvailableError as error:
-            raise ConcurrentWriteError("Somebody else holds a lock for long.") from error
+            raise ConcurrentWriteError(
+                "A lock was not released within lock_timeout; another transaction holds it."
+            ) from error
 
     async def commit(self) -> None:
-        # PostgreSQL rolls back what had failed, and calls that no error.
+        # For a failed transaction PostgreSQL answers ROLLBACK, which is not an error to the driver.
         if (done := await self._driver.execute("COMMIT")) != "COMMIT":
-            raise RuntimeError(f"PostgreSQL answered a commit with {done}.")
+            raise RuntimeError(f"PostgreSQL answered COMMIT with {done}.")
 
     async def rollback(self) -> None:
         if not self._driver.is_closed() and self._driver.is_in_transaction():
             await self._driver.execute("ROLLBACK")
 
 
-class OneStatement:
-    """What commits by itself."""
+class SingleStatementTransaction:
+    """A single statement, which PostgreSQL commits by itself."""
 
     def __init__(self, driver: asyncpg.Connection) -> None:
         self._driver = driver
 
     async def commit(self) -> None:
-        """It has, if nobody left a transaction open around it."""
+        """Checks that no transaction is open, within which the statement would not be committed."""
         if self._driver.is_in_transaction():
-            raise RuntimeError("What was to commit by itself is within a transaction.")
+            raise RuntimeError("A transaction is open on a connection that should have none.")
 
     async def rollback(self) -> None:
-        """It was not sent, or PostgreSQL has undone it."""
+        """Does nothing: the statement was not sent, or PostgreSQL has undone it."""
 
 
 @asynccontextmanager
 async def nested(driver: asyncpg.Connection) -> AsyncIterator[None]:
-    """Leaving it with an exception undoes what was done inside."""
+    """A savepoint: leaving it with an exception undoes what was done inside."""
     name = f"savepoint_{next(_savepoints)}"
     await driver.execute(f"SAVEPOINT {name}")
     try:

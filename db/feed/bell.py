@@ -31,7 +31,7 @@ PAUSE_SECONDS = 0.01
 LARGEST_POSITION = 2**63 - 1
 
 
-class DeafError(ConnectionError):
+class EchoLostError(ConnectionError):
     """The broker takes what is published, but nothing of it comes back."""
 
 
@@ -101,7 +101,7 @@ class BroadcastBell:
         if self._note(position):
             self._due.set()
 
-    def rang(self) -> int:
+    def highest(self) -> int:
         """The highest position heard of; 0 at first."""
         return self._highest
 
@@ -181,7 +181,7 @@ class BroadcastBell:
                 await self._due.wait()
         self._due.clear()
         if self._unheard_since is not None and _now() - self._unheard_since > self._patience:
-            raise DeafError(f"nothing heard for {self._patience} s after publishing")
+            raise EchoLostError(f"nothing heard for {self._patience} s after publishing")
 
 
 def channel_of(feed_id: str) -> str:

@@ -16,7 +16,8 @@ from typing import Protocol
 from db.database import Database
 from db.errors import DatabaseUnavailableError, SlowConsumerError
 from db.feed.changes import Cursor, changes_after, feed_head
-from db.sessions import CommittedChange, ReadSession
+from db.publication import CommittedChange
+from db.sessions import ReadSession
 from db.vocabulary import Position
 
 logger = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ BATCH = 500
 FOLLOWER_QUEUE = 1000
 
 
-class HeardBell(Protocol):
+class WaitableBell(Protocol):
     """What the feed needs of the bell: wait until there is something after a position."""
 
     async def wait(self, seen: int, timeout: float) -> int: ...  # noqa: ASYNC109  (it may return early without error)
@@ -92,7 +93,7 @@ class QueueFollower:
 class LiveFeed:
     """Runs inside `async with`: one task reads, any number of followers are served."""
 
-    def __init__(self, database: Database, bell: HeardBell) -> None:
+    def __init__(self, database: Database, bell: WaitableBell) -> None:
         self._database = database
         self._bell = bell
         self._position = Position(0)
@@ -100,16 +101,16 @@ class LiveFeed:
         self._last_at: datetime | None = None
         self._followers: set[QueueFollower] = set()
         self._listeners: list[Listener] = []
-        self._deceived: list[Callable[[], None]] = []
+        self._on_feed_replaced: list[Callable[[], None]] = []
         self._task: asyncio.Task[None] | None = None
-        self._caught_up = False
+        self._readable = False
         self._own: list[Sequence[CommittedChange]] = []
 
     async def __aenter__(self) -> "LiveFeed":
         async with self._database.read() as session:
             head = await feed_head(session)
         self._feed_id, self._position = head.feed_id, head.position
-        self._caught_up = True
+        self._readable = True
         self._task = asyncio.create_task(self._follow_commits(), name="change feed")
         return self
 
@@ -122,7 +123,7 @@ class LiveFeed:
     @property
     def alive(self) -> bool:
         """False while the feed cannot be read; followers then wait, they miss nothing."""
-        return self._caught_up and self._task is not None and not self._task.done()
+        return self._readable and self._task is not None and not self._task.done()
 
     @property
     def position(self) -> Position:
@@ -139,25 +140,25 @@ class LiveFeed:
             self._followers.discard(follower)
 
     @contextmanager
-    def told_to(
-        self, listener: Listener, deceived: Callable[[], None] = lambda: None
+    def subscribe(
+        self, listener: Listener, on_feed_replaced: Callable[[], None] = lambda: None
     ) -> Iterator[None]:
-        """Every change after the present position, once and in order; `position` is the listener's
-        at any time.
+        """Calls the listener with every change after `position`, once and in order.
 
-        `deceived` is called when what was told up to now may never have happened: the database was
-        put back to an earlier moment, or is another one. `position` is one of the feed it has then.
+        Calls `on_feed_replaced` when the database was put back to an earlier moment or is another
+        one, so that changes passed on before may never have happened; `position` is then one of
+        the new feed.
         """
         self._listeners.append(listener)
-        self._deceived.append(deceived)
+        self._on_feed_replaced.append(on_feed_replaced)
         try:
             yield
         finally:
             self._listeners.remove(listener)
-            self._deceived.remove(deceived)
+            self._on_feed_replaced.remove(on_feed_replaced)
 
     async def _follow_commits(self) -> None:
-        with self._database.commits_told_to(self._own.append):
+        with self._database.subscribe_to_commits(self._own.append):
             await self._run()
 
     async def _run(self) -> None:
@@ -168,19 +169,19 @@ class LiveFeed:
             heard = await self._bell.wait(seen, POLL_SECONDS)
             self._pass_on_own()
             # After an outage it is read in any case, to know that it can be.
-            if self._caught_up and seen < heard <= self._position:
+            if self._readable and seen < heard <= self._position:
                 continue
             try:
                 await self._read_on()
             except Exception as error:
                 # Whatever it is, it may pass, and everything that is live hangs on this task.
-                if self._caught_up:
+                if self._readable:
                     expected = isinstance(error, DatabaseUnavailableError)
                     logger.warning(
                         "The change feed cannot be read; trying again every second.",
                         exc_info=None if expected else error,
                     )
-                self._caught_up = False
+                self._readable = False
                 await asyncio.sleep(POLL_SECONDS)
 
     async def _read_on(self) -> None:
@@ -188,14 +189,14 @@ class LiveFeed:
             other = None
             async with self._database.read() as session:
                 changes = await changes_after(session, self._position, limit=BATCH)
-                if not changes or not self._caught_up:
+                if not changes or not self._readable:
                     other = await self._other_feed(session)
             if other is not None:
                 self._begin_anew(other)
                 return
-            if not self._caught_up:
+            if not self._readable:
                 logger.info("The change feed is read again.")
-                self._caught_up = True
+                self._readable = True
             if not changes:
                 return
             self._pass_on(changes)
@@ -222,12 +223,12 @@ class LiveFeed:
             head.position,
         )
         self._feed_id, self._position, self._last_at = head.feed_id, head.position, None
-        self._caught_up = True
+        self._readable = True
         self._own.clear()
         for follower in list(self._followers):
             follower.give_up()
-        for deceived in list(self._deceived):
-            deceived()
+        for on_feed_replaced in list(self._on_feed_replaced):
+            on_feed_replaced()
 
     def _pass_on_own(self) -> None:
         """As far as nothing is missing before it, and no more than is read at once, so that

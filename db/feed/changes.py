@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 from sqlalchemy import Integer, bindparam, func, select
 
-from db.driver.compiled_statements import HotStatement
+from db.driver.compiled_statements import CompiledStatement
 from db.errors import CursorExpiredError, ForeignCursorError
-from db.sessions import CommittedChange, ReadSession
+from db.publication import CommittedChange
+from db.sessions import ReadSession
 from db.tables.models import Change, FeedHead
 from db.vocabulary import Position
 
@@ -20,8 +21,8 @@ class Cursor:
 
 
 # Asked whenever somebody subscribes.
-_HEAD = HotStatement(select(FeedHead.feed_id, FeedHead.position))
-_AFTER = HotStatement(
+_HEAD = CompiledStatement(select(FeedHead.feed_id, FeedHead.position))
+_AFTER = CompiledStatement(
     select(
         Change.position,
         Change.committed_at,
@@ -37,7 +38,7 @@ _AFTER = HotStatement(
 
 
 async def feed_head(session: ReadSession) -> Cursor:
-    rows = await session.hot(_HEAD, {})
+    rows = await session.rows(_HEAD, {})
     if not rows:
         raise RuntimeError("The change feed has no head row; the migrations make it.")
     feed_id, position = rows[0]
@@ -47,7 +48,7 @@ async def feed_head(session: ReadSession) -> Cursor:
 async def changes_after(
     session: ReadSession, position: Position, *, limit: int
 ) -> list[CommittedChange]:
-    rows = await session.hot(_AFTER, {"position": position, "limit": limit})
+    rows = await session.rows(_AFTER, {"position": position, "limit": limit})
     return [CommittedChange(*row) for row in rows]
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlalchemy import func, select, update
 
-from db.driver.any_of import among
+from db.driver.any_of import any_of
 from db.queries.entries import ENTRY_COLUMNS, EntryFilter, EntryRecord
-from db.queries.visibility import Sight, visible_entries
+from db.queries.visibility import Sight, sight_values, visible_entries
 from db.sessions import ReadSession, WriteSession
 from db.tables.models import SyncAttempt, SyncLogEntry
 from db.vocabulary import AttemptTrigger, EntryId, SyncOutcome, SyncStatus
@@ -53,7 +53,7 @@ async def lease_due(
     ids = [EntryId(row[0]) for row in await session.all(due)]
     if ids:
         await session.run(
-            update(SyncLogEntry).where(among(SyncLogEntry.id, ids)).values(next_attempt_at=until)
+            update(SyncLogEntry).where(any_of(SyncLogEntry.id, ids)).values(next_attempt_at=until)
         )
     return ids
 
@@ -66,7 +66,7 @@ async def leased_entries(
 ) -> list[EntryRecord]:
     """Those of them that are still this worker's, locked until commit."""
     statement = select(*_RECORD).where(
-        among(SyncLogEntry.id, ids),
+        any_of(SyncLogEntry.id, ids),
         SyncLogEntry.next_attempt_at == until,
         SyncLogEntry.status.in_(RETRIED),
     )
@@ -76,7 +76,7 @@ async def leased_entries(
 
 async def entries_to_replay(session: WriteSession, ids: Collection[EntryId]) -> list[EntryRecord]:
     """In the order they came, locked until commit."""
-    statement = select(*_RECORD).where(among(SyncLogEntry.id, ids))
+    statement = select(*_RECORD).where(any_of(SyncLogEntry.id, ids))
     rows = await session.all(statement.order_by(SyncLogEntry.id).with_for_update())
     return [_record(row) for row in rows]
 
@@ -92,8 +92,9 @@ async def matching_entry_ids(
     """Oldest first; only those that the sight shows."""
     statement = select(SyncLogEntry.id).where(visible_entries(sight), filter.condition())
     if ids is not None:
-        statement = statement.where(among(SyncLogEntry.id, ids))
-    rows = await session.all(statement.order_by(SyncLogEntry.id).limit(limit))
+        statement = statement.where(any_of(SyncLogEntry.id, ids))
+    parameters = sight_values(sight) | filter.parameters()
+    rows = await session.all(statement.order_by(SyncLogEntry.id).limit(limit), parameters)
     return [EntryId(row[0]) for row in rows]
 
 
@@ -161,7 +162,7 @@ async def attempts_of(
             SyncAttempt.outcome,
             SyncAttempt.detail,
         )
-        .where(among(SyncAttempt.entry_id, entry_ids))
+        .where(any_of(SyncAttempt.entry_id, entry_ids))
         .order_by(SyncAttempt.id)
     )
     for row in rows:

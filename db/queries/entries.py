@@ -1,22 +1,25 @@
 """The sync log: the record of every event, written once and read by administrators."""
 
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Integer, Select, Text, and_, bindparam, func, select, true
+from sqlalchemy import Integer, Select, Text, bindparam, func, select, true
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from db.driver.any_of import among, among_parameter
-from db.driver.compiled_statements import HotStatement
-from db.driver.round_trips import Query, SqlRow
-from db.driver.statement_cache import StatementCache, one_of
+from db.driver.any_of import any_of, any_of_parameter
+from db.driver.compiled_statements import CompiledStatement, SqlRow
+from db.driver.round_trips import Query
+from db.driver.statement_cache import StatementCache, in_literals
+from db.queries.filters import Filter, literal_condition, parameter_condition
 from db.queries.keyset import KeysetColumn, PageRequest, PageStatements, Slice, read_page
+from db.queries.new_ids import new_ids
 from db.queries.visibility import Sight, sight_shape, sight_values, visible_entries
-from db.sessions import ReadSession, WriteSession, new_ids
-from db.tables.models import EntryFacts, FieldChange, SyncLogEntry
+from db.sessions import ReadSession, WriteSession
+from db.tables.facts import EntryFacts, FieldChange
+from db.tables.models import SyncLogEntry
 from db.vocabulary import EntryId, MemberId, OrganizationId, SyncOutcome, SyncStatus
 
 
@@ -79,70 +82,47 @@ def entry_facts(entry: EntryRecord | EntryRow) -> EntryFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class EntryFilter:
-    """All given conditions must hold. The time of receipt is within [from, before)."""
+class EntryFilter(Filter[EntryFacts]):
+    """Conditions on log entries. The time of receipt is within [from, before)."""
 
-    statuses: frozenset[SyncStatus] | None = None
-    outcomes: frozenset[SyncOutcome] | None = None
-    event_types: frozenset[str] | None = None
-    sources: frozenset[str] | None = None
-    member_id: MemberId | None = None
-    received_from: datetime | None = None
-    received_before: datetime | None = None
-    organization_ids: frozenset[OrganizationId] | None = None
-
-    def matches(self, facts: EntryFacts) -> bool:
-        return (
-            (self.statuses is None or facts.status in self.statuses)
-            and (self.outcomes is None or facts.outcome in self.outcomes)
-            and (self.event_types is None or facts.event_type in self.event_types)
-            and (self.sources is None or facts.source in self.sources)
-            and (self.member_id is None or facts.member_id == self.member_id)
-            and (self.received_from is None or facts.received_at >= self.received_from)
-            and (self.received_before is None or facts.received_at < self.received_before)
-            and (self.organization_ids is None or facts.organization_id in self.organization_ids)
-        )
-
-    def condition(self) -> ColumnElement[bool]:
-        entry = SyncLogEntry
-        parts: list[ColumnElement[bool]] = [true()]
-        if self.statuses is not None:
-            parts.append(one_of(entry.status, self.statuses))
-        if self.outcomes is not None:
-            parts.append(one_of(entry.outcome, self.outcomes))
-        if self.event_types is not None:
-            parts.append(among(entry.event_type, self.event_types, "event_types"))
-        if self.sources is not None:
-            parts.append(among(entry.source, self.sources, "sources"))
-        if self.member_id is not None:
-            parts.append(entry.member_id == bindparam("member_id", self.member_id))
-        if self.received_from is not None:
-            parts.append(entry.received_at >= bindparam("received_from", self.received_from))
-        if self.received_before is not None:
-            parts.append(entry.received_at < bindparam("received_before", self.received_before))
-        if self.organization_ids is not None:
-            parts.append(among(entry.organization_id, self.organization_ids, "organization_ids"))
-        return and_(*parts)
-
-    def shape(self) -> Hashable:
-        """Filters of one shape make the same condition, but for the values of its parameters."""
-        return self.statuses, self.outcomes, tuple(self.values())
-
-    def values(self) -> dict[str, Any]:
-        """The parameters of the condition."""
-        given = {
-            "event_types": _listed(self.event_types),
-            "sources": _listed(self.sources),
-            "member_id": self.member_id,
-            "received_from": self.received_from,
-            "received_before": self.received_before,
-            "organization_ids": _listed(self.organization_ids),
-        }
-        return {name: value for name, value in given.items() if value is not None}
-
-
-def _listed(values: frozenset[Any] | None) -> list[Any] | None:
-    return None if values is None else list(values)
+    statuses: frozenset[SyncStatus] | None = literal_condition(
+        matches=lambda statuses, facts: facts.status in statuses,
+        sql=lambda statuses: in_literals(SyncLogEntry.status, statuses),
+    )
+    outcomes: frozenset[SyncOutcome] | None = literal_condition(
+        matches=lambda outcomes, facts: facts.outcome in outcomes,
+        sql=lambda outcomes: in_literals(SyncLogEntry.outcome, outcomes),
+    )
+    event_types: frozenset[str] | None = parameter_condition(
+        "event_types",
+        any_of_parameter(SyncLogEntry.event_type, "event_types"),
+        matches=lambda types, facts: facts.event_type in types,
+    )
+    sources: frozenset[str] | None = parameter_condition(
+        "sources",
+        any_of_parameter(SyncLogEntry.source, "sources"),
+        matches=lambda sources, facts: facts.source in sources,
+    )
+    member_id: MemberId | None = parameter_condition(
+        "member_id",
+        SyncLogEntry.member_id == bindparam("member_id"),
+        matches=lambda member_id, facts: facts.member_id == member_id,
+    )
+    received_from: datetime | None = parameter_condition(
+        "received_from",
+        SyncLogEntry.received_at >= bindparam("received_from"),
+        matches=lambda moment, facts: facts.received_at >= moment,
+    )
+    received_before: datetime | None = parameter_condition(
+        "received_before",
+        SyncLogEntry.received_at < bindparam("received_before"),
+        matches=lambda moment, facts: facts.received_at < moment,
+    )
+    organization_ids: frozenset[OrganizationId] | None = parameter_condition(
+        "organization_ids",
+        any_of_parameter(SyncLogEntry.organization_id, "organization_ids"),
+        matches=lambda ids, facts: facts.organization_id in ids,
+    )
 
 
 Recorded = dict[EventKey, tuple[EntryRow, bytes]]
@@ -184,11 +164,11 @@ def _each_by_its_key() -> Select[*tuple[Any, ...]]:
     return select(*entry.c).select_from(keys.join(entry, true()))
 
 
-_RECORDED = HotStatement(
+_RECORDED = CompiledStatement(
     _each_by_its_key(),
     on_sqlite=_WITH_BODY.where(
-        among_parameter(SyncLogEntry.event_id, "event_ids"),
-        among_parameter(SyncLogEntry.source, "sources"),
+        any_of_parameter(SyncLogEntry.event_id, "event_ids"),
+        any_of_parameter(SyncLogEntry.source, "sources"),
     ),
 )
 # Newest first. Ids grow with the time of recording, so the id alone is the order.
@@ -208,7 +188,7 @@ async def entry_page(
         _NEWEST_FIRST,
         lambda: _ROW.where(visible_entries(sight), filter.condition()),
     )
-    values = sight_values(sight) | filter.values()
+    values = sight_values(sight) | filter.parameters()
     found = await read_page(session, statement, page, values, keys=2)
     return found.map(lambda row: EntryRow(*row))
 
@@ -220,7 +200,7 @@ async def entry_count(session: ReadSession, sight: Sight, filter: EntryFilter) -
             visible_entries(sight), filter.condition()
         ),
     )
-    rows = await session.hot(statement, sight_values(sight) | filter.values())
+    rows = await session.rows(statement, sight_values(sight) | filter.parameters())
     count: int = rows[0][0]
     return count
 
@@ -232,7 +212,7 @@ async def newest_entries_of(
     statement = _found.statement(("newest of each", sight_shape(sight)), lambda: _newest(sight))
     parameters = {"member_ids": list(member_ids), "one_more": size + 1, **sight_values(sight)}
     found: dict[MemberId, list[EntryRow]] = {id: [] for id in member_ids}
-    for row in await session.hot(statement, parameters):
+    for row in await session.rows(statement, parameters):
         entry = EntryRow(*row)
         if entry.member_id is not None:
             found[entry.member_id].append(entry)
@@ -252,7 +232,7 @@ def _newest(sight: Sight) -> Select[*tuple[Any, ...]]:
     place = func.row_number().over(partition_by=SyncLogEntry.member_id, order_by=newest_first)
     ranked = (
         _ROW.add_columns(place.label("place"))
-        .where(among_parameter(SyncLogEntry.member_id, "member_ids"), visible_entries(sight))
+        .where(any_of_parameter(SyncLogEntry.member_id, "member_ids"), visible_entries(sight))
         .subquery()
     )
     columns = [ranked.c[column.key] for column in ENTRY_COLUMNS]
@@ -270,11 +250,11 @@ async def entry_counts_of(
         ("counts of each", sight_shape(sight)),
         lambda: (
             select(SyncLogEntry.member_id, func.count(SyncLogEntry.id))
-            .where(among_parameter(SyncLogEntry.member_id, "member_ids"), visible_entries(sight))
+            .where(any_of_parameter(SyncLogEntry.member_id, "member_ids"), visible_entries(sight))
             .group_by(SyncLogEntry.member_id)
         ),
     )
-    rows = await session.hot(statement, {"member_ids": list(member_ids), **sight_values(sight)})
+    rows = await session.rows(statement, {"member_ids": list(member_ids), **sight_values(sight)})
     counts = {MemberId(id): count for id, count in rows}
     return {id: counts.get(id, 0) for id in member_ids}
 
@@ -287,16 +267,16 @@ async def entries_by_id(
         return {}
     statement = _found.statement(
         ("by id", sight_shape(sight)),
-        lambda: _ROW.where(among_parameter(SyncLogEntry.id, "ids"), visible_entries(sight)),
+        lambda: _ROW.where(any_of_parameter(SyncLogEntry.id, "ids"), visible_entries(sight)),
     )
-    rows = await session.hot(statement, {"ids": list(ids), **sight_values(sight)})
+    rows = await session.rows(statement, {"ids": list(ids), **sight_values(sight)})
     return {EntryId(row[0]): EntryRow(*row) for row in rows}
 
 
 async def payloads(session: ReadSession, ids: Collection[EntryId]) -> dict[EntryId, bytes]:
     """The raw bodies, whoever may see them."""
     statement = select(SyncLogEntry.id, SyncLogEntry.payload)
-    rows = await session.all(statement.where(among(SyncLogEntry.id, ids)))
+    rows = await session.all(statement.where(any_of(SyncLogEntry.id, ids)))
     return {EntryId(id): payload for id, payload in rows}
 
 
@@ -378,6 +358,6 @@ async def applied_bodies(
             SyncLogEntry.event_id,
             SyncLogEntry.received_at,
             SyncLogEntry.payload,
-        ).where(among(SyncLogEntry.member_id, member_ids))
+        ).where(any_of(SyncLogEntry.member_id, member_ids))
     )
     return [RecordedBody(*row) for row in rows]  # type: ignore[arg-type]  # not NULL by the filter

@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, ColumnElement, bindparam, tuple_
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.sql import Select
 
-from db.driver.compiled_statements import HotStatement
+from db.driver.compiled_statements import CompiledStatement
 from db.driver.statement_cache import StatementCache
 from db.sessions import ReadSession
 
@@ -63,7 +63,7 @@ class PageStatements:
         page: PageRequest,
         order: Sequence[KeysetColumn],
         select_all: Callable[[], Select[*tuple[Any, ...]]],
-    ) -> HotStatement:
+    ) -> CompiledStatement:
         """`select_all`, which is called only for a new shape, gives every row, in no order."""
         return self._statements.statement(
             (shape, page.backward, page.start is not None),
@@ -89,7 +89,7 @@ class PageStatements:
 
 async def read_page(
     session: ReadSession,
-    statement: HotStatement,
+    statement: CompiledStatement,
     page: PageRequest,
     values: Mapping[str, Any],
     keys: int,
@@ -98,7 +98,7 @@ async def read_page(
     parameters = {**values, "one_more": page.size + 1}
     for number, value in enumerate(page.start or ()):
         parameters[f"key_{number}"] = value
-    found = await session.hot(statement, parameters)
+    found = await session.rows(statement, parameters)
     more = len(found) > page.size
     found = found[page.size - 1 :: -1] if page.backward else found[: page.size]
     started_inside = page.start is not None

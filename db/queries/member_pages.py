@@ -1,6 +1,6 @@
 """Members as they are read: by page, by id, by what they are filtered and ordered by."""
 
-from collections.abc import Collection, Hashable
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -9,13 +9,15 @@ from typing import Any
 import msgspec
 from sqlalchemy import ColumnElement, and_, bindparam, case, exists, func, select, true
 
-from db.driver.any_of import among, among_parameter
-from db.driver.statement_cache import StatementCache, one_of
+from db.driver.any_of import any_of_parameter
+from db.driver.statement_cache import StatementCache, in_literals
+from db.queries.filters import Filter, condition, literal_condition, parameter_condition
 from db.queries.keyset import KeysetColumn, PageRequest, PageStatements, Slice, read_page
 from db.queries.text_keys import folded_words
 from db.queries.visibility import Sight, members_in, sight_shape, sight_values, visible_members
 from db.sessions import ReadSession
-from db.tables.models import Member, MemberFacts, Role, RoleAssignment
+from db.tables.facts import MemberFacts
+from db.tables.models import Member, Role, RoleAssignment
 from db.vocabulary import AccessLevel, ActivationState, MemberId, OrganizationId, PortalId
 
 ESCAPE = "/"
@@ -55,78 +57,6 @@ class MemberOrder:
         return (KeysetColumn(expression, self.descending),)
 
 
-@dataclass(frozen=True, slots=True)
-class MemberFilter:
-    """All given conditions must hold. `search`: every word begins a name, the number or e-mail."""
-
-    states: frozenset[ActivationState] | None = None
-    role_codes: frozenset[str] | None = None
-    access_levels: frozenset[AccessLevel] | None = None
-    search: str | None = None
-    changed_since: datetime | None = None
-    organization_ids: frozenset[OrganizationId] | None = None
-
-    def matches(self, facts: MemberFacts) -> bool:
-        return (
-            (self.states is None or facts.state in self.states)
-            and (self.role_codes is None or not self.role_codes.isdisjoint(facts.role_codes))
-            and (self.access_levels is None or facts.access_level in self.access_levels)
-            and (self.changed_since is None or facts.updated_at >= self.changed_since)
-            and (
-                self.organization_ids is None
-                or not self.organization_ids.isdisjoint(facts.organization_ids)
-            )
-            and all(f" {word}" in facts.search_text for word in folded_words(self.search or ""))
-        )
-
-    def condition(self) -> ColumnElement[bool]:
-        parts: list[ColumnElement[bool]] = [true()]
-        values = self.values()
-        if self.states is not None:
-            parts.append(one_of(Member.state, self.states))
-        if self.role_codes is not None:
-            parts.append(_holds_one_of(self.role_codes))
-        if self.access_levels is not None:
-            parts.append(one_of(_access_level(), self.access_levels))
-        if self.changed_since is not None:
-            since = bindparam("changed_since", self.changed_since, type_=Member.updated_at.type)
-            parts.append(Member.updated_at >= since)
-        if self.organization_ids is not None:
-            parts.append(members_in(self.organization_ids, "organization_ids"))
-        parts += [
-            Member.search_text.like(bindparam(name, value), escape=ESCAPE)
-            for name, value in values.items()
-            if name.startswith("word_")
-        ]
-        return and_(*parts)
-
-    def shape(self) -> Hashable:
-        """Filters of one shape make the same condition, but for the values of its parameters."""
-        return self.states, self.access_levels, tuple(self.values()), bool(self.organization_ids)
-
-    def values(self) -> dict[str, Any]:
-        """The parameters of the condition."""
-        values: dict[str, Any] = {}
-        if self.role_codes is not None:
-            values["role_codes"] = list(self.role_codes)
-        if self.changed_since is not None:
-            values["changed_since"] = self.changed_since
-        if self.organization_ids is not None:
-            values["organization_ids"] = list(self.organization_ids)
-        for number, word in enumerate(folded_words(self.search or "")):
-            values[f"word_{number}"] = f"% {_escaped(word)}%"
-        return values
-
-
-def _holds_one_of(role_codes: Collection[str]) -> ColumnElement[bool]:
-    return (
-        exists()
-        .where(RoleAssignment.member_id == Member.id)
-        .where(RoleAssignment.role_id == Role.id)
-        .where(among(Role.code, role_codes, "role_codes"))
-    )
-
-
 def _escaped(word: str) -> str:
     """For LIKE: what would stand for other characters stands for itself."""
     for special in (ESCAPE, "%", "_"):
@@ -144,6 +74,63 @@ def _access_level() -> ColumnElement[Any]:
     )
     active = Member.state == ActivationState.ACTIVE
     return case((active, func.coalesce(highest, AccessLevel.NONE)), else_=AccessLevel.NONE)
+
+
+def _holds_any_role() -> ColumnElement[bool]:
+    return (
+        exists()
+        .where(RoleAssignment.member_id == Member.id)
+        .where(RoleAssignment.role_id == Role.id)
+        .where(any_of_parameter(Role.code, "role_codes"))
+    )
+
+
+def _has_words(search: str) -> ColumnElement[bool]:
+    words = (bindparam(name, type_=Member.search_text.type) for name in _word_patterns(search))
+    return and_(true(), *(Member.search_text.like(word, escape=ESCAPE) for word in words))
+
+
+def _word_patterns(search: str) -> dict[str, str]:
+    words = enumerate(folded_words(search))
+    return {f"word_{number}": f"% {_escaped(word)}%" for number, word in words}
+
+
+@dataclass(frozen=True, slots=True)
+class MemberFilter(Filter[MemberFacts]):
+    """Conditions on members. `search`: every word begins a name, the number or the e-mail."""
+
+    states: frozenset[ActivationState] | None = literal_condition(
+        matches=lambda states, facts: facts.state in states,
+        sql=lambda states: in_literals(Member.state, states),
+    )
+    role_codes: frozenset[str] | None = parameter_condition(
+        "role_codes",
+        _holds_any_role(),
+        matches=lambda codes, facts: not codes.isdisjoint(facts.role_codes),
+    )
+    access_levels: frozenset[AccessLevel] | None = literal_condition(
+        matches=lambda levels, facts: facts.access_level in levels,
+        sql=lambda levels: in_literals(_access_level(), levels),
+    )
+    search: str | None = condition(
+        matches=lambda search, facts: all(
+            f" {word}" in facts.search_text for word in folded_words(search)
+        ),
+        sql=_has_words,
+        shape=lambda search: len(folded_words(search)),
+        parameters=_word_patterns,
+    )
+    changed_since: datetime | None = parameter_condition(
+        "changed_since",
+        Member.updated_at >= bindparam("changed_since", type_=Member.updated_at.type),
+        matches=lambda since, facts: facts.updated_at >= since,
+    )
+    organization_ids: frozenset[OrganizationId] | None = condition(
+        matches=lambda ids, facts: not ids.isdisjoint(facts.organization_ids),
+        sql=lambda ids: members_in(ids, "organization_ids"),
+        shape=bool,
+        parameters=lambda ids: {"organization_ids": list(ids)},
+    )
 
 
 _ROW = select(
@@ -175,7 +162,7 @@ async def member_page(
         order.columns(),
         lambda: _ROW.where(visible_members(sight), filter.condition()),
     )
-    values = sight_values(sight) | filter.values()
+    values = sight_values(sight) | filter.parameters()
     found = await read_page(session, statement, page, values, keys=2)
     return found.map(lambda row: MemberRow(*row))
 
@@ -185,7 +172,7 @@ async def member_count(session: ReadSession, sight: Sight, filter: MemberFilter)
         ("count", sight_shape(sight), filter.shape()),
         lambda: select(func.count(Member.id)).where(visible_members(sight), filter.condition()),
     )
-    rows = await session.hot(statement, sight_values(sight) | filter.values())
+    rows = await session.rows(statement, sight_values(sight) | filter.parameters())
     count: int = rows[0][0]
     return count
 
@@ -198,9 +185,9 @@ async def members_by_id(
         return {}
     statement = _found.statement(
         ("by id", sight_shape(sight)),
-        lambda: _ROW.where(among_parameter(Member.id, "ids"), visible_members(sight)),
+        lambda: _ROW.where(any_of_parameter(Member.id, "ids"), visible_members(sight)),
     )
-    rows = await session.hot(statement, {"ids": list(ids), **sight_values(sight)})
+    rows = await session.rows(statement, {"ids": list(ids), **sight_values(sight)})
     return {MemberId(row[0]): MemberRow(*row) for row in rows}
 
 
@@ -211,5 +198,5 @@ async def member_by_portal_id(
         ("by portal id", sight_shape(sight)),
         lambda: _ROW.where(Member.portal_id == bindparam("portal_id"), visible_members(sight)),
     )
-    rows = await session.hot(statement, {"portal_id": portal_id, **sight_values(sight)})
+    rows = await session.rows(statement, {"portal_id": portal_id, **sight_values(sight)})
     return MemberRow(*rows[0]) if rows else None

@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import literal_column, null, select
 
-from db.driver.any_of import among_parameter
-from db.driver.compiled_statements import HotStatement
-from db.driver.round_trips import Query, SqlRow
+from db.driver.any_of import any_of_parameter
+from db.driver.compiled_statements import CompiledStatement, SqlRow
+from db.driver.round_trips import Query
+from db.queries.new_ids import new_ids
 from db.queries.text_keys import number_key, search_key, sort_key
-from db.sessions import WriteSession, new_ids
+from db.sessions import WriteSession
 from db.stamp import Stamp
 from db.tables.models import Member, RoleAssignment
 from db.vocabulary import ActivationState, MemberId, OrganizationId, PortalId, RoleId
@@ -99,12 +100,12 @@ _COLUMNS = (
 )
 
 
-_OF_THESE = among_parameter(Member.portal_id, "portal_ids")
-_RECORDS = HotStatement(
+_OF_THESE = any_of_parameter(Member.portal_id, "portal_ids")
+_RECORDS = CompiledStatement(
     select(*_COLUMNS, literal_column("members.xmin")).where(_OF_THESE),
     on_sqlite=select(*_COLUMNS, null()).where(_OF_THESE),
 )
-_ROLES = HotStatement(
+_ROLES = CompiledStatement(
     select(
         RoleAssignment.id,
         RoleAssignment.member_id,
@@ -113,7 +114,7 @@ _ROLES = HotStatement(
         RoleAssignment.since,
     )
     .join(Member, Member.id == RoleAssignment.member_id)
-    .where(among_parameter(Member.portal_id, "portal_ids"))
+    .where(any_of_parameter(Member.portal_id, "portal_ids"))
 )
 
 

@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from sqlalchemy import func, select, text
 from sqlalchemy.sql import Select
 
-from db.driver.any_of import among, among_parameter
+from db.driver.any_of import any_of, any_of_parameter
 from db.driver.bulk import Rows
-from db.driver.compiled_statements import HotStatement
-from db.driver.round_trips import Query, SqlRow, Write
+from db.driver.compiled_statements import CompiledStatement, SqlRow
+from db.driver.round_trips import Query, Write
 from db.queries.keyset import KeysetColumn, PageRequest, PageStatements, Slice, read_page
-from db.sessions import ReadSession, WriteSession, new_ids
+from db.queries.new_ids import new_ids
+from db.sessions import ReadSession, WriteSession
 from db.stamp import Stamp
 from db.tables.models import Member, Organization, RoleAssignment
 from db.vocabulary import OrganizationId, PortalId
@@ -46,23 +47,23 @@ class OrganizationRecord:
 
 NAME_ORDER = (KeysetColumn(func.coalesce(Organization.name, "")),)
 _ROW = select(Organization.id, Organization.portal_id, Organization.name, Organization.parent_id)
-_BY_ID = HotStatement(_ROW.where(among_parameter(Organization.id, "ids")))
-_OF_MEMBERS = HotStatement(
+_BY_ID = CompiledStatement(_ROW.where(any_of_parameter(Organization.id, "ids")))
+_OF_MEMBERS = CompiledStatement(
     _ROW.where(
         Organization.id.in_(
             select(Member.organization_id)
-            .where(among_parameter(Member.portal_id, "portal_ids"))
+            .where(any_of_parameter(Member.portal_id, "portal_ids"))
             .union(
                 select(RoleAssignment.organization_id)
                 .join(Member, Member.id == RoleAssignment.member_id)
-                .where(among_parameter(Member.portal_id, "portal_ids"))
+                .where(any_of_parameter(Member.portal_id, "portal_ids"))
             )
         )
     )
 )
-_RECORDS = HotStatement(
+_RECORDS = CompiledStatement(
     _ROW.add_columns(Organization.as_of).where(
-        among_parameter(Organization.portal_id, "portal_ids")
+        any_of_parameter(Organization.portal_id, "portal_ids")
     )
 )
 
@@ -85,7 +86,7 @@ async def organizations_by_id(
 ) -> dict[OrganizationId, OrganizationRow]:
     if not ids:
         return {}
-    return _organization_rows(await session.hot(_BY_ID, {"ids": list(ids)}))
+    return _organization_rows(await session.rows(_BY_ID, {"ids": list(ids)}))
 
 
 def organizations_of_members(
@@ -105,7 +106,7 @@ async def organization_ids(
     """Those of them that are known."""
     rows = await session.all(
         select(Organization.portal_id, Organization.id).where(
-            among(Organization.portal_id, portal_ids)
+            any_of(Organization.portal_id, portal_ids)
         )
     )
     return {PortalId(portal_id): OrganizationId(id) for portal_id, id in rows}
@@ -115,7 +116,7 @@ async def organizations_below(
     session: ReadSession, parents: Collection[OrganizationId]
 ) -> dict[OrganizationId, list[OrganizationRow]]:
     """The direct children of each, by name."""
-    statement = _ROW.where(among(Organization.parent_id, parents))
+    statement = _ROW.where(any_of(Organization.parent_id, parents))
     rows = await session.all(statement.order_by(Organization.name, Organization.id))
     children: dict[OrganizationId, list[OrganizationRow]] = {parent: [] for parent in parents}
     for row in map(_organization_row, rows):
@@ -126,14 +127,14 @@ async def organizations_below(
 
 def _subtree_ids() -> Select[int]:
     """The roots and everything below them. UNION, so that a cycle in the portal's tree ends."""
-    roots = among_parameter(Organization.id, "roots")
+    roots = any_of_parameter(Organization.id, "roots")
     tree = select(Organization.id).where(roots).cte("tree", recursive=True)
     below = select(Organization.id).join(tree, Organization.parent_id == tree.c.id)
     tree = tree.union(below)
     return select(tree.c.id)
 
 
-_SUBTREE = HotStatement(_subtree_ids())
+_SUBTREE = CompiledStatement(_subtree_ids())
 
 
 async def subtree(
@@ -141,7 +142,7 @@ async def subtree(
 ) -> frozenset[OrganizationId]:
     if not roots:
         return frozenset()
-    rows = await session.hot(_SUBTREE, {"roots": list(roots)})
+    rows = await session.rows(_SUBTREE, {"roots": list(roots)})
     return frozenset(OrganizationId(row[0]) for row in rows)
 
 
@@ -200,7 +201,7 @@ async def save_organizations(session: WriteSession, records: Sequence[Organizati
     )
 
 
-_ADVANCE = HotStatement(
+_ADVANCE = CompiledStatement(
     text(
         "UPDATE organizations SET as_of = jsonb_strip_nulls(jsonb_build_object("
         "'name', greatest(as_of::jsonb->>'name' COLLATE \"C\", given.name), "

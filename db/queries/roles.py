@@ -6,11 +6,14 @@ from datetime import datetime
 
 from sqlalchemy import func, select, update
 
-from db.driver.any_of import among, among_parameter
-from db.driver.compiled_statements import HotStatement
+from db.driver.any_of import any_of, any_of_parameter
+from db.driver.compiled_statements import CompiledStatement
 from db.driver.round_trips import Query
-from db.sessions import NewChange, ReadSession, WriteSession, new_ids
-from db.tables.models import ChangeFacts, Member, Role, RoleAssignment
+from db.publication import NewChange
+from db.queries.new_ids import new_ids
+from db.sessions import ReadSession, WriteSession
+from db.tables.facts import ChangeFacts
+from db.tables.models import Member, Role, RoleAssignment
 from db.vocabulary import AccessLevel, MemberId, OrganizationId, RoleId
 
 
@@ -32,12 +35,12 @@ class AssignmentRow:
     since: datetime
 
 
-_CATALOGUE = HotStatement(
+_CATALOGUE = CompiledStatement(
     select(Role.id, Role.code, Role.name, Role.access_level, Role.decided).order_by(
         Role.access_level.desc(), Role.code
     )
 )
-_HELD = HotStatement(
+_HELD = CompiledStatement(
     select(
         RoleAssignment.member_id,
         Role.id,
@@ -50,7 +53,7 @@ _HELD = HotStatement(
     )
     .join(Role, Role.id == RoleAssignment.role_id)
     .join(Member, Member.id == RoleAssignment.member_id)
-    .where(among_parameter(RoleAssignment.member_id, "member_ids"))
+    .where(any_of_parameter(RoleAssignment.member_id, "member_ids"))
     .order_by(Role.access_level.desc(), Role.code, RoleAssignment.id)
 )
 
@@ -106,7 +109,7 @@ async def role_holder_counts(
     """How many members hold each role, wherever."""
     rows = await session.all(
         select(RoleAssignment.role_id, func.count(RoleAssignment.member_id.distinct()))
-        .where(among(RoleAssignment.role_id, role_ids))
+        .where(any_of(RoleAssignment.role_id, role_ids))
         .group_by(RoleAssignment.role_id)
     )
     counts = {RoleId(id): count for id, count in rows}
@@ -120,7 +123,7 @@ async def roles_held(
     held: dict[MemberId, list[AssignmentRow]] = {id: [] for id in member_ids}
     if not held:
         return held
-    rows = await session.hot(_HELD, {"member_ids": list(held)})
+    rows = await session.rows(_HELD, {"member_ids": list(held)})
     roles: dict[int, RoleRow] = {}
     for member_id, role_id, code, name, level, decided, place, since in rows:
         role = roles.get(role_id)

@@ -9,9 +9,8 @@ from typing import Any
 from sqlalchemy import Select, Subquery, Text, and_, cast, func, literal_column, select
 
 from db.database import Database
-from db.driver.any_of import among_parameter
-from db.driver.compiled_statements import HotStatement
-from db.driver.round_trips import SqlRow
+from db.driver.any_of import any_of_parameter
+from db.driver.compiled_statements import CompiledStatement, SqlRow
 from db.errors import DatabaseUnavailableError
 from db.queries.member_pages import MemberRow
 from db.queries.roles import AssignmentRow, RoleRow, access_level
@@ -78,7 +77,7 @@ def _sights() -> Subquery:
         .join(Role, Role.id == RoleAssignment.role_id)
         .join(Member, Member.id == RoleAssignment.member_id)
         .where(
-            among_parameter(Member.portal_id, "portal_ids"),
+            any_of_parameter(Member.portal_id, "portal_ids"),
             Role.access_level >= AccessLevel.COORDINATOR,
             _PLACE.is_not(None),
         )
@@ -100,12 +99,12 @@ def _viewers() -> Select[*tuple[Any, ...]]:
         .outerjoin(RoleAssignment, RoleAssignment.member_id == Member.id)
         .outerjoin(Role, Role.id == RoleAssignment.role_id)
         .outerjoin(sights, seen)
-        .where(among_parameter(Member.portal_id, "portal_ids"))
+        .where(any_of_parameter(Member.portal_id, "portal_ids"))
         .order_by(Role.access_level.desc(), Role.code, RoleAssignment.id)
     )
 
 
-_VIEWERS = HotStatement(_viewers())
+_VIEWERS = CompiledStatement(_viewers())
 
 
 async def _rows_of_members(
@@ -113,7 +112,7 @@ async def _rows_of_members(
 ) -> dict[PortalId, list[SqlRow]]:
     """Without those whom nobody knows."""
     rows: defaultdict[PortalId, list[SqlRow]] = defaultdict(list)
-    for row in await session.hot(_VIEWERS, {"portal_ids": list(portal_ids)}):
+    for row in await session.rows(_VIEWERS, {"portal_ids": list(portal_ids)}):
         rows[row[1]].append(row)
     return rows
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, bindparam, exists, false, or_, true
 
-from db.driver.any_of import among
+from db.driver.any_of import any_of_parameter
 from db.tables.models import Member, RoleAssignment, SyncLogEntry
 from db.vocabulary import MemberId, OrganizationId
 
@@ -45,17 +45,17 @@ def members_in(organization_ids: frozenset[OrganizationId], name: str) -> Column
     if not organization_ids:
         return false()
     return or_(
-        among(Member.organization_id, organization_ids, name),
+        any_of_parameter(Member.organization_id, name),
         exists()
         .where(RoleAssignment.member_id == Member.id)
-        .where(among(RoleAssignment.organization_id, organization_ids, name)),
+        .where(any_of_parameter(RoleAssignment.organization_id, name)),
     )
 
 
 def visible_members(sight: Sight) -> ColumnElement[bool]:
     if sight.everything:
         return true()
-    myself = bindparam("viewer_id", sight.member_id, type_=Member.id.type)
+    myself = bindparam("viewer_id", type_=Member.id.type)
     return or_(Member.id == myself, members_in(sight.coordinated, "coordinated"))
 
 
@@ -64,7 +64,7 @@ def visible_entries(sight: Sight) -> ColumnElement[bool]:
         return true()
     if not sight.administered:
         return false()
-    return among(SyncLogEntry.organization_id, sight.administered, "administered")
+    return any_of_parameter(SyncLogEntry.organization_id, "administered")
 
 
 def sight_shape(sight: Sight) -> tuple[bool, ...]:

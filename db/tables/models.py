@@ -4,12 +4,12 @@ so nothing can load lazily."""
 from datetime import datetime
 from enum import StrEnum
 
-import msgspec
 from sqlalchemy import Enum, ForeignKey, Index, MetaData, Text, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from db.driver.column_types import Instant, Json, Level, RowId, SortText
 from db.stamp import Stamp
-from db.tables.column_types import Instant, Json, Level, RowId, SortText
+from db.tables.facts import ChangeFacts, FieldChange
 from db.vocabulary import (
     AccessLevel,
     ActivationState,
@@ -25,50 +25,6 @@ NAMING = {
     "fk": "fk_%(table_name)s_%(column_0_name)s",
     "pk": "pk_%(table_name)s",
 }
-
-
-class FieldChange(msgspec.Struct, frozen=True):
-    """One field of a member before and after an event, as people read it."""
-
-    field: str
-    before: str | None
-    after: str | None
-
-
-class MemberFacts(msgspec.Struct, frozen=True):
-    """What visibility and filters ask of a member, as it was at one moment."""
-
-    state: ActivationState
-    access_level: AccessLevel
-    organization_ids: tuple[int, ...]
-    role_codes: tuple[str, ...]
-    search_text: str
-    updated_at: datetime
-
-
-class EntryFacts(msgspec.Struct, frozen=True):
-    """What visibility and filters ask of a sync-log entry, as it was at one moment."""
-
-    status: SyncStatus
-    outcome: SyncOutcome | None
-    event_type: str | None
-    source: str
-    member_id: int | None
-    organization_id: int | None
-    received_at: datetime
-
-
-class ChangeFacts(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The two sides of a change: from them a subscription tells entering, staying and leaving.
-
-    `catalogue_changed`: what roles give has changed, for all their holders at once.
-    """
-
-    member_before: MemberFacts | None = None
-    member_after: MemberFacts | None = None
-    entry_before: EntryFacts | None = None
-    entry_after: EntryFacts | None = None
-    catalogue_changed: bool = False
 
 
 def _names(of: type[StrEnum], length: int = 16) -> Enum:
@@ -152,10 +108,9 @@ class RoleAssignment(Base):
     since: Mapped[datetime] = mapped_column(Instant)
 
 
+_IS_DUE = text("next_attempt_at IS NOT NULL")
 # The statuses somebody has to look after. They are rare, and an index over the whole column
 # would make the planner read the log from its end to find them.
-OPEN_STATUSES = (SyncStatus.PENDING, SyncStatus.FAILED, SyncStatus.DEAD, SyncStatus.REJECTED)
-_IS_DUE = text("next_attempt_at IS NOT NULL")
 _IS_OPEN = text("status IN ('PENDING', 'FAILED', 'DEAD', 'REJECTED')")
 
 

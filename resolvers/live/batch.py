@@ -7,8 +7,8 @@ from functools import partial
 from typing import Any, TypeVar
 
 from db.database import Database
+from db.publication import CommittedChange
 from db.queries.visibility import Sight
-from db.sessions import CommittedChange
 from db.vocabulary import EntryId, MemberId
 from resolvers.members import MemberView, MemberWants, member_views
 from resolvers.sync_log import EntryView, EntryWants, entry_views

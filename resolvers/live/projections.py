@@ -11,13 +11,14 @@ import msgspec
 from db.database import Database
 from db.errors import CursorExpiredError
 from db.feed.changes import Cursor, check_cursor, feed_head
+from db.publication import CommittedChange
 from db.queries.entries import EntryFilter
 from db.queries.member_pages import MemberFilter
 from db.queries.organizations import subtree
 from db.queries.viewers import Viewer
 from db.queries.visibility import Sight
-from db.sessions import CommittedChange, ReadSession
-from db.tables.models import EntryFacts, MemberFacts
+from db.sessions import ReadSession
+from db.tables.facts import EntryFacts, MemberFacts
 from db.vocabulary import (
     AccessLevel,
     ChangeOperation,

@@ -15,7 +15,7 @@ from db.database import Database
 from db.errors import DatabaseUnavailableError
 from db.feed.change_feed import BATCH
 from db.feed.changes import Cursor, changes_after
-from db.sessions import CommittedChange
+from db.publication import CommittedChange
 from db.vocabulary import MemberId, Position
 from resolvers.live.batch import Batch
 from resolvers.live.projections import EndReason, Notice, Resync, notices, saw_others

@@ -16,7 +16,7 @@ from typing import Any, Self, TypeVar
 from db.database import Database
 from db.feed.change_feed import LiveFeed
 from db.feed.changes import Cursor
-from db.sessions import CommittedChange
+from db.publication import CommittedChange
 from db.vocabulary import MemberId, Position
 from resolvers.live import shared_stream
 from resolvers.live.batch import Batch
@@ -46,7 +46,7 @@ class LiveStreams:
 
     async def __aenter__(self) -> Self:
         self._heard = self._feed.position
-        self._told = self._feed.told_to(self._on_changes, self._on_other_feed)
+        self._told = self._feed.subscribe(self._on_changes, self._on_other_feed)
         self._told.__enter__()
         self._task = asyncio.create_task(self._keep_beating(), name="heartbeats")
         return self

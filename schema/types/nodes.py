@@ -14,7 +14,7 @@ from db.queries.member_pages import MemberFilter as MemberCondition
 from db.queries.member_pages import MemberOrderField
 from db.queries.organizations import OrganizationRow
 from db.queries.roles import RoleRow
-from db.tables.models import FieldChange as FieldChangeRow
+from db.tables.facts import FieldChange as FieldChangeRow
 from db.vocabulary import (
     AccessLevel,
     ActivationState,

@@ -9,7 +9,7 @@ from sqlalchemy import func, select, text
 
 from db.database import Database
 from db.driver import kept_connections
-from db.driver.compiled_statements import HotStatement
+from db.driver.compiled_statements import CompiledStatement
 from db.driver.engine import SQLITE_READERS
 from db.errors import DatabaseUnavailableError
 from db.queries import viewers
@@ -21,10 +21,10 @@ from tests.support.opened import opened
 from tests.support.service import DEADLINE
 
 NAMES = select(Organization.name).order_by(Organization.id)
-HOT_NAMES = HotStatement(NAMES)
-WRONG = HotStatement(text("SELECT 1 FROM nowhere"))
+HOT_NAMES = CompiledStatement(NAMES)
+WRONG = CompiledStatement(text("SELECT 1 FROM nowhere"))
 # Counts for years, if nobody stops it.
-ENDLESS = HotStatement(
+ENDLESS = CompiledStatement(
     text(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1e15) "
         "SELECT count(*) FROM n"
@@ -47,7 +47,7 @@ async def write(database: Database, id: int) -> None:
 
 
 async def names(session: ReadSession, *, hot: bool) -> list[str | None]:
-    rows = await session.hot(HOT_NAMES, {}) if hot else await session.all(NAMES)
+    rows = await session.rows(HOT_NAMES, {}) if hot else await session.all(NAMES)
     return [row[0] for row in rows]
 
 
@@ -84,7 +84,7 @@ async def test_connections_on_which_something_failed_are_replaced(database: Data
         for snapshot in (True, False):
             with pytest.raises(Exception, match="nowhere"):
                 async with database.read(snapshot=snapshot) as session:
-                    await session.hot(WRONG, {})
+                    await session.rows(WRONG, {})
 
     async with asyncio.timeout(DEADLINE), database.read() as session:
         assert await names(session, hot=True) == ["HLF 1"]
@@ -97,7 +97,7 @@ async def test_statements_of_those_who_went_away_are_ended(database: Database) -
     async def read() -> None:
         async with database.read() as session:
             began.set()
-            await session.hot(ENDLESS, {})
+            await session.rows(ENDLESS, {})
 
     for _ in range(MORE_THAN_THERE_ARE):
         began.clear()

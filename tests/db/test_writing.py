@@ -14,9 +14,10 @@ from sqlalchemy.exc import DBAPIError
 from db.database import Database
 from db.driver.locks import LockName, member_lock, organization_lock
 from db.errors import ConcurrentWriteError, SharedLockError
+from db.publication import CommittedChange, NewChange
 from db.queries.member_records import MemberRecord, member_records, save_members
 from db.queries.organizations import OrganizationRecord, advance_organizations, organization_records
-from db.sessions import CommittedChange, NewChange, WriteSession
+from db.sessions import WriteSession
 from db.stamp import make_stamp
 from db.tables.models import Organization, SyncLogEntry
 from db.vocabulary import ActivationState, MemberId, PortalId
@@ -118,7 +119,7 @@ class LookingDoorbell:
 async def test_what_is_said_of_a_commit_is_said_when_it_is_done(sqlite_url: str) -> None:
     doorbell = LookingDoorbell(Path(make_url(sqlite_url).database or ""))
     database = Database(sqlite_url, doorbell)
-    with database.commits_told_to(doorbell.listen):
+    with database.subscribe_to_commits(doorbell.listen):
         async with database.write() as session:
             session.append(NewChange(member_id=MemberId(1)))
             session.append(NewChange(member_id=MemberId(2)))
@@ -147,7 +148,7 @@ async def test_senders_are_answered_before_followers_go_on(database: Database) -
         tasks.create_task(goes_on(heard, "follower"))
         tasks.create_task(goes_on(committed, "sender"))
         await asyncio.sleep(0)
-        with database.commits_told_to(lambda _changes: heard.set()):
+        with database.subscribe_to_commits(lambda _changes: heard.set()):
             async with database.write() as session:
                 session.append(NewChange(member_id=MemberId(1)))
             committed.set()
@@ -176,11 +177,11 @@ async def test_what_is_read_under_a_lock_is_what_the_one_before_committed(
     seen: list[str | None] = []
 
     async def second() -> None:
-        async with on_postgres.write(holding=lock) as session:
+        async with on_postgres.write(exclusive=lock) as session:
             seen.extend(await names(session))
 
     async with asyncio.timeout(DEADLINE):
-        async with on_postgres.write(holding=lock) as session:
+        async with on_postgres.write(exclusive=lock) as session:
             task = asyncio.create_task(second())
             while not await waiting(on_postgres):
                 pass
@@ -195,14 +196,14 @@ async def test_a_lock_is_shared_by_many_or_held_by_one(on_postgres: Database) ->
     order: list[str] = []
 
     async def alone() -> None:
-        async with on_postgres.write(holding=lock) as session:
-            session.require(lock)
+        async with on_postgres.write(exclusive=lock) as session:
+            session.require_locked(lock)
             order.append("alone")
 
     async with asyncio.timeout(DEADLINE):
-        async with on_postgres.write(sharing=lock) as one, on_postgres.write(sharing=lock):
+        async with on_postgres.write(shared=lock) as one, on_postgres.write(shared=lock):
             with pytest.raises(SharedLockError):
-                one.require(lock)
+                one.require_locked(lock)
             task = asyncio.create_task(alone())
             while not await waiting(on_postgres):
                 pass
@@ -221,7 +222,7 @@ async def test_events_wait_for_each_other_only_if_one_of_them_changes_their_chap
 
     async with asyncio.timeout(DEADLINE):
         oslo = [organization_lock(PortalId(guid("HLF Oslo")))]
-        async with on_postgres.write(sharing=oslo):
+        async with on_postgres.write(shared=oslo):
             await record_deliveries(on_postgres, [delivery(created("Ola"), "evt_2")])
             renaming = asyncio.create_task(
                 record_deliveries(on_postgres, [delivery(renamed, "evt_3")])
@@ -319,7 +320,7 @@ async def test_who_locks_nothing_beforehand_is_turned_away_by_who_does(
     async with asyncio.timeout(DEADLINE), on_postgres.write(*locks):
         with pytest.raises(ConcurrentWriteError):
             await write(lock, [])
-    async with asyncio.timeout(DEADLINE), on_postgres.write(sharing=lock):
+    async with asyncio.timeout(DEADLINE), on_postgres.write(shared=lock):
         await write([], lock)
 
     assert (await row_counts(on_postgres))["organizations"] == 1
@@ -332,7 +333,7 @@ async def test_batches_of_one_process_wait_for_each_other_before_they_read(
     lock = [member_lock(PortalId(guid("Kari")))]
 
     async def numbered(name: str) -> None:
-        async with on_postgres.write(holding=lock, optimistic=True) as session:
+        async with on_postgres.write(exclusive=lock, optimistic=True) as session:
             kari = await as_read(session)
             kari.member_number = (kari.member_number or "") + name
             await save_members(session, [kari], [])
@@ -403,7 +404,7 @@ async def test_locks_taken_in_any_order_of_their_names_never_wait_in_a_circle(
     locks = [member_lock(PortalId(f"member {n}")) for n in range(20)]
 
     async def hold(order: list[LockName]) -> None:
-        async with on_postgres.write(holding=order):
+        async with on_postgres.write(exclusive=order):
             pass
 
     async with asyncio.timeout(DEADLINE):

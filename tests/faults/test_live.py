@@ -17,7 +17,7 @@ import pytest
 
 from app.settings import Settings
 from db.feed.change_feed import POLL_SECONDS
-from db.tables.models import MemberFacts
+from db.tables.facts import MemberFacts
 from db.vocabulary import ActivationState
 from tests.faults.evidence import evidence
 from tests.faults.process import PATIENCE, ServiceProcess, until

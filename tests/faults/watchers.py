@@ -15,7 +15,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 from websockets.typing import Subprotocol
 
-from db.tables.models import MemberFacts
+from db.tables.facts import MemberFacts
 from schema.types.opaque import parse_change_cursor, parse_global_id
 
 CHANGES = """subscription ($after: ChangeCursor, $filter: MemberFilter) {

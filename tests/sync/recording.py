@@ -9,10 +9,10 @@ from sqlalchemy import select
 
 from db.database import Database
 from db.feed.changes import changes_after
+from db.publication import CommittedChange
 from db.queries.entries import EntryFilter, EntryRow, entry_page
 from db.queries.keyset import PageRequest
 from db.queries.visibility import Sight
-from db.sessions import CommittedChange
 from db.tables.models import Member, Organization, Role, RoleAssignment
 from db.vocabulary import ActivationState, Position, SyncStatus
 from sync.deliveries import Delivery, Receipt, read_delivery

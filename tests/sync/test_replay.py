@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from sqlalchemy import select
 
-from db.database import Database, NoDoorbell
+from db.database import Database, SilentBell
 from db.queries.roles import insert_roles
 from db.vocabulary import SyncOutcome, SyncStatus
 from sync.errors import RejectedError
@@ -261,7 +261,7 @@ async def test_an_event_that_is_replayed_after_a_month_is_shown_like_any_other(
     service: Service,
 ) -> None:
     long_ago = datetime.now(UTC) - timedelta(days=31)
-    database = Database(service.settings.database_url, NoDoorbell())
+    database = Database(service.settings.database_url, SilentBell())
     with failing_handler(EventType.MEMBERSHIP_CREATED):
         await record_deliveries(database, [delivery(created(), "evt", received_at=long_ago)])
     await database.close()

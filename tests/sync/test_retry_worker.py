@@ -247,7 +247,7 @@ async def test_a_worker_that_is_stopped_finishes_the_attempt_under_way(postgres_
         await fail_once(database)
         retries = RetryWorker(database, feed, long_after)
         async with asyncio.timeout(DEADLINE):
-            async with database.write(holding=KARI):
+            async with database.write(exclusive=KARI):
                 await retries.__aenter__()
                 while not await waiting(database):
                     pass
@@ -264,7 +264,7 @@ async def test_an_attempt_ends_before_its_lease_does(
     monkeypatch.setattr(worker, "LEASE", timedelta(seconds=0.5))
     async with opened(postgres_url) as database, asyncio.timeout(DEADLINE):
         await fail_once(database)
-        async with database.write(holding=KARI):
+        async with database.write(exclusive=KARI):
             assert await retry_due(database, long_after) == 1
         assert (await entries(database))[0].attempts == 1
 
@@ -282,7 +282,7 @@ async def test_an_attempt_whose_lease_another_worker_has_taken_over_is_not_made(
     ):
         await fail_once(database)
         with failing_handler(EventType.MEMBERSHIP_CREATED):
-            async with database.write(holding=KARI):
+            async with database.write(exclusive=KARI):
                 one = asyncio.create_task(retry_due(database, long_after))
                 while await waiting(database) < 1:
                     assert not one.done()

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import make_url, select
 from sqlalchemy.exc import DBAPIError
 
-from db.database import Database, NoDoorbell
+from db.database import Database, SilentBell
 from db.driver import engine
 from db.driver.engine import sqlite_file
 from db.driver.locks import LockName, member_lock
@@ -63,7 +63,7 @@ class Middlebox:
 
 async def begin_and_give_up(database: Database, steps: int) -> None:
     async def hold() -> None:
-        async with database.write(holding=[LockName("somebody")]):
+        async with database.write(exclusive=[LockName("somebody")]):
             await asyncio.Event().wait()
 
     task = asyncio.create_task(hold())
@@ -115,7 +115,7 @@ async def test_server_that_went_away_without_a_word_holds_up_no_end(
     box = Middlebox(postgres_url)
 
     async with box.running() as url:
-        database = Database(url, NoDoorbell())
+        database = Database(url, SilentBell())
         async with AsyncExitStack() as sessions:
             for _ in range(3):
                 await sessions.enter_async_context(database.read())
@@ -130,7 +130,7 @@ async def test_locks_of_a_process_that_stands_still_are_given_to_others(
     kari = [member_lock(PortalId(guid("Kari")))]
 
     async with opened(postgres_url) as still, opened(postgres_url) as other:
-        async with still.write(holding=kari) as session:
+        async with still.write(exclusive=kari) as session:
             await record_deliveries(other, [delivery(created("Kari"), "evt_1")])
             with pytest.raises(DBAPIError):
                 await session.scalar(select(1))

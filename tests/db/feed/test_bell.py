@@ -89,7 +89,7 @@ async def test_ring_is_heard_by_a_waiter_in_the_same_process(url: str) -> None:
         bell.ring(7)
 
         assert await waiter == 7
-        assert bell.rang() == 7
+        assert bell.highest() == 7
 
 
 async def test_waiter_who_saw_less_is_answered_at_once(url: str) -> None:
@@ -112,12 +112,12 @@ async def test_lower_ring_is_no_news(url: str) -> None:
         bell.ring(7)
         bell.ring(3)
 
-        assert bell.rang() == 7
+        assert bell.highest() == 7
 
 
 async def test_nothing_has_rung_at_first(url: str) -> None:
     async with BroadcastBell(url) as bell:
-        assert bell.rang() == 0
+        assert bell.highest() == 0
         assert await bell.wait(0, A_MOMENT) == 0
 
 
@@ -189,7 +189,7 @@ async def test_broker_away_at_start_is_no_obstacle(broker: Broker) -> None:
     async with BroadcastBell(broker.url) as here, BroadcastBell(broker.url) as there:
         here.ring(7)
         assert await here.wait(0, DEADLINE) == 7
-        assert there.rang() == 0
+        assert there.highest() == 0
 
         await asyncio.to_thread(broker.start)
         assert await there.wait(0, DEADLINE) == 7
@@ -394,8 +394,8 @@ async def _backend(url: str) -> AsyncIterator[BroadcastBackend]:
 async def _is_heard(speaker: BroadcastBell, listener: BroadcastBell) -> bool:
     """A ring may be lost while connections mend; one of the next must not be."""
     async with asyncio.timeout(DEADLINE):
-        position = max(speaker.rang(), listener.rang())
-        while listener.rang() <= position:
-            speaker.ring(speaker.rang() + 1)
+        position = max(speaker.highest(), listener.highest())
+        while listener.highest() <= position:
+            speaker.ring(speaker.highest() + 1)
             await listener.wait(position, A_MOMENT)
     return True

@@ -21,7 +21,7 @@ from db.feed import change_feed as feed_module
 from db.feed.bell import BroadcastBell
 from db.feed.change_feed import LiveFeed, QueueFollower
 from db.feed.changes import Cursor, changes_after, check_cursor, feed_head
-from db.sessions import CommittedChange, NewChange
+from db.publication import CommittedChange, NewChange
 from db.tables.models import FeedHead
 from db.vocabulary import MemberId, Position
 from tests.support.builders import created, deactivated, updated
@@ -367,10 +367,10 @@ async def test_feed_of_a_database_that_was_put_back_is_not_the_one_that_was_foll
 
 async def test_feed_of_another_database_is_not_the_one_that_was_followed(database_url: str) -> None:
     bell = ToldBell()
-    deceived: list[int] = []
+    on_feed_replaced: list[int] = []
 
     async with opened(database_url) as database, LiveFeed(database, bell) as feed:
-        with feed.told_to(lambda _: None, lambda: deceived.append(feed.position)):
+        with feed.subscribe(lambda _: None, lambda: on_feed_replaced.append(feed.position)):
             async with feed.follow(feed.position) as follower:
                 async with database.write() as session:
                     await session.run(update(FeedHead).values(feed_id="another"))
@@ -383,7 +383,7 @@ async def test_feed_of_another_database_is_not_the_one_that_was_followed(databas
             await bell.tell(0)
 
         assert feed.position == 2
-    assert deceived == [1]
+    assert on_feed_replaced == [1]
 
 
 async def test_what_is_passed_on_is_what_others_read(database_url: str) -> None:
@@ -463,7 +463,7 @@ async def test_whoever_left_is_told_nothing_more(sqlite_url: str) -> None:
     told: list[CommittedChange] = []
 
     async with opened(sqlite_url) as database, LiveFeed(database, bell) as feed:
-        with feed.told_to(told.extend):
+        with feed.subscribe(told.extend):
             async with feed.follow(feed.position) as follower:
                 await write(database, 1)
                 await bell.tell(1)

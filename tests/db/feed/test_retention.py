@@ -11,7 +11,7 @@ from db.errors import CursorExpiredError, DatabaseUnavailableError
 from db.feed import retention
 from db.feed.changes import Cursor, changes_after, check_cursor, feed_head
 from db.feed.retention import CHUNK, Keep, Retention, prune_changes
-from db.sessions import NewChange
+from db.publication import NewChange
 from db.tables.models import Change
 from db.vocabulary import MemberId, Position
 from tests.support.opened import opened

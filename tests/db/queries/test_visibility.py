@@ -20,7 +20,7 @@ from db.queries.member_records import member_records, saved_roles
 from db.queries.organizations import organization_ids
 from db.queries.roles import whole_catalogue
 from db.queries.visibility import Sight
-from db.tables.models import EntryFacts, MemberFacts
+from db.tables.facts import EntryFacts, MemberFacts
 from db.vocabulary import (
     AccessLevel,
     ActivationState,

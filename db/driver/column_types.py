@@ -11,15 +11,15 @@ from db.vocabulary import AccessLevel
 
 T = TypeVar("T")
 
-# SQLite numbers rows by itself only in a column of type INTEGER.
+# SQLite assigns ids by itself only in a column of type INTEGER.
 RowId = BigInteger().with_variant(Integer(), "sqlite")
 
-# Compared byte by byte on both databases, so that keyset pages follow one order.
+# Compared byte by byte, so that both databases have the same order.
 SortText = Text().with_variant(String(collation="C"), "postgresql")
 
 
 class Instant(TypeDecorator[datetime]):
-    """An aware datetime, microsecond precise; UTC in and out (SQLite keeps no zone)."""
+    """An aware datetime with microseconds, read as UTC on both databases (SQLite keeps no zone)."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -34,7 +34,7 @@ class Instant(TypeDecorator[datetime]):
 
 
 class Level(TypeDecorator[AccessLevel]):
-    """An access level as its rank, so that the database can take the highest."""
+    """An access level, stored as its rank so that the database can compute the highest."""
 
     impl = SmallInteger
     cache_ok = True
@@ -47,7 +47,7 @@ class Level(TypeDecorator[AccessLevel]):
 
 
 class Json(TypeDecorator[T], Generic[T]):
-    """A value of one declared type, as JSON text. Read back as that type, never as a loose dict."""
+    """A value of one declared type, stored as JSON text and read back as that type."""
 
     impl = Text
     cache_ok = True
