@@ -25,7 +25,7 @@ from db.vocabulary import AccessLevel, ActivationState, MemberId, OrganizationId
 
 
 @dataclass(frozen=True, slots=True)
-class MemberWants:
+class MemberFields:
     """What to load besides the rows."""
 
     roles: bool = True
@@ -86,7 +86,7 @@ async def page_of_members(
     filter: MemberFilter,
     order: MemberOrder,
     page: PageRequest,
-    wants: MemberWants,
+    fields: MemberFields,
     *,
     want_total: bool,
     want_cursor: bool,
@@ -95,38 +95,38 @@ async def page_of_members(
     async with database.read(snapshot=want_cursor) as session:
         cursor = await feed_head(session) if want_cursor else None
         found = await member_page(session, sight, filter, order, page)
-        views = await view_members(session, found.rows, wants)
+        views = await view_members(session, found.rows, fields)
         total = await member_count(session, sight, filter) if want_total else None
     return MemberPage(Slice(views, found.keys, found.has_next, found.has_previous), total, cursor)
 
 
 async def member_views(
-    session: ReadSession, sight: Sight, ids: Collection[MemberId], wants: MemberWants
+    session: ReadSession, sight: Sight, ids: Collection[MemberId], fields: MemberFields
 ) -> dict[MemberId, MemberView]:
     """Only those whom the sight shows."""
     rows = await members_by_id(session, sight, ids)
-    views = await view_members(session, list(rows.values()), wants)
+    views = await view_members(session, list(rows.values()), fields)
     return {view.row.id: view for view in views}
 
 
 async def member_view_by_portal_id(
-    session: ReadSession, sight: Sight, portal_id: PortalId, wants: MemberWants
+    session: ReadSession, sight: Sight, portal_id: PortalId, fields: MemberFields
 ) -> MemberView | None:
     row = await member_by_portal_id(session, sight, portal_id)
-    return None if row is None else (await view_members(session, [row], wants))[0]
+    return None if row is None else (await view_members(session, [row], fields))[0]
 
 
 async def view_members(
     session: ReadSession,
     rows: Sequence[MemberRow],
-    wants: MemberWants,
+    fields: MemberFields,
     roles: Mapping[MemberId, Sequence[AssignmentRow]] | None = None,
 ) -> list[MemberView]:
     """Two statements at the most, however many rows. `roles`: where they are known already."""
     if roles is None:
-        roles = await roles_held(session, [row.id for row in rows]) if wants.roles else {}
+        roles = await roles_held(session, [row.id for row in rows]) if fields.roles else {}
     organizations: dict[OrganizationId, OrganizationRow] = {}
-    if wants.organizations:
+    if fields.organizations:
         held = [assignment for assignments in roles.values() for assignment in assignments]
         organizations = await organizations_by_id(session, _places(rows, held))
     return [MemberView(row, roles.get(row.id, ()), organizations) for row in rows]

@@ -23,7 +23,7 @@ from db.queries.organizations import OrganizationRow, organizations_by_id
 from db.queries.visibility import Sight
 from db.sessions import ReadSession
 from db.vocabulary import AttemptTrigger, EntryId, MemberId
-from resolvers.members import MemberView, MemberWants, member_views
+from resolvers.members import MemberFields, MemberView, member_views
 
 MILLISECOND = timedelta(milliseconds=1)
 LONGEST_LAG_MS = 2**31 - 1
@@ -31,10 +31,10 @@ LONGEST_LAG_MS = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
-class EntryWants:
+class EntryFields:
     """What to load besides the rows."""
 
-    member: MemberWants | None = None
+    member: MemberFields | None = None
     organization: bool = False
     attempts: bool = False
 
@@ -65,7 +65,7 @@ async def page_of_entries(
     sight: Sight,
     filter: EntryFilter,
     page: PageRequest,
-    wants: EntryWants,
+    fields: EntryFields,
     *,
     want_total: bool,
     want_cursor: bool,
@@ -74,7 +74,7 @@ async def page_of_entries(
     async with database.read(snapshot=want_cursor) as session:
         cursor = await feed_head(session) if want_cursor else None
         found = await entry_page(session, sight, filter, page)
-        views = await _view_entries(session, sight, found.rows, wants)
+        views = await _view_entries(session, sight, found.rows, fields)
         total = await entry_count(session, sight, filter) if want_total else None
     return EntryPage(Slice(views, found.keys, found.has_next, found.has_previous), total, cursor)
 
@@ -84,7 +84,7 @@ class FirstPage:
     """What is asked of each of several members: the newest entries, so many."""
 
     size: int
-    wants: EntryWants
+    fields: EntryFields
     want_total: bool
     want_cursor: bool
 
@@ -97,7 +97,7 @@ async def first_pages_of(
         cursor = await feed_head(session) if asked.want_cursor else None
         found = await newest_entries_of(session, sight, member_ids, asked.size)
         rows = [row for page in found.values() for row in page.rows]
-        views = {v.row.id: v for v in await _view_entries(session, sight, rows, asked.wants)}
+        views = {v.row.id: v for v in await _view_entries(session, sight, rows, asked.fields)}
         totals: Mapping[MemberId, int] = {}
         if asked.want_total:
             totals = await entry_counts_of(session, sight, member_ids)
@@ -108,32 +108,32 @@ async def first_pages_of(
 
 
 async def entry_views(
-    session: ReadSession, sight: Sight, ids: Collection[EntryId], wants: EntryWants
+    session: ReadSession, sight: Sight, ids: Collection[EntryId], fields: EntryFields
 ) -> dict[EntryId, EntryView]:
     """Only those that the sight shows."""
     rows = await entries_by_id(session, sight, ids)
-    views = await _view_entries(session, sight, list(rows.values()), wants)
+    views = await _view_entries(session, sight, list(rows.values()), fields)
     return {view.row.id: view for view in views}
 
 
 async def _view_entries(
-    session: ReadSession, sight: Sight, rows: Sequence[EntryRow], wants: EntryWants
+    session: ReadSession, sight: Sight, rows: Sequence[EntryRow], fields: EntryFields
 ) -> list[EntryView]:
     members = {}
-    if wants.member is not None:
+    if fields.member is not None:
         ids = {row.member_id for row in rows if row.member_id is not None}
-        members = await member_views(session, sight, ids, wants.member)
+        members = await member_views(session, sight, ids, fields.member)
     organizations = {}
-    if wants.organization:
+    if fields.organization:
         places = {row.organization_id for row in rows if row.organization_id is not None}
         organizations = await organizations_by_id(session, places)
-    attempts = await attempts_of(session, [row.id for row in rows]) if wants.attempts else {}
+    attempts = await attempts_of(session, [row.id for row in rows]) if fields.attempts else {}
     return [
         EntryView(
             row,
             members.get(row.member_id) if row.member_id is not None else None,
             organizations.get(row.organization_id) if row.organization_id is not None else None,
-            (attempts.get(row.id) or _only_attempt(row)) if wants.attempts else (),
+            (attempts.get(row.id) or _only_attempt(row)) if fields.attempts else (),
         )
         for row in rows
     ]

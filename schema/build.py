@@ -7,10 +7,10 @@ from schema.engine.cost import CostDirective, ListSizeDirective
 from schema.engine.documents import Documents
 from schema.engine.trusted_documents import KnownDocuments
 from schema.execution import Budgets, Executor
-from schema.mutations import Mutation
+from schema.mutations.mutation import Mutation
 from schema.queries import Query
 from schema.subscriptions import Subscription
-from schema.types.nodes import Member, Organization, Role, SyncLogEntry
+from schema.types.nodes import MemberType, OrganizationType, RoleType, SyncLogEntryType
 from schema.types.scalars import SCALARS
 
 
@@ -29,7 +29,7 @@ class Schema(strawberry.Schema):
             query=Query,
             mutation=Mutation,
             subscription=Subscription,
-            types=[Member, Organization, Role, SyncLogEntry],
+            types=[MemberType, OrganizationType, RoleType, SyncLogEntryType],
             schema_directives=[CostDirective, ListSizeDirective],
             config=StrawberryConfig(scalar_map=SCALARS),
         )

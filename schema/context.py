@@ -1,9 +1,10 @@
-"""What resolvers find in `info.context`: the database, the feed, and who is asking."""
+"""The context of an operation: the database, the change feed, and the viewer."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from random import getrandbits
 from typing import Any, TypeVar
 
@@ -11,39 +12,27 @@ import strawberry
 from strawberry.dataloader import DataLoader
 
 from db.database import Database
-from db.feed.changes import Cursor
-from db.queries.audit_trail import Act, record_act
-from db.queries.entries import payloads
-from db.queries.organizations import (
-    OrganizationRow,
-    national_bodies,
-    organizations_below,
-    organizations_by_id,
-)
-from db.queries.roles import role_holder_counts
 from db.queries.viewers import OPERATOR, Viewer, ViewerLookups, viewer_of_member
 from db.sessions import ReadSession
-from db.vocabulary import AuditAction, EntryId, MemberId, OrganizationId, PortalId, RoleId
-from resolvers.live.projections import Opening, opened
+from db.vocabulary import PortalId
 from resolvers.live.streams import LiveStreams
-from resolvers.live.subscribers import Outlet
-from resolvers.sync_log import EntryPage, FirstPage, first_pages_of
+from resolvers.live.subscribers import Sink
 from schema.engine.field_use import NOBODY_IN_PARTICULAR, Client
-from schema.errors import MemberInactiveError, UnauthenticatedError
+from schema.errors import MemberInactiveError
 
-K = TypeVar("K")
+K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
 def new_request_id() -> str:
-    """What callers and the log call a request by."""
-    # Not a secret: to ask the kernel for each would be a system call a request.
+    """Returns a random id by which callers and the log refer to a request. It is no secret."""
+    # The operating system's randomness would cost a system call for each request.
     return f"{getrandbits(64):016x}"
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a verified token says: whose it is, and until when. Never what they may do."""
+    """The content of a verified token: whose it is and until when, not what they may do."""
 
     subject: PortalId | None
     operator: bool
@@ -51,16 +40,16 @@ class Credentials:
 
     @property
     def actor(self) -> str:
-        """Who acts, for the records."""
+        """The name under which actions are recorded."""
         return f"operator {self.subject}" if self.operator else f"member {self.subject}"
 
 
 @dataclass(slots=True)
 class Context:
-    """Of one operation. Its viewer is looked up once, and only if somebody asks.
+    """The context of one operation.
 
-    Of a subscription, `outlet` is where its messages go, and `resume_after` a cursor that the
-    transport itself has from the client.
+    `sink` takes the messages of a subscription after the first one. `resume_after` is a cursor that
+    the client gave to the transport instead of an argument.
     """
 
     database: Database
@@ -71,175 +60,88 @@ class Context:
     credentials: Credentials | None = None
     request_id: str = field(default_factory=new_request_id)
     client: Client = NOBODY_IN_PARTICULAR
-    outlet: Outlet | None = None
+    sink: Sink | None = None
     resume_after: str | None = None
     variables: Mapping[str, Any] = field(default_factory=dict)
     _viewer: asyncio.Future[Viewer | None] | None = None
-    _loaders: dict[str, DataLoader[Any, Any]] = field(init=False, default_factory=dict)
+    _loaders: dict[Callable[..., Any], DataLoader[Any, Any]] = field(
+        init=False, default_factory=dict
+    )
 
-    @property
-    def organizations(self) -> DataLoader[OrganizationId, OrganizationRow | None]:
-        return self._loader(self._load_organizations)
+    def loader(
+        self, load: Callable[["Context", list[K]], Awaitable[Sequence[V]]]
+    ) -> DataLoader[K, V]:
+        """Returns the loader that collects keys and passes them to `load` in one call.
 
-    @property
-    def children(self) -> DataLoader[OrganizationId, list[OrganizationRow]]:
-        return self._loader(self._load_children)
-
-    @property
-    def holder_counts(self) -> DataLoader[RoleId, int]:
-        return self._loader(self._load_holder_counts)
-
-    @property
-    def payloads(self) -> DataLoader[EntryId, bytes | None]:
-        return self._loader(self._load_payloads)
-
-    @property
-    def first_entries(self) -> DataLoader[tuple[MemberId, FirstPage], EntryPage]:
-        return self._loader(self._load_first_entries)
-
-    def _loader(self, load: Callable[[list[K]], Awaitable[Sequence[V]]]) -> DataLoader[K, V]:
-        """Most operations need none of them. Without a cache: on a socket, a cached answer would
-        show yesterday's."""
-        name = getattr(load, "__name__", "")
-        if name not in self._loaders:
-            self._loaders[name] = DataLoader(load, cache=False)
-        return self._loaders[name]
+        It keeps no results: on a socket, they would be out of date.
+        """
+        if load not in self._loaders:
+            self._loaders[load] = DataLoader(partial(load, self), cache=False)
+        return self._loaders[load]
 
     def for_operation(self, variables: Mapping[str, Any]) -> "Context":
-        """Several operations share a socket, and none may see the viewer of the one before."""
+        """Returns a context without a viewer, for the next operation on the same connection."""
         return replace(self, variables=variables, _viewer=None)
 
     def for_stream(self, viewer: Viewer) -> "Context":
-        """Of a stream that is shared by all who see what this viewer sees."""
-        known: asyncio.Future[Viewer | None] = asyncio.get_running_loop().create_future()
-        known.set_result(viewer)
-        return replace(self, outlet=None, _viewer=known)
+        """Returns the context of a stream shared by all who see what this viewer sees."""
+        return replace(self, sink=None, _viewer=_known(viewer))
 
     async def viewer(self) -> Viewer | None:
-        """None when nobody known is asking. Raises MemberInactiveError."""
+        """The viewer of this operation, looked up once; None when anonymous or unknown.
+
+        Raises MemberInactiveError.
+        """
         if self._viewer is None:
-            credentials = self.credentials
-            if credentials is None or credentials.operator or credentials.subject is None:
-                return await self.viewer_now()
-            self._viewer = self.viewers.find(credentials.subject)
-        return _active(await self._viewer)
+            self._viewer = self._look_up()
+        viewer = await self._viewer
+        if viewer is not None and not viewer.is_active:
+            raise MemberInactiveError
+        return viewer
+
+    async def current_viewer(self, session: ReadSession | None = None) -> Viewer | None:
+        """The viewer as the database has them now, active or not; None when anonymous or unknown.
+
+        The operation goes on with this viewer. With a session, they are read in its snapshot.
+        """
+        subject = None if self.credentials is None else self.credentials.subject
+        if session is None or subject is None or self._is_operator:
+            self._viewer = self._look_up()
+        else:
+            self._viewer = _known(await viewer_of_member(session, subject))
+        return await self._viewer
 
     @property
     def known_viewer(self) -> Viewer | None:
-        """Without asking the database: None also where nobody has asked it yet."""
-        if self.credentials is not None and self.credentials.operator:
+        """The viewer as far as this operation has looked them up; it is not looked up for this."""
+        if self._is_operator:
             return OPERATOR
         looked_up = self._viewer
         if looked_up is None or not looked_up.done() or looked_up.cancelled():
             return None
         return None if looked_up.exception() else looked_up.result()
 
-    async def require_viewer(self) -> Viewer:
-        """Raises UnauthenticatedError or MemberInactiveError."""
-        return _required(await self.viewer())
-
-    async def viewer_now(self) -> Viewer | None:
-        """The viewer as the database has them at this moment, inactive or not."""
-        if self.credentials is None or self.credentials.operator:
-            return None if self.credentials is None else OPERATOR
-        if self.credentials.subject is None:
-            return None
-        return await self.viewers.find(self.credentials.subject)
-
-    async def _viewer_in(self, session: ReadSession) -> Viewer | None:
-        if self.credentials is None or self.credentials.operator:
-            return None if self.credentials is None else OPERATOR
-        if self.credentials.subject is None:
-            return None
-        return await viewer_of_member(session, self.credentials.subject)
-
-    async def active_viewer_now(self) -> Viewer:
-        """The viewer as the database has them at this moment. Raises UnauthenticatedError or
-        MemberInactiveError."""
-        return _required(await self.viewer_now())
-
-    async def open_feed(self, after: Cursor | None) -> Opening:
-        """The viewer, from now on, and the place in the feed where to begin are of one moment.
-
-        Raises UnauthenticatedError or MemberInactiveError before anything is told of the cursor,
-        then ForeignCursorError.
-        """
-        # An operator is not looked up, so there is only the one statement.
-        looked_up = self.credentials is not None and not self.credentials.operator
-        async with self.database.read(snapshot=looked_up or after is not None) as session:
-            viewer = _required(await self._viewer_in(session))
-            opening = await opened(session, viewer, after)
-        self._viewer = asyncio.get_running_loop().create_future()
-        self._viewer.set_result(viewer)
-        return opening
-
     @property
     def actor(self) -> str:
-        """Who acts, for the records."""
+        """The name under which actions are recorded."""
         return "nobody" if self.credentials is None else self.credentials.actor
 
-    async def is_national(self, viewer: Viewer) -> bool:
-        """Operators, and administrators of the national body."""
-        if viewer.is_operator:
-            return True
-        async with self.database.read() as session:
-            bodies = await national_bodies(session)
-        return not bodies.isdisjoint(viewer.sight.administered)
+    @property
+    def _is_operator(self) -> bool:
+        return self.credentials is not None and self.credentials.operator
 
-    async def _load_organizations(
-        self, ids: Sequence[OrganizationId]
-    ) -> list[OrganizationRow | None]:
-        async with self.database.read() as session:
-            found = await organizations_by_id(session, ids)
-        return [found.get(id) for id in ids]
-
-    async def _load_first_entries(
-        self, asked: Sequence[tuple[MemberId, FirstPage]]
-    ) -> list[EntryPage]:
-        viewer = await self.require_viewer()
-        members: dict[FirstPage, list[MemberId]] = {}
-        for member_id, page in asked:
-            members.setdefault(page, []).append(member_id)
-        found = {
-            page: await first_pages_of(self.database, viewer.sight, ids, page)
-            for page, ids in members.items()
-        }
-        return [found[page][member_id] for member_id, page in asked]
-
-    async def _load_children(self, ids: Sequence[OrganizationId]) -> list[list[OrganizationRow]]:
-        async with self.database.read() as session:
-            found = await organizations_below(session, ids)
-        return [found[id] for id in ids]
-
-    async def _load_holder_counts(self, ids: Sequence[RoleId]) -> list[int]:
-        async with self.database.read() as session:
-            found = await role_holder_counts(session, ids)
-        return [found[id] for id in ids]
-
-    async def _load_payloads(self, ids: Sequence[EntryId]) -> list[bytes | None]:
-        if not await self.is_national(await self.require_viewer()):
-            return [None] * len(ids)
-        # First, and in a transaction of its own: what cannot be recorded is not shown.
-        # A body that is asked for twice, by another name, is read once.
-        entries = list(dict.fromkeys(ids))
-        act = Act(self.actor, AuditAction.PAYLOADS_READ, entries)
-        async with self.database.write() as session:
-            await record_act(session, act, self.clock())
-        async with self.database.read() as session:
-            found = await payloads(session, entries)
-        return [found.get(id) for id in ids]
+    def _look_up(self) -> asyncio.Future[Viewer | None]:
+        if self._is_operator:
+            return _known(OPERATOR)
+        if self.credentials is None or self.credentials.subject is None:
+            return _known(None)
+        return self.viewers.find(self.credentials.subject)
 
 
-def _active(viewer: Viewer | None) -> Viewer | None:
-    if viewer is not None and not viewer.is_active:
-        raise MemberInactiveError
-    return viewer
-
-
-def _required(viewer: Viewer | None) -> Viewer:
-    if _active(viewer) is None or viewer is None:
-        raise UnauthenticatedError
-    return viewer
+def _known(viewer: Viewer | None) -> asyncio.Future[Viewer | None]:
+    future: asyncio.Future[Viewer | None] = asyncio.get_running_loop().create_future()
+    future.set_result(viewer)
+    return future
 
 
 Info = strawberry.Info[Context, None]

@@ -13,15 +13,15 @@ from db.queries.organizations import (
 )
 from db.queries.roles import role_by_id, role_catalogue
 from db.queries.sync_health import sync_health
-from db.vocabulary import EntryId, MemberId, RoleId, canonical_portal_id
-from db.vocabulary import OrganizationId as OrganizationKey
+from db.vocabulary import EntryId, MemberId, OrganizationId, RoleId, canonical_portal_id
 from resolvers.members import member_view_by_portal_id, member_views
 from resolvers.sync_log import entry_views
-from schema.access import require_log_reader, require_operator
+from schema.access import require_log_reader, require_operator, require_viewer
 from schema.context import Info
 from schema.engine.lookahead import selected
-from schema.engine.views import View, shown, view_type
+from schema.engine.views import View, from_view, view_type
 from schema.errors import BadUserInputError
+from schema.types import loading
 from schema.types.audit import AuditTrailConnection, audit_trail_connection
 from schema.types.connections import (
     After,
@@ -34,59 +34,57 @@ from schema.types.connections import (
     PageView,
     itself,
 )
-from schema.types.costs import COUNTING, about, as_many_as, page_of, weighs
+from schema.types.costs import COUNTING, cost, list_size, paged_by, sized_by
 from schema.types.health import SyncHealth
-from schema.types.inputs import MemberLookup, SyncLogFilter
-from schema.types.nodes import (
-    Member,
-    MemberConnection,
+from schema.types.inputs import (
     MemberFilterArgument,
+    MemberLookup,
     MemberOrderArgument,
+    OrganizationArgument,
+    SyncLogFilterArgument,
+)
+from schema.types.loading import entry_fields, member_fields
+from schema.types.nodes import (
+    MemberConnection,
+    MemberType,
     Node,
-    Organization,
-    Role,
+    OrganizationType,
+    RoleType,
     SyncLogConnection,
-    SyncLogEntry,
-    entry_wants,
+    SyncLogEntryType,
     member_connection,
-    member_wants,
     sync_log_connection,
 )
 from schema.types.opaque import parse_global_id, row_id, storable
-from schema.types.viewer import Viewer, viewer_type, viewer_wants
+from schema.types.viewer import ViewerType, load_viewer, viewer_fields
 
 MAX_NODES = 100
-
-OrganizationArgument = Annotated[
-    strawberry.ID | None,
-    strawberry.argument(description="Only within this organization and those below it."),
-]
 
 
 @view_type("An organization within a page.")
 class OrganizationEdge(View[EdgeView[OrganizationRow]]):
-    cursor: str = shown("cursor", "Pages can begin after it or before it.")
-    node: Organization = shown("node", "The organization.")
+    cursor: str = from_view("cursor", "Pages can begin after it or before it.")
+    node: OrganizationType = from_view("node", "The organization.")
 
 
 @view_type("A page of organizations, by name.")
 class OrganizationConnection(View[PageView[OrganizationRow]]):
-    edges: list[OrganizationEdge] = shown("edges", "Those of this page.")
-    page_info: PageInfo = shown(itself, "Where the page stands.")
-    total_count: int | None = shown(
+    edges: list[OrganizationEdge] = from_view("edges", "Those of this page.")
+    page_info: PageInfo = from_view(itself, "Where the page stands.")
+    total_count: int | None = from_view(
         "total",
         "How many organizations there are in all pages. Counted only when asked for.",
-        directives=[weighs(COUNTING)],
+        directives=[cost(COUNTING)],
     )
 
 
 @strawberry.type(description="What can be asked.")
 class Query:
     @strawberry.field(description="Who is asking; null when nobody known is.")
-    async def viewer(self, info: Info) -> Viewer | None:
+    async def viewer(self, info: Info) -> ViewerType | None:
         viewer = await info.context.viewer()
         return (
-            None if viewer is None else await viewer_type(info.context, viewer, viewer_wants(info))
+            None if viewer is None else await load_viewer(info.context, viewer, viewer_fields(info))
         )
 
     @strawberry.field(description="Anything by its id; null if absent or not visible.")
@@ -98,7 +96,7 @@ class Query:
         return (await _nodes(info, [id], "id"))[0]
 
     @strawberry.field(
-        description="Several things by their ids, in that order.", directives=[as_many_as("ids")]
+        description="Several things by their ids, in that order.", directives=[sized_by("ids")]
     )
     async def nodes(
         self,
@@ -116,14 +114,14 @@ class Query:
         self,
         info: Info,
         id: Annotated[strawberry.ID, strawberry.argument(description="The organization's id.")],
-    ) -> Organization | None:
-        await info.context.require_viewer()
-        key = OrganizationKey(row_id(id, "Organization", "id"))
-        row = await info.context.organizations.load(key)
-        return None if row is None else Organization(row)
+    ) -> OrganizationType | None:
+        await require_viewer(info.context)
+        key = OrganizationId(row_id(id, "Organization", "id"))
+        row = await info.context.loader(loading.organizations).load(key)
+        return None if row is None else OrganizationType(row)
 
     @strawberry.field(
-        description="All organizations, by name.", directives=[page_of("first", "last")]
+        description="All organizations, by name.", directives=[paged_by("first", "last")]
     )
     async def organizations(
         self,
@@ -133,7 +131,7 @@ class Query:
         last: Last = None,
         before: Before = None,
     ) -> OrganizationConnection:
-        await info.context.require_viewer()
+        await require_viewer(info.context)
         page = PageArguments(first, after, last, before)
         request = page.request("organizations", (str, int))
         return await _organization_connection(info, request)
@@ -143,21 +141,21 @@ class Query:
         self,
         info: Info,
         by: Annotated[MemberLookup, strawberry.argument(description="Which member.")],
-    ) -> Member | None:
-        viewer = await info.context.require_viewer()
-        wants = member_wants(info)
+    ) -> MemberType | None:
+        viewer = await require_viewer(info.context)
+        fields = member_fields(info)
         async with info.context.database.read() as session:
             if isinstance(by.id, str):
                 key = MemberId(row_id(by.id, "Member", "by.id"))
-                view = (await member_views(session, viewer.sight, [key], wants)).get(key)
+                view = (await member_views(session, viewer.sight, [key], fields)).get(key)
             else:
                 text = storable((by.portal_id or "").strip(), "by.portalId")
                 portal_id = canonical_portal_id(text)
-                view = await member_view_by_portal_id(session, viewer.sight, portal_id, wants)
-        return None if view is None else Member(view)
+                view = await member_view_by_portal_id(session, viewer.sight, portal_id, fields)
+        return None if view is None else MemberType(view)
 
     @strawberry.field(
-        description="Members the viewer may see.", directives=[page_of("first", "last")]
+        description="Members the viewer may see.", directives=[paged_by("first", "last")]
     )
     async def members(
         self,
@@ -174,24 +172,23 @@ class Query:
         return await member_connection(info, organization_id, filter, order_by, page)
 
     @strawberry.field(
-        description="The role catalogue, the highest access level first.", directives=[about(10)]
+        description="The role catalogue, the highest access level first.",
+        directives=[list_size(10)],
     )
-    async def roles(self, info: Info) -> list[Role]:
-        await info.context.require_viewer()
+    async def roles(self, info: Info) -> list[RoleType]:
+        await require_viewer(info.context)
         async with info.context.database.read() as session:
-            return [Role(row) for row in await role_catalogue(session)]
+            return [RoleType(row) for row in await role_catalogue(session)]
 
     @strawberry.field(
         description="What the portal told and what became of it, newest first. For administrators.",
-        directives=[page_of("first", "last")],
+        directives=[paged_by("first", "last")],
     )
     async def sync_log(
         self,
         info: Info,
         organization_id: OrganizationArgument = None,
-        filter: Annotated[
-            SyncLogFilter | None, strawberry.argument(description="Only entries that meet this.")
-        ] = None,
+        filter: SyncLogFilterArgument = None,
         first: First = None,
         after: After = None,
         last: Last = None,
@@ -202,7 +199,7 @@ class Query:
         return await sync_log_connection(info, organization_id, filter, page)
 
     @strawberry.field(
-        description="How the sync is doing. For administrators.", directives=[weighs(COUNTING)]
+        description="How the sync is doing. For administrators.", directives=[cost(COUNTING)]
     )
     async def sync_health(self, info: Info) -> SyncHealth:
         await require_log_reader(info)
@@ -214,7 +211,7 @@ class Query:
     @strawberry.field(
         description="Who read bodies of events, replayed events or changed the role catalogue, "
         "newest first. For operators.",
-        directives=[page_of("first", "last")],
+        directives=[paged_by("first", "last")],
     )
     async def audit_trail(
         self,
@@ -238,7 +235,7 @@ async def _organization_connection(info: Info, request: PageRequest) -> Organiza
 
 async def _nodes(info: Info, ids: list[strawberry.ID], argument: str) -> list[Node | None]:
     """In the order of the ids, null for what is absent or not visible: no telling which."""
-    viewer = await info.context.require_viewer()
+    viewer = await require_viewer(info.context)
     keys = [parse_global_id(id, argument) for id in ids]
     wanted: dict[str, list[int]] = {}
     for type_name, number in keys:
@@ -249,22 +246,22 @@ async def _nodes(info: Info, ids: list[strawberry.ID], argument: str) -> list[No
             session,
             viewer.sight,
             [MemberId(n) for n in wanted.get("Member", ())],
-            member_wants(info),
+            member_fields(info),
         )
         entries = await entry_views(
             session,
             viewer.sight,
             [EntryId(n) for n in wanted.get("SyncLogEntry", ())],
-            entry_wants(info),
+            entry_fields(info),
         )
-        organizations: dict[OrganizationKey, OrganizationRow] = await organizations_by_id(
-            session, [OrganizationKey(n) for n in wanted.get("Organization", ())]
+        organizations: dict[OrganizationId, OrganizationRow] = await organizations_by_id(
+            session, [OrganizationId(n) for n in wanted.get("Organization", ())]
         )
         for number in wanted.get("Role", ()):
             role = await role_by_id(session, RoleId(number))
             if role is not None:
-                found["Role", number] = Role(role)
-    found |= {("Member", id): Member(view) for id, view in members.items()}
-    found |= {("SyncLogEntry", id): SyncLogEntry(view) for id, view in entries.items()}
-    found |= {("Organization", id): Organization(r) for id, r in organizations.items()}
+                found["Role", number] = RoleType(role)
+    found |= {("Member", id): MemberType(view) for id, view in members.items()}
+    found |= {("SyncLogEntry", id): SyncLogEntryType(view) for id, view in entries.items()}
+    found |= {("Organization", id): OrganizationType(r) for id, r in organizations.items()}
     return [found.get(key) for key in keys]

@@ -9,7 +9,7 @@ from graphql import DocumentNode, ExecutionResult, GraphQLError
 from graphql.execution import Executor, execute_subscription_event
 
 from db.errors import DatabaseUnavailableError
-from resolvers.live.projections import Heartbeat, Notice, Resync
+from resolvers.live.messages import ChangeMessage, Heartbeat, Resync
 from resolvers.live.subscribers import Rendered
 from schema.context import Context, Info
 from schema.engine.compiled import UnexpectedValueError, root_fields
@@ -28,7 +28,7 @@ class SelectionRenderer(Generic[V]):
         self,
         info: Info,
         context: Context,
-        typed: Callable[[Heartbeat | Resync | Notice[V]], Any],
+        typed: Callable[[Heartbeat | Resync | ChangeMessage[V]], Any],
     ) -> None:
         raw = info._raw_info  # noqa: SLF001  (what is executed anew is not told elsewhere)
         executor = Executor.build(
@@ -44,7 +44,7 @@ class SelectionRenderer(Generic[V]):
         self._request_id = context.request_id
         self._typed = typed
 
-    async def render(self, message: Heartbeat | Resync | Notice[V]) -> Rendered:
+    async def render(self, message: Heartbeat | Resync | ChangeMessage[V]) -> Rendered:
         event = self._typed(message)
         if isawaitable(event):
             event = await event

@@ -9,53 +9,37 @@ import strawberry
 
 from db.errors import ForeignCursorError
 from db.feed.changes import Cursor
-from db.queries.viewers import Viewer as ViewerNow
-from db.vocabulary import ChangeOperation
-from db.vocabulary import OrganizationId as OrganizationKey
+from db.queries.viewers import Viewer
+from db.vocabulary import ChangeOperation, OrganizationId
+from resolvers.live.messages import ChangeMessage, Heartbeat, Resync, ResyncReason
 from resolvers.live.projections import (
-    EndReason,
-    EntryLens,
-    Heartbeat,
-    Lens,
-    MemberLens,
-    Notice,
-    Opening,
+    EntryProjection,
+    MemberProjection,
     Place,
-    Resync,
-    ViewerLens,
-    Watch,
+    Projection,
+    ViewerProjection,
 )
+from resolvers.live.stream_start import StreamStart, stream_start
 from resolvers.live.subscribers import Selection, Subscriber
+from resolvers.live.viewer_check import ViewerCheck
 from resolvers.members import MemberView
 from resolvers.sync_log import EntryView
-from schema.access import require_log_reader
-from schema.context import Info
+from schema.access import require_active, require_log_reader, require_viewer
+from schema.context import Context, Info
 from schema.errors import BadUserInputError
 from schema.streaming import SelectionRenderer, text_key
-from schema.types.enums import ResyncReason
-from schema.types.inputs import SyncLogFilter
-from schema.types.nodes import (
-    Member,
-    MemberFilterArgument,
-    SyncLogEntry,
-    entry_condition,
-    entry_wants,
-    member_condition,
-    member_wants,
-)
+from schema.types.inputs import MemberFilterArgument, OrganizationArgument, SyncLogFilterArgument
+from schema.types.loading import entry_fields, entry_filter, member_fields, member_filter
+from schema.types.nodes import MemberType, SyncLogEntryType
 from schema.types.opaque import change_cursor, global_id, parse_change_cursor, row_id
 from schema.types.scalars import ChangeCursor
-from schema.types.viewer import Viewer, viewer_type, viewer_wants
+from schema.types.viewer import ViewerType, load_viewer, viewer_fields
 
 V = TypeVar("V")
 
 AfterChange = Annotated[
     ChangeCursor | None,
     strawberry.argument(description="Go on after this place; from now on when it is left out."),
-]
-OrganizationId = Annotated[
-    strawberry.ID | None,
-    strawberry.argument(description="Only within this organization and those below it."),
 ]
 
 
@@ -80,7 +64,7 @@ class MemberChange:
     cursor: ChangeCursor = strawberry.field(description="Go on after this to miss nothing.")
     operation: ChangeOperation = strawberry.field(description="What it is from the viewer's side.")
     member_id: strawberry.ID = strawberry.field(description="Which member.")
-    member: Member | None = strawberry.field(
+    member: MemberType | None = strawberry.field(
         description="The member as they are now; null once out of sight."
     )
     occurred_at: datetime = strawberry.field(description="When the change was stored.")
@@ -91,7 +75,7 @@ class SyncLogChange:
     cursor: ChangeCursor = strawberry.field(description="Go on after this to miss nothing.")
     operation: ChangeOperation = strawberry.field(description="What it is from the viewer's side.")
     entry_id: strawberry.ID = strawberry.field(description="Which entry.")
-    entry: SyncLogEntry | None = strawberry.field(
+    entry: SyncLogEntryType | None = strawberry.field(
         description="The entry as it is now; null once out of sight."
     )
     occurred_at: datetime = strawberry.field(description="When the change was stored.")
@@ -100,7 +84,7 @@ class SyncLogChange:
 @strawberry.type(description="What the viewer is or may do has changed.")
 class ViewerChange:
     cursor: ChangeCursor = strawberry.field(description="The place of the change in the feed.")
-    viewer: Viewer = strawberry.field(description="The viewer as they are now.")
+    viewer: ViewerType = strawberry.field(description="The viewer as they are now.")
     occurred_at: datetime = strawberry.field(description="When the change was stored.")
 
 
@@ -125,43 +109,45 @@ class Subscription:
         "with MEMBER_INACTIVE when the membership does."
     )
     async def viewer_changes(self, info: Info) -> AsyncGenerator[ViewerChangeMessage, None]:
-        opening = await _opening(info, None)
-        context, wants = info.context, viewer_wants(info, "viewer")
-        member = opening.viewer.member
-        lens = ViewerLens(
-            context.credentials, None if member is None else member.id, context.active_viewer_now
+        start = await _start(info, None)
+        context, fields = info.context, viewer_fields(info, "viewer")
+        member = start.viewer.member
+        projection = ViewerProjection(
+            context.credentials,
+            None if member is None else member.id,
+            lambda: _require_current_viewer(context),
         )
 
-        async def typed(notice: Notice[ViewerNow]) -> ViewerChange:
-            if notice.view is None:
-                raise RuntimeError("A viewer is never out of their own sight.")
+        async def typed(message: ChangeMessage[Viewer]) -> ViewerChange:
+            if message.view is None:
+                raise RuntimeError("A viewer always sees themselves.")
             return ViewerChange(
-                cursor=_cursor(notice.cursor),
-                viewer=await viewer_type(context, notice.view, wants),
-                occurred_at=notice.occurred_at,
+                cursor=_cursor(message.cursor),
+                viewer=await load_viewer(context, message.view, fields),
+                occurred_at=message.occurred_at,
             )
 
-        async for message in _shared(info, opening, lens, typed):
-            yield message
+        async for first in _joined(info, start, projection, typed):
+            yield first
 
     @strawberry.subscription(description="Members the viewer may see, whenever they change.")
     async def member_changes(
         self,
         info: Info,
-        organization_id: OrganizationId = None,
+        organization_id: OrganizationArgument = None,
         after: AfterChange = None,
         filter: MemberFilterArgument = None,
     ) -> AsyncGenerator[MemberChangeMessage, None]:
-        opening = await _opening(info, after)
-        condition = await member_condition(info, organization_id, filter)
-        lens = MemberLens(
-            opening.viewer.sight.shared(),
-            condition,
-            member_wants(info, "member"),
-            _place(info, organization_id, condition.organization_ids),
+        start = await _start(info, after)
+        members = await member_filter(info.context, organization_id, filter)
+        projection = MemberProjection(
+            start.viewer.sight.shared(),
+            members,
+            member_fields(info, "member"),
+            _place(info, organization_id, members.organization_ids),
         )
-        async for message in _shared(info, opening, lens, _member_change):
-            yield message
+        async for first in _joined(info, start, projection, _member_change):
+            yield first
 
     @strawberry.subscription(
         description="Sync-log entries the viewer may see, whenever they change. For administrators."
@@ -169,56 +155,63 @@ class Subscription:
     async def sync_log_changes(
         self,
         info: Info,
-        organization_id: OrganizationId = None,
+        organization_id: OrganizationArgument = None,
         after: AfterChange = None,
-        filter: Annotated[
-            SyncLogFilter | None, strawberry.argument(description="Only entries that meet this.")
-        ] = None,
+        filter: SyncLogFilterArgument = None,
     ) -> AsyncGenerator[SyncLogChangeMessage, None]:
-        opening = await _opening(info, after)
+        start = await _start(info, after)
         await require_log_reader(info)
-        condition = await entry_condition(info, organization_id, filter)
-        lens = EntryLens(
-            opening.viewer.sight.shared(),
-            condition,
-            entry_wants(info, "entry"),
-            _place(info, organization_id, condition.organization_ids),
+        entries = await entry_filter(info.context, organization_id, filter)
+        projection = EntryProjection(
+            start.viewer.sight.shared(),
+            entries,
+            entry_fields(info, "entry"),
+            _place(info, organization_id, entries.organization_ids),
         )
-        async for message in _shared(info, opening, lens, _entry_change):
-            yield message
+        async for first in _joined(info, start, projection, _entry_change):
+            yield first
 
 
-async def _shared(
-    info: Info, opening: Opening, lens: Lens[V], typed: Callable[[Notice[V]], Any]
+async def _joined(
+    info: Info,
+    start: StreamStart,
+    projection: Projection[V],
+    typed: Callable[[ChangeMessage[V]], Any],
 ) -> AsyncGenerator[Any, None]:
-    """The first message, which is the subscriber's own. All others come from a shared stream, by
-    way of the outlet: this ends when they may."""
+    """Yields the first message, then joins a shared stream, which sends the others to the sink."""
     context = info.context
-    if context.outlet is None:
-        raise RuntimeError("A subscription needs an outlet for what comes later.")
-    context.outlet.place(change_cursor(opening.head if opening.expired else opening.at))
-    if opening.expired:
-        yield _envelope(Resync(opening.head, EndReason.CURSOR_EXPIRED))
+    if context.sink is None:
+        raise RuntimeError("A subscription needs a sink for the messages after the first one.")
+    context.sink.starts_at(change_cursor(start.head if start.expired else start.at))
+    if start.expired:
+        yield _envelope(Resync(start.head, ResyncReason.CURSOR_EXPIRED))
         return
-    yield _envelope(Heartbeat(opening.at, datetime.now(UTC)))
-    viewer = replace(opening.viewer, sight=opening.viewer.sight.shared())
+    yield _envelope(Heartbeat(start.at, datetime.now(UTC)))
+    viewer = replace(start.viewer, sight=start.viewer.sight.shared())
     selection = Selection(
-        lens,
+        projection,
         text_key(info, context.variables),
         lambda: SelectionRenderer(
             info,
             context.for_stream(viewer),
-            lambda message: typed(message) if isinstance(message, Notice) else _envelope(message),
+            lambda message: (
+                typed(message) if isinstance(message, ChangeMessage) else _envelope(message)
+            ),
         ),
     )
-    place, head = opening.at.position, opening.head.position
-    watch = Watch(context.credentials, opening.viewer, head, context.active_viewer_now)
-    subscriber = Subscriber(context.outlet, watch, at=place, checked=place)
-    context.streams.join(selection, subscriber, opening.at.feed_id)
+    place, head = start.at.position, start.head.position
+    check = ViewerCheck(
+        context.credentials, start.viewer, head, lambda: _require_current_viewer(context)
+    )
+    subscriber = Subscriber(context.sink, check, at=place, checked=place)
+    context.streams.join(selection, subscriber, start.at.feed_id)
 
 
-async def _opening(info: Info, after: ChangeCursor | None) -> Opening:
-    """Raises what the viewer is refused for, then BadUserInputError for the cursor."""
+async def _start(info: Info, after: ChangeCursor | None) -> StreamStart:
+    """Finds the viewer and the place to begin at, in one snapshot of the database.
+
+    Raises UnauthenticatedError or MemberInactiveError, then BadUserInputError for the cursor.
+    """
     context, argument = info.context, "after"
     if context.resume_after is not None:
         after, argument = ChangeCursor(context.resume_after), "Last-Event-ID"
@@ -226,52 +219,61 @@ async def _opening(info: Info, after: ChangeCursor | None) -> Opening:
     try:
         cursor = None if after is None else parse_change_cursor(after, argument)
     except BadUserInputError:
-        # Whoever may ask nothing is told nothing of their cursor either.
-        await context.require_viewer()
+        # Viewers who may ask nothing learn nothing about their cursor either.
+        await require_viewer(context)
         raise
+    # An operator is not looked up, so without a cursor there is only one statement.
+    is_operator = context.credentials is not None and context.credentials.operator
+    snapshot = cursor is not None or (context.credentials is not None and not is_operator)
     try:
-        return await context.open_feed(cursor)
+        async with context.database.read(snapshot=snapshot) as session:
+            viewer = require_active(await context.current_viewer(session))
+            return await stream_start(session, viewer, cursor)
     except ForeignCursorError as error:
         raise BadUserInputError(
             "The change feed of this database has no such place. Query again, and subscribe after "
-            "the `changeCursor` of that.",
+            "the `changeCursor` of the answer.",
             argument,
         ) from error
 
 
+async def _require_current_viewer(context: Context) -> Viewer:
+    return require_active(await context.current_viewer())
+
+
 def _place(
-    info: Info, organization_id: str | None, below: frozenset[OrganizationKey] | None
+    info: Info, organization_id: str | None, below: frozenset[OrganizationId] | None
 ) -> Place | None:
     if organization_id is None or below is None:
         return None
-    root = OrganizationKey(row_id(organization_id, "Organization", "organizationId"))
+    root = OrganizationId(row_id(organization_id, "Organization", "organizationId"))
     return Place(info.context.database, root, below)
 
 
-def _member_change(notice: Notice[MemberView]) -> MemberChange:
+def _member_change(message: ChangeMessage[MemberView]) -> MemberChange:
     return MemberChange(
-        cursor=_cursor(notice.cursor),
-        operation=notice.operation,
-        member_id=strawberry.ID(global_id("Member", notice.row_id)),
-        member=None if notice.view is None else Member(notice.view),
-        occurred_at=notice.occurred_at,
+        cursor=_cursor(message.cursor),
+        operation=message.operation,
+        member_id=strawberry.ID(global_id("Member", message.row_id)),
+        member=None if message.view is None else MemberType(message.view),
+        occurred_at=message.occurred_at,
     )
 
 
-def _entry_change(notice: Notice[EntryView]) -> SyncLogChange:
+def _entry_change(message: ChangeMessage[EntryView]) -> SyncLogChange:
     return SyncLogChange(
-        cursor=_cursor(notice.cursor),
-        operation=notice.operation,
-        entry_id=strawberry.ID(global_id("SyncLogEntry", notice.row_id)),
-        entry=None if notice.view is None else SyncLogEntry(notice.view),
-        occurred_at=notice.occurred_at,
+        cursor=_cursor(message.cursor),
+        operation=message.operation,
+        entry_id=strawberry.ID(global_id("SyncLogEntry", message.row_id)),
+        entry=None if message.view is None else SyncLogEntryType(message.view),
+        occurred_at=message.occurred_at,
     )
 
 
 def _envelope(message: Heartbeat | Resync) -> StreamHeartbeat | ResyncRequired:
     if isinstance(message, Heartbeat):
         return StreamHeartbeat(cursor=_cursor(message.cursor), server_time=message.server_time)
-    return ResyncRequired(cursor=_cursor(message.cursor), reason=ResyncReason(message.reason.value))
+    return ResyncRequired(cursor=_cursor(message.cursor), reason=message.reason)
 
 
 def _cursor(cursor: Cursor) -> ChangeCursor:

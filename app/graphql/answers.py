@@ -29,7 +29,7 @@ async def answers(
 ) -> Results:
     """Yields the results in JSON as they come, or RequestErrors alone.
 
-    The messages of a subscription follow through the outlet of its context.
+    The messages of a subscription follow through the sink of its context.
     """
     context = context.for_operation(request.variables)
     try:

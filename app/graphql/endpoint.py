@@ -103,7 +103,7 @@ class GraphQLRoute:
             await response(scope, receive, send)
             return
         stream = EventStream(send, context.request_id)
-        context.outlet = stream
+        context.sink = stream
         context.resume_after = headers.get("last-event-id") or None
         self._metrics.open_event_streams.inc()
         try:
@@ -158,7 +158,7 @@ class GraphQLRoute:
         connections = self._services().connections
         while True:
             position = connections.position
-            viewer = await context.viewer_now()
+            viewer = await context.current_viewer()
             member = None if viewer is None else viewer.member
             connections.register(connection, context.credentials, member.id if member else None)
             if viewer is not None and not viewer.is_active:

@@ -30,7 +30,7 @@ _HEADERS = [
 
 
 class EventStream:
-    """The answer to one request, which is the outlet of its subscription if it is one."""
+    """The answer to one request, which is the sink of its subscription if it is one."""
 
     def __init__(self, send: Send, request_id: str) -> None:
         self._send = send
@@ -76,7 +76,7 @@ class EventStream:
         """Ends the stream without a `complete` event, so that the client connects again."""
         self._over.set()
 
-    def place(self, cursor: str) -> None:
+    def starts_at(self, cursor: str) -> None:
         self._cursor = cursor
 
     def opened(self, leave: Callable[[], None]) -> None:

@@ -246,7 +246,7 @@ class Socket:
             operation.fail(request_errors((error,), context.request_id).errors)
             return
         self._operations[message.id] = operation
-        operation.start(partial(self.run, operation, request, replace(context, outlet=operation)))
+        operation.start(partial(self.run, operation, request, replace(context, sink=operation)))
 
     def _cancel_operations(self) -> None:
         for operation in self._operations.values():
@@ -274,7 +274,7 @@ class Socket:
 
 
 class SocketOperation:
-    """One operation on a socket, and the outlet of its subscription if it is one."""
+    """One operation on a socket, and the sink of its subscription if it is one."""
 
     def __init__(self, socket: Socket, id: str, request_id: str) -> None:
         self.id = id
@@ -310,7 +310,7 @@ class SocketOperation:
     def sent_one(self) -> None:
         self.waiting -= 1
 
-    def place(self, cursor: str) -> None:
+    def starts_at(self, cursor: str) -> None:
         """Does nothing: clients that want the cursor select it in their subscription."""
 
     def opened(self, leave: Callable[[], None]) -> None:

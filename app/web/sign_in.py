@@ -19,7 +19,7 @@ from db.queries.keyset import PageRequest
 from db.queries.member_pages import MemberFilter, MemberOrder, MemberOrderField
 from db.queries.viewers import OPERATOR
 from db.vocabulary import AccessLevel, ActivationState
-from resolvers.members import MemberView, MemberWants, page_of_members
+from resolvers.members import MemberFields, MemberView, page_of_members
 
 CONSOLE = Path(__file__).parents[1] / "static" / "web"
 LIFETIME = timedelta(hours=12)
@@ -131,7 +131,7 @@ async def _members_of(services: Services, level: AccessLevel, count: int) -> Seq
         MemberFilter(states=frozenset({ActivationState.ACTIVE}), access_levels=frozenset({level})),
         MemberOrder(MemberOrderField.UPDATED_AT),
         PageRequest(count),
-        MemberWants(),
+        MemberFields(),
         want_total=False,
         want_cursor=False,
     )

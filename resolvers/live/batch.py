@@ -1,5 +1,5 @@
-"""Changes that were read from the feed together, and what they are about: read once, for whoever
-shows it to subscribers."""
+"""Changes that were read from the feed together, and the rows they are about, read once for all
+streams."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Sequence
@@ -10,8 +10,8 @@ from db.database import Database
 from db.publication import CommittedChange
 from db.queries.visibility import Sight
 from db.vocabulary import EntryId, MemberId
-from resolvers.members import MemberView, MemberWants, member_views
-from resolvers.sync_log import EntryView, EntryWants, entry_views
+from resolvers.members import MemberFields, MemberView, member_views
+from resolvers.sync_log import EntryFields, EntryView, entry_views
 
 T = TypeVar("T")
 
@@ -19,10 +19,10 @@ _EVERYTHING = Sight(everything=True)
 
 
 class Batch:
-    """What is read here is read after the changes were, so it shows them, and maybe later ones.
+    """Rows are read after the changes were, so they show these changes and maybe later ones.
 
-    It is shown to nobody yet: who may see it is to be decided by `is_seen_by` and its like, hence
-    roles are always read.
+    They are read without regard to visibility: streams decide with `is_seen_by`, which needs roles,
+    so roles are always read.
     """
 
     def __init__(self, database: Database, changes: Sequence[CommittedChange]) -> None:
@@ -30,8 +30,8 @@ class Batch:
         self._database = database
         self._reads: dict[Hashable, asyncio.Future[Any]] = {}
 
-    async def members(self, wants: MemberWants) -> dict[MemberId, MemberView]:
-        with_roles = MemberWants(roles=True, organizations=wants.organizations)
+    async def members(self, fields: MemberFields) -> dict[MemberId, MemberView]:
+        with_roles = MemberFields(roles=True, organizations=fields.organizations)
 
         async def read() -> dict[MemberId, MemberView]:
             ids = {change.member_id for change in self.changes if change.member_id is not None}
@@ -40,12 +40,12 @@ class Batch:
 
         return await self.once(with_roles, read)
 
-    async def entries(self, wants: EntryWants) -> dict[EntryId, EntryView]:
-        member = wants.member
-        with_roles = EntryWants(
-            member and MemberWants(roles=True, organizations=member.organizations),
-            organization=wants.organization,
-            attempts=wants.attempts,
+    async def entries(self, fields: EntryFields) -> dict[EntryId, EntryView]:
+        member = fields.member
+        with_roles = EntryFields(
+            member and MemberFields(roles=True, organizations=member.organizations),
+            organization=fields.organization,
+            attempts=fields.attempts,
         )
 
         async def read() -> dict[EntryId, EntryView]:
@@ -55,17 +55,17 @@ class Batch:
 
         return await self.once(with_roles, read)
 
-    async def once(self, what: Hashable, read: Callable[[], Awaitable[T]]) -> T:
-        """For whoever asks for the same, at the same time or later. A failure is not kept."""
-        reading = self._reads.get(what)
+    async def once(self, key: Hashable, read: Callable[[], Awaitable[T]]) -> T:
+        """Returns one result of `read` to everybody with the same key. Failures are not kept."""
+        reading = self._reads.get(key)
         if reading is None:
-            reading = self._reads[what] = asyncio.ensure_future(read())
-            reading.add_done_callback(partial(self._forget_failure, what))
-        # Whoever waits may be cancelled; the others still need it.
+            reading = self._reads[key] = asyncio.ensure_future(read())
+            reading.add_done_callback(partial(self._forget_failure, key))
+        # A caller that is cancelled must not cancel the read for the others.
         result: T = await asyncio.shield(reading)
         return result
 
-    def _forget_failure(self, what: Hashable, reading: asyncio.Future[Any]) -> None:
-        """Also when nobody waits any longer: then nobody is to hear of it either."""
+    def _forget_failure(self, key: Hashable, reading: asyncio.Future[Any]) -> None:
+        # Asking for the exception also keeps asyncio from logging it when nobody waits any more.
         if reading.cancelled() or reading.exception() is not None:
-            self._reads.pop(what, None)
+            self._reads.pop(key, None)

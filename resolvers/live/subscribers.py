@@ -1,11 +1,13 @@
-"""Those who are told of live changes: what they asked for, and where their messages go."""
+"""Subscribers of live streams: what they asked for, and the connection their messages go to."""
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from db.vocabulary import Position
-from resolvers.live.projections import Heartbeat, Lens, Notice, Resync, Watch
+from resolvers.live.messages import ChangeMessage, Heartbeat, Resync
+from resolvers.live.projections import Projection
+from resolvers.live.viewer_check import ViewerCheck
 
 V = TypeVar("V")
 
@@ -19,30 +21,32 @@ class Rendered:
 
 
 class Renderer(Protocol[V]):
-    async def render(self, message: Heartbeat | Resync | Notice[V]) -> Rendered:
+    """Executes the operation of a subscription on one message after the other."""
+
+    async def render(self, message: Heartbeat | Resync | ChangeMessage[V]) -> Rendered:
         """Raises DatabaseUnavailableError."""
 
     def failure(self, error: Exception) -> bytes:
-        """What a subscriber is told of it."""
+        """Returns the errors that a client is sent for this one, as a list in JSON."""
 
 
-class Outlet(Protocol):
-    """Where one subscriber's messages go. Nothing here waits."""
+class Sink(Protocol):
+    """The end of a connection that takes the messages of one subscriber. No method waits."""
 
-    def place(self, cursor: str) -> None:
-        """Where the first message stands, before it comes."""
+    def starts_at(self, cursor: str) -> None:
+        """Takes the cursor of the first message, before that message comes."""
 
     def opened(self, leave: Callable[[], None]) -> None:
-        """From now on, messages come. `leave` ends that, and may be called at any time."""
+        """Messages come from now on, until somebody calls `leave`, which is safe at any time."""
 
     def next(self, messages: Sequence[Rendered]) -> bool:
-        """All of them or none: False when there is no room, as the subscriber does not keep up."""
+        """Takes all messages, or none and returns False when too many wait to be sent."""
 
     def finish(self, message: Rendered) -> None:
-        """The last message, for which there is always room."""
+        """Takes the last message, for which there is always room."""
 
     def fail(self, errors: bytes) -> None:
-        """The end, with errors (a list, in JSON) in place of a last message."""
+        """Ends with errors (a list, in JSON) instead of a last message."""
 
 
 class Stream(Protocol):
@@ -53,11 +57,11 @@ class Stream(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Subscriber:
-    """`at` is the position up to which nothing is due any more, `checked` the one up to which its
-    viewer is known to have kept their sight."""
+    """`at` is the last position that was sent or hidden, `checked` the last one after which the
+    viewer is known to see the same."""
 
-    outlet: Outlet
-    watch: Watch
+    sink: Sink
+    check: ViewerCheck
     at: Position
     checked: Position
     stream: "Stream | None" = None
@@ -69,15 +73,15 @@ class Subscriber:
 
 @dataclass(frozen=True, slots=True)
 class Selection(Generic[V]):
-    """What was asked for. Of those with the same lens and the same key, one is enough.
+    """What a subscriber asked for. Subscribers with equal keys share one stream.
 
-    `text` stands for the document and its variables, whatever the lens.
+    `text` identifies the document and its variables, whatever the projection.
     """
 
-    lens: Lens[V]
+    projection: Projection[V]
     text: Hashable
     renderer: Callable[[], Renderer[V]]
 
     @property
     def key(self) -> Hashable:
-        return (self.lens, self.text)
+        return (self.projection, self.text)

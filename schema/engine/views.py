@@ -33,8 +33,8 @@ class View(Generic[V]):
         self.view = view
 
 
-def shown(source: Source, description: str, *, directives: Sequence[object] = ()) -> Any:
-    """A field that is read from the view."""
+def from_view(source: Source, description: str, *, directives: Sequence[object] = ()) -> Any:
+    """Declares a field that is read from the view."""
     return strawberry.field(
         description=description, directives=directives, metadata={_SOURCE: source}
     )
@@ -45,11 +45,11 @@ def source_of(field: StrawberryField) -> Source | None:
     return field.metadata.get(_SOURCE)
 
 
-def view_type(description: str) -> Callable[[type[T]], type[T]]:
-    """Makes a GraphQL type of a class that is a `View`."""
+def view_type(description: str, *, name: str | None = None) -> Callable[[type[T]], type[T]]:
+    """Makes a GraphQL type of a class that is a `View`, by default of the same name."""
 
     def decorate(view_class: type[T]) -> type[T]:
-        made = strawberry.type(view_class, description=description)
+        made = strawberry.type(view_class, name=name, description=description)
         # Strawberry's types are dataclasses, whose objects would be given every field.
         made.__init__ = View.__init__  # type: ignore[assignment]  # on purpose
         for field in get_object_definition(made, strict=True).fields:
@@ -57,7 +57,8 @@ def view_type(description: str) -> Callable[[type[T]], type[T]]:
             if source is not None:
                 setattr(made, field.python_name, _Shown(field, source))
             elif field.is_basic_field:
-                raise TypeError(f"{made.__name__}.{field.python_name} is not shown.")
+                place = f"{made.__name__}.{field.python_name}"
+                raise TypeError(f"{place} is neither resolved nor read from the view.")
         return made
 
     return decorate

@@ -10,7 +10,7 @@ import strawberry
 from db.feed.changes import Cursor
 from db.queries.keyset import KeyValues, PageRequest, Slice
 from schema.engine.cost import MAX_SLICE
-from schema.engine.views import View, shown, view_type
+from schema.engine.views import View, from_view, view_type
 from schema.errors import BadUserInputError
 from schema.types.opaque import change_cursor, page_cursor, parse_page_cursor
 from schema.types.scalars import ChangeCursor
@@ -70,10 +70,14 @@ def itself(view: T) -> T:
 
 @view_type("Where a page stands within its list (Relay).")
 class PageInfo(View[PageView[object]]):
-    has_next_page: bool = shown("found.has_next", "Whether there is something after it.")
-    has_previous_page: bool = shown("found.has_previous", "Whether there is something before it.")
-    start_cursor: str | None = shown(lambda page: page.cursor(0), "The cursor of its first edge.")
-    end_cursor: str | None = shown(lambda page: page.cursor(-1), "The cursor of its last edge.")
+    has_next_page: bool = from_view("found.has_next", "Whether there is something after it.")
+    has_previous_page: bool = from_view(
+        "found.has_previous", "Whether there is something before it."
+    )
+    start_cursor: str | None = from_view(
+        lambda page: page.cursor(0), "The cursor of its first edge."
+    )
+    end_cursor: str | None = from_view(lambda page: page.cursor(-1), "The cursor of its last edge.")
 
 
 @dataclass(frozen=True, slots=True)

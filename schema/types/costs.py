@@ -1,31 +1,33 @@
-"""What the fields of this schema cost, said with the directives of `schema.engine.cost`."""
+"""The directives that say what fields of this schema cost."""
 
 from schema.engine.cost import CostDirective, ListSizeDirective
 from schema.types.connections import DEFAULT_PAGE
 
-# A look at every row that matches, and a transaction.
 COUNTING = 10
+"""The cost of reading every row that matches."""
 WRITING = 50
+"""The cost of a transaction."""
 
 
-def weighs(weight: int) -> CostDirective:
+def cost(weight: int) -> CostDirective:
+    """States the cost of one field."""
     return CostDirective(weight=str(weight))
 
 
-def about(size: int) -> ListSizeDirective:
-    """Of a list that cannot be sliced."""
+def list_size(size: int) -> ListSizeDirective:
+    """States about how long a list without pages is."""
     return ListSizeDirective(assumed_size=size)
 
 
-def as_many_as(argument: str) -> ListSizeDirective:
-    """Of a list with an item for each of the argument's."""
+def sized_by(argument: str) -> ListSizeDirective:
+    """States that a list is as long as the list in an argument."""
     return ListSizeDirective(
         assumed_size=1, slicing_arguments=[argument], require_one_slicing_argument=False
     )
 
 
-def page_of(*slicing_arguments: str) -> ListSizeDirective:
-    """Of a connection."""
+def paged_by(*slicing_arguments: str) -> ListSizeDirective:
+    """States that a connection has as many edges as one of the arguments says."""
     return ListSizeDirective(
         assumed_size=DEFAULT_PAGE,
         slicing_arguments=list(slicing_arguments),

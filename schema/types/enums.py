@@ -14,6 +14,7 @@ from db.vocabulary import (
     SyncOutcome,
     SyncStatus,
 )
+from resolvers.live.messages import ResyncReason
 
 
 def _described(enum: type[Enum], description: str, values: dict[str, str]) -> None:
@@ -26,12 +27,6 @@ def _described(enum: type[Enum], description: str, values: dict[str, str]) -> No
 class OrderDirection(Enum):
     ASC = "ASC"
     DESC = "DESC"
-
-
-class ResyncReason(Enum):
-    CURSOR_EXPIRED = "CURSOR_EXPIRED"
-    SLOW_CONSUMER = "SLOW_CONSUMER"
-    ACCESS_CHANGED = "ACCESS_CHANGED"
 
 
 _described(

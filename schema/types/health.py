@@ -9,7 +9,7 @@ import strawberry
 from db.queries.sync_health import HOURS, HealthRow, counts_by_hour, rejections
 from db.vocabulary import SyncStatus
 from schema.context import Info
-from schema.types.costs import COUNTING, about, weighs
+from schema.types.costs import COUNTING, cost, list_size
 
 PATIENCE = timedelta(minutes=1)
 REJECTION_SHARE = 0.1
@@ -72,7 +72,7 @@ class SyncHealth:
     summary: str = strawberry.field(description="The same in a sentence.")
     concerns: list[SyncConcern] = strawberry.field(
         description="What is wrong, the most urgent first; empty while healthy.",
-        directives=[about(len(SyncConcern))],
+        directives=[list_size(len(SyncConcern))],
     )
     last_received_at: datetime | None = strawberry.field(description="When the last event came.")
     waiting: int = strawberry.field(description="Events recorded and not applied yet.")
@@ -106,7 +106,7 @@ class SyncHealth:
 
     @strawberry.field(
         description="The last 24 hours one by one, the oldest first.",
-        directives=[weighs(COUNTING), about(HOURS)],
+        directives=[cost(COUNTING), list_size(HOURS)],
     )
     async def hours(self, info: Info) -> list[HourlyDeliveries]:
         async with info.context.database.read() as session:
@@ -118,7 +118,7 @@ class SyncHealth:
 
     @strawberry.field(
         description="Why events of the last day could not be read, the most frequent reason first.",
-        directives=[weighs(COUNTING), about(10)],
+        directives=[cost(COUNTING), list_size(10)],
     )
     async def rejections(self, info: Info) -> list[Rejections]:
         async with info.context.database.read() as session:

@@ -2,21 +2,16 @@
 
 from datetime import UTC, datetime
 from enum import Enum
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import strawberry
 
-from db.database import Database
 from db.queries.entries import EntryFilter
-from db.queries.member_pages import MemberFilter as MemberCondition
-from db.queries.member_pages import MemberOrder as MemberOrdering
-from db.queries.member_pages import MemberOrderField
-from db.queries.organizations import subtree
+from db.queries.member_pages import MemberFilter, MemberOrder, MemberOrderField
 from db.vocabulary import (
     AccessLevel,
     ActivationState,
     MemberId,
-    OrganizationId,
     SyncOutcome,
     SyncStatus,
 )
@@ -39,8 +34,8 @@ class MemberLookup:
     )
 
 
-@strawberry.input(description="Which members; all given conditions must hold.")
-class MemberFilter:
+@strawberry.input(name="MemberFilter", description="Which members; all given conditions must hold.")
+class MemberFilterInput:
     state: list[ActivationState] | None = strawberry.field(
         default=None, description="In one of these activation states."
     )
@@ -59,11 +54,11 @@ class MemberFilter:
         default=None, description="Changed at this time or later."
     )
 
-    def condition(self) -> MemberCondition:
+    def to_filter(self) -> MemberFilter:
         """Raises BadUserInputError."""
         if self.search and len(self.search) > MAX_SEARCH:
             raise BadUserInputError(f"At most {MAX_SEARCH} characters.", "search")
-        return MemberCondition(
+        return MemberFilter(
             states=_one_of(self.state),
             role_codes=_texts(self.role, "role"),
             access_levels=_one_of(self.access_level),
@@ -72,19 +67,21 @@ class MemberFilter:
         )
 
 
-@strawberry.input(description="The order of members.")
-class MemberOrder:
+@strawberry.input(name="MemberOrder", description="The order of members.")
+class MemberOrderInput:
     field: MemberOrderField = strawberry.field(description="What they are ordered by.")
     direction: OrderDirection = strawberry.field(
         default=OrderDirection.ASC, description="Which way."
     )
 
-    def ordering(self) -> MemberOrdering:
-        return MemberOrdering(self.field, self.direction is OrderDirection.DESC)
+    def to_order(self) -> MemberOrder:
+        return MemberOrder(self.field, self.direction is OrderDirection.DESC)
 
 
-@strawberry.input(description="Which sync-log entries; all given conditions must hold.")
-class SyncLogFilter:
+@strawberry.input(
+    name="SyncLogFilter", description="Which sync-log entries; all given conditions must hold."
+)
+class SyncLogFilterInput:
     status: list[SyncStatus] | None = strawberry.field(
         default=None, description="With one of these statuses."
     )
@@ -107,7 +104,7 @@ class SyncLogFilter:
         default=None, description="Received before this time."
     )
 
-    def condition(self) -> EntryFilter:
+    def to_filter(self) -> EntryFilter:
         """Raises BadUserInputError."""
         member_id = None
         if self.member_id is not None:
@@ -143,12 +140,17 @@ def in_utc(moment: datetime | None, argument: str) -> datetime | None:
         raise BadUserInputError("This time is out of range.", argument) from error
 
 
-async def organization_subtree(
-    database: Database, id: str | None, argument: str
-) -> frozenset[OrganizationId] | None:
-    """The organization and those below it; None when none is meant. Raises BadUserInputError."""
-    if id is None:
-        return None
-    root = OrganizationId(row_id(id, "Organization", argument))
-    async with database.read() as session:
-        return await subtree(session, [root])
+OrganizationArgument = Annotated[
+    strawberry.ID | None,
+    strawberry.argument(description="Only within this organization and those below it."),
+]
+MemberFilterArgument = Annotated[
+    MemberFilterInput | None, strawberry.argument(description="Only members who meet this.")
+]
+MemberOrderArgument = Annotated[
+    MemberOrderInput | None,
+    strawberry.argument(description="By name, unless another order is given."),
+]
+SyncLogFilterArgument = Annotated[
+    SyncLogFilterInput | None, strawberry.argument(description="Only entries that meet this.")
+]

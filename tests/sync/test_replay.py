@@ -206,7 +206,7 @@ async def test_a_replay_needs_either_ids_or_a_filter(service: Service) -> None:
 async def test_events_that_are_too_many_are_refused_and_none_of_them_is_replayed(
     service: Service, monkeypatch: pytest.MonkeyPatch, chosen_by: str
 ) -> None:
-    monkeypatch.setattr("schema.replay_events.MAX_EVENTS", 2)
+    monkeypatch.setattr("schema.mutations.replay_events.MAX_EVENTS", 2)
     await service.tell(created("Kari"), created("Per"))
 
     async def replay_all_of_them() -> dict[str, Any]:

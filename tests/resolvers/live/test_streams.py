@@ -314,7 +314,7 @@ class Reading:
     ("query", "place"),
     [
         (CHANGES, "resolvers.live.batch.member_views"),
-        (LOOKED_UP, "schema.context.organizations_by_id"),
+        (LOOKED_UP, "schema.types.loading.organizations_by_id"),
     ],
     ids=["before it is executed", "while it is executed"],
 )
@@ -412,7 +412,7 @@ async def test_chapter_that_came_below_the_one_asked_for_meanwhile_asks_to_resyn
 async def test_heartbeat_follows_many_changes_that_the_viewer_may_not_see(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shared_stream, "HIDDEN_RUN", 10)
+    monkeypatch.setattr(shared_stream, "HIDDEN_CHANGES", 10)
     await service.tell(created("Kari"))
 
     async with subscribed(service, ["Kari"]) as (hers,):
@@ -453,7 +453,7 @@ async def test_messages_look_the_same_whether_or_not_they_hold_what_must_be_look
     "place",
     [
         pytest.param("resolvers.live.batch.member_views", id="while it runs"),
-        pytest.param("schema.subscriptions.member_condition", id="while it begins"),
+        pytest.param("schema.subscriptions.member_filter", id="while it begins"),
     ],
 )
 async def test_surprise_on_the_way_to_a_subscriber_is_logged_and_not_told(

@@ -10,7 +10,7 @@ from db.queries.roles import RoleRow
 from db.vocabulary import AccessLevel, OrganizationId, PortalId, RoleId
 from schema.build import build_schema
 from schema.engine.compiled import UnexpectedValueError
-from schema.types.nodes import Organization, Role
+from schema.types.nodes import OrganizationType, RoleType
 from tests.support.association import found_association
 from tests.support.service import Service
 
@@ -112,11 +112,11 @@ async def test_both_ways_give_the_same_answers(service: Service) -> None:
     [
         pytest.param(None, id="no list"),
         pytest.param([None], id="nothing in it"),
-        pytest.param([Role(RoleRow(RoleId(1), NOTHING, "", AccessLevel.NONE))], id="no text"),
-        pytest.param([Role(RoleRow(RoleId(1), "a", "", NOTHING))], id="no value of an enum"),
-        pytest.param([Role(NOTHING)], id="nothing to stand on"),
+        pytest.param([RoleType(RoleRow(RoleId(1), NOTHING, "", AccessLevel.NONE))], id="no text"),
+        pytest.param([RoleType(RoleRow(RoleId(1), "a", "", NOTHING))], id="no value of an enum"),
+        pytest.param([RoleType(NOTHING)], id="nothing to stand on"),
         pytest.param(
-            [Organization(OrganizationRow(OrganizationId(1), PortalId("a"), None, None))],
+            [OrganizationType(OrganizationRow(OrganizationId(1), PortalId("a"), None, None))],
             id="another type",
         ),
     ],

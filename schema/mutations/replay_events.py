@@ -9,9 +9,9 @@ from db.queries.entries import EntryFilter
 from db.vocabulary import EntryId, SyncOutcome, SyncStatus
 from schema.access import require_log_reader
 from schema.context import Info
-from schema.types.costs import about
-from schema.types.inputs import SyncLogFilter
-from schema.types.nodes import entry_condition
+from schema.types.costs import list_size
+from schema.types.inputs import SyncLogFilterInput
+from schema.types.loading import entry_filter
 from schema.types.opaque import row_id, storable
 from schema.types.user_errors import UserError
 from sync.replay import Replayed, Request, replay_entries
@@ -25,7 +25,7 @@ class ReplayEventsInput:
     ids: list[strawberry.ID] | None = strawberry.field(
         default=None, description="These sync-log entries."
     )
-    filter: SyncLogFilter | None = strawberry.field(
+    filter: SyncLogFilterInput | None = strawberry.field(
         default=None, description="All entries that meet this."
     )
     organization_id: strawberry.ID | None = strawberry.field(
@@ -57,10 +57,10 @@ class ReplayEventsSuccess:
     matched: int = strawberry.field(description="How many events there are.")
     changed: int = strawberry.field(description="How many changed a member, or would.")
     outcomes: list[OutcomeCount] = strawberry.field(
-        description="What they did, or would do.", directives=[about(7)]
+        description="What they did, or would do.", directives=[list_size(7)]
     )
     statuses: list[StatusCount] = strawberry.field(
-        description="How they ended, or would end.", directives=[about(6)]
+        description="How they ended, or would end.", directives=[list_size(6)]
     )
 
 
@@ -91,7 +91,7 @@ async def replay_events(
     if input.ids is not None:
         wanted = [EntryId(row_id(id, "SyncLogEntry", "ids")) for id in input.ids]
     else:
-        condition = await entry_condition(info, input.organization_id, input.filter)
+        condition = await entry_filter(info.context, input.organization_id, input.filter)
     context = info.context
     async with context.database.read() as session:
         ids = await matching_entry_ids(

@@ -10,9 +10,9 @@ from db.queries.roles import role_catalogue, role_holder_counts, set_role_access
 from db.vocabulary import AccessLevel, AuditAction
 from schema.access import require_catalogue_keeper
 from schema.context import Info
-from schema.replay_events import ReplayEventsResult, replay_events
-from schema.types.costs import WRITING, weighs
-from schema.types.nodes import Role
+from schema.mutations.replay_events import ReplayEventsResult, replay_events
+from schema.types.costs import WRITING, cost
+from schema.types.nodes import RoleType
 from schema.types.opaque import storable
 from schema.types.user_errors import UserError
 
@@ -30,7 +30,7 @@ class SetRoleAccessInput:
 
 @strawberry.type(description="The role's access level is set.")
 class SetRoleAccessSuccess:
-    role: Role = strawberry.field(description="The role as it is now.")
+    role: RoleType = strawberry.field(description="The role as it is now.")
     holder_count: int = strawberry.field(description="How many members hold it, and are affected.")
 
 
@@ -46,13 +46,13 @@ class Mutation:
         resolver=replay_events,
         description="Applies recorded events again; what is newer still wins, so it is always "
         "safe. For administrators, within what they see.",
-        directives=[weighs(WRITING)],
+        directives=[cost(WRITING)],
     )
 
     @strawberry.mutation(
         description="Sets what a role of the catalogue gives, for all its holders at once. For "
         "administrators of the national body.",
-        directives=[weighs(WRITING)],
+        directives=[cost(WRITING)],
     )
     async def set_role_access(
         self,
@@ -78,4 +78,4 @@ class Mutation:
                 act = Act(info.context.actor, AuditAction.ROLE_ACCESS_SET, (), code, detail)
                 await record_act(session, act, info.context.clock())
             holders = (await role_holder_counts(session, [role.id]))[role.id]
-        return SetRoleAccessSuccess(role=Role(role), holder_count=holders)
+        return SetRoleAccessSuccess(role=RoleType(role), holder_count=holders)

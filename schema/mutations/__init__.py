@@ -1,0 +1,1 @@
+"""What clients can change: a module for each mutation. Expected failures are results."""

@@ -1,0 +1,120 @@
+"""Loads what a query asks for: the requested fields, the filters, and rows that many objects need,
+read together."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from db.queries.audit_trail import Act, record_act
+from db.queries.entries import EntryFilter, payloads
+from db.queries.member_pages import MemberFilter
+from db.queries.organizations import (
+    OrganizationRow,
+    organizations_below,
+    organizations_by_id,
+    subtree,
+)
+from db.queries.roles import role_holder_counts
+from db.vocabulary import AuditAction, EntryId, MemberId, OrganizationId, RoleId
+from resolvers.members import MemberFields
+from resolvers.sync_log import EntryFields, EntryPage, FirstPage, first_pages_of
+from schema.access import is_national, require_viewer
+from schema.context import Context, Info
+from schema.engine.lookahead import selected
+from schema.types.inputs import MemberFilterInput, SyncLogFilterInput
+from schema.types.opaque import row_id
+
+
+def member_fields(info: Info, *path: str) -> MemberFields:
+    """Returns what to load for the members at the path below the current field."""
+    fields = selected(info, *path)
+    roles = not fields.isdisjoint({"roles", "accessLevel"})
+    places = "organization" in fields or "organization" in selected(info, *path, "roles")
+    return MemberFields(roles=roles, organizations=places)
+
+
+def entry_fields(info: Info, *path: str) -> EntryFields:
+    """Returns what to load for the sync-log entries at the path below the current field."""
+    fields = selected(info, *path)
+    member = member_fields(info, *path, "member") if "member" in fields else None
+    return EntryFields(
+        member, organization="organization" in fields, attempts="attemptHistory" in fields
+    )
+
+
+async def member_filter(
+    context: Context, organization_id: str | None, given: MemberFilterInput | None
+) -> MemberFilter:
+    """Raises BadUserInputError."""
+    organizations = await _subtree(context, organization_id)
+    return replace((given or MemberFilterInput()).to_filter(), organization_ids=organizations)
+
+
+async def entry_filter(
+    context: Context, organization_id: str | None, given: SyncLogFilterInput | None
+) -> EntryFilter:
+    """Raises BadUserInputError."""
+    organizations = await _subtree(context, organization_id)
+    return replace((given or SyncLogFilterInput()).to_filter(), organization_ids=organizations)
+
+
+async def _subtree(context: Context, id: str | None) -> frozenset[OrganizationId] | None:
+    """Returns the organization and those below it; None when no organization is given."""
+    if id is None:
+        return None
+    root = OrganizationId(row_id(id, "Organization", "organizationId"))
+    async with context.database.read() as session:
+        return await subtree(session, [root])
+
+
+async def organizations(
+    context: Context, ids: Sequence[OrganizationId]
+) -> list[OrganizationRow | None]:
+    async with context.database.read() as session:
+        found = await organizations_by_id(session, ids)
+    return [found.get(id) for id in ids]
+
+
+async def children(context: Context, ids: Sequence[OrganizationId]) -> list[list[OrganizationRow]]:
+    """Returns the chapters directly below each of the organizations."""
+    async with context.database.read() as session:
+        found = await organizations_below(session, ids)
+    return [found[id] for id in ids]
+
+
+async def holder_counts(context: Context, ids: Sequence[RoleId]) -> list[int]:
+    async with context.database.read() as session:
+        found = await role_holder_counts(session, ids)
+    return [found[id] for id in ids]
+
+
+async def first_entries(
+    context: Context, asked: Sequence[tuple[MemberId, FirstPage]]
+) -> list[EntryPage]:
+    """Returns the newest log entries of each of the members, with as few statements as pages."""
+    viewer = await require_viewer(context)
+    members: dict[FirstPage, list[MemberId]] = {}
+    for member_id, page in asked:
+        members.setdefault(page, []).append(member_id)
+    found = {
+        page: await first_pages_of(context.database, viewer.sight, ids, page)
+        for page, ids in members.items()
+    }
+    return [found[page][member_id] for member_id, page in asked]
+
+
+async def bodies(context: Context, ids: Sequence[EntryId]) -> list[bytes | None]:
+    """Returns the bodies of events, and records that the viewer has read them.
+
+    None for viewers who may not read them.
+    """
+    if not await is_national(context, await require_viewer(context)):
+        return [None] * len(ids)
+    # A body that is asked for twice, under another alias, is read once.
+    entries = list(dict.fromkeys(ids))
+    act = Act(context.actor, AuditAction.PAYLOADS_READ, entries)
+    # Recorded first, in a transaction of its own: what cannot be recorded is not shown.
+    async with context.database.write() as session:
+        await record_act(session, act, context.clock())
+    async with context.database.read() as session:
+        found = await payloads(session, entries)
+    return [found.get(id) for id in ids]
