@@ -1,4 +1,4 @@
-"""The README and its neighbours say what is true: their snippets run, their tables are complete."""
+"""README.md and docs/ say what is true: their snippets run, their tables are complete."""
 
 import asyncio
 import json
@@ -6,11 +6,11 @@ import os
 import re
 import shlex
 import sys
-from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from asyncio.subprocess import PIPE
+from contextlib import aclosing
 from pathlib import Path
 
+import httpx
 import pytest
 from starlette.routing import Mount, Route, WebSocketRoute
 from typer.main import get_group
@@ -21,34 +21,43 @@ from app.settings import PREFIX, Settings, load_settings
 from tests.support.service import DEADLINE, Service
 
 ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+ARCHITECTURE = "docs/maintain/architecture.md"
+MAX_README_LINES = 150
 
 # Not even the installed packages: the README promises that it takes nothing but python3.
 PYTHON_ALONE = (sys.executable, "-I", "-S", "-")
 
 
-def section(heading: str) -> str:
-    """From a heading to the next one of the same rank or a higher one."""
+def name_of(document: Path) -> str:
+    return str(document.relative_to(ROOT))
+
+
+def text_of(document: str) -> str:
+    return (ROOT / document).read_text(encoding="utf-8")
+
+
+def section(heading: str, document: str = "README.md") -> str:
+    """Returns what stands between a heading and the next one of the same rank or a higher one."""
     rank, _, _ = heading.partition(" ")
-    _, _, rest = README.partition(f"\n{heading}\n")
-    assert rest, f"The README has no {heading!r}."
+    _, _, rest = text_of(document).partition(f"\n{heading}\n")
+    assert rest, f"{document} has no {heading!r}."
     return re.split(rf"\n#{{1,{len(rank)}}} ", rest)[0]
 
 
-def fences(language: str, text: str = README) -> list[str]:
-    """The code blocks in one language."""
+def fences(language: str, text: str) -> list[str]:
+    """Returns the code blocks in one language."""
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
 def here_document(text: str) -> str:
-    """What the one command of a section is given on its standard input."""
+    """Returns what the one command of a section gets on its standard input."""
     (script,) = re.findall(r"<<'END'\n(.*?)^END$", text, re.MULTILINE | re.DOTALL)
     return str(script)
 
 
 def table(text: str) -> list[list[str]]:
-    """The rows of the first table, without its head."""
+    """Returns the rows of the first table, without its head."""
     found = re.search(r"^\|.*\n\|[-|]+\n((?:\|.*\n)+)", text, re.MULTILINE)
     assert found is not None
     rows = found[1].splitlines()
@@ -56,100 +65,76 @@ def table(text: str) -> list[list[str]]:
 
 
 def code(cell: str) -> list[str]:
-    """What stands between code marks."""
+    """Returns what stands between code marks."""
     return re.findall(r"`([^`]+)`", cell)
 
 
-@asynccontextmanager
-async def started(
-    command: Iterable[str], script: str, service: Service
-) -> AsyncIterator[tuple[Process, asyncio.StreamReader]]:
-    """A snippet that runs against the service, and what it prints."""
-    environment = {**os.environ, "SERVICE": service.url, "PYTHONUNBUFFERED": "1"}
-    process = await asyncio.create_subprocess_exec(
-        *command, stdin=PIPE, stdout=PIPE, env=environment, cwd=ROOT
-    )
-    try:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(script.encode())
-        process.stdin.write_eof()
-        yield process, process.stdout
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+PLACES = table(section("## Where do I change …", ARCHITECTURE))
 
 
 async def run_webhook_snippet(service: Service) -> str:
-    script = here_document(section("## The first webhook by hand"))
-    async with started(PYTHON_ALONE, script, service) as (process, output):
-        printed = await asyncio.wait_for(output.read(), DEADLINE)
-        assert await process.wait() == 0
+    script = here_document(section("## Send the first webhook"))
+    process = await asyncio.create_subprocess_exec(
+        *PYTHON_ALONE, stdin=PIPE, stdout=PIPE, env={**os.environ, "SERVICE": service.url}
+    )
+    printed, _ = await asyncio.wait_for(process.communicate(script.encode()), DEADLINE)
+    assert process.returncode == 0
     return printed.decode()
 
 
-async def test_the_first_webhook_by_hand_is_a_member_in_graphql(service: Service) -> None:
-    status, _, body = (await run_webhook_snippet(service)).partition(" ")
-
-    assert status == "200"
-    assert '"status":"success","outcome":"created"' in body
-    (query,) = fences("graphql", section("## A query"))
-    member = (await service.data(query))["member"]
-    assert member["displayName"] == "Kari Nordmann"
-    assert member["accessLevel"] == "PEER_MENTOR"
-    assert member["organization"] == {"name": "HLF Oslo"}
-    ((edge),) = member["syncLog"]["edges"]
-    assert edge["node"]["status"] == "SUCCESS"
-
-
-async def test_the_same_webhook_once_more_finds_nothing_to_change(service: Service) -> None:
-    await run_webhook_snippet(service)
-
-    assert json.loads((await run_webhook_snippet(service))[4:])["outcome"] == "unchanged"
-
-
-async def test_the_query_for_curl_is_answered(service: Service) -> None:
-    await run_webhook_snippet(service)
-    (command,) = fences("sh", section("## A query"))
+def curl_request(command: str, service: Service) -> httpx.Request:
+    """Builds the request that a `curl` command of the README would send."""
     words = shlex.split(command)
-    url = words[2].replace("http://127.0.0.1:8000", service.url)
     headers = dict(
         words[index + 1].split(": ", 1) for index, word in enumerate(words) if word == "-H"
     )
     assert headers["Authorization"] == "Bearer $(./run token --operator)"
     headers["Authorization"] = f"Bearer {service.token()}"
-
-    answer = await service.http.post(url, headers=headers, content=words[words.index("-d") + 1])
-
-    (edge,) = answer.json()["data"]["members"]["edges"]
-    assert edge["node"]["displayName"] == "Kari Nordmann"
+    url = words[2].replace("http://127.0.0.1:8000", service.url)
+    return httpx.Request("POST", url, headers=headers, content=words[words.index("-d") + 1])
 
 
-async def test_the_subscription_for_graphiql_shows_the_webhook(service: Service) -> None:
-    (subscription,) = fences("graphql", section("## A subscription"))
-    async with service.subscribe(subscription) as stream:
-        await stream.next("StreamHeartbeat")
-
-        await run_webhook_snippet(service)
-
-        change = await stream.next("MemberChange")
-    assert change["operation"] == "ADDED"
-    assert change["member"]["displayName"] == "Kari Nordmann"
+def test_readme_stays_short() -> None:
+    assert len(text_of("README.md").splitlines()) <= MAX_README_LINES
 
 
-async def test_the_subscription_for_the_terminal_prints_the_webhook(service: Service) -> None:
-    script = here_document(section("## A subscription"))
-    command = (sys.executable, "-", service.token())
-    async with started(command, script, service) as (_, output):
+async def test_first_webhook_creates_a_member_that_the_query_shows(service: Service) -> None:
+    status, _, body = (await run_webhook_snippet(service)).partition(" ")
+
+    assert status == "200"
+    assert '"status":"success","outcome":"created"' in body
+    query, _ = fences("sh", section("## Ask and listen"))
+    answer = await service.http.send(curl_request(query, service))
+    ((edge),) = answer.json()["data"]["members"]["edges"]
+    assert edge["node"] == {
+        "displayName": "Kari Nordmann",
+        "state": "ACTIVE",
+        "accessLevel": "PEER_MENTOR",
+        "organization": {"name": "HLF Oslo"},
+    }
+
+
+async def test_same_webhook_once_more_finds_nothing_to_change(service: Service) -> None:
+    await run_webhook_snippet(service)
+
+    assert json.loads((await run_webhook_snippet(service))[4:])["outcome"] == "unchanged"
+
+
+async def test_subscription_shows_the_webhook(service: Service) -> None:
+    _, subscription = fences("sh", section("## Ask and listen"))
+    request = curl_request(subscription, service)
+    async with aclosing(await service.http.send(request, stream=True)) as response:
+        lines = response.aiter_lines()
         async with asyncio.timeout(DEADLINE):
-            while b"StreamHeartbeat" not in await output.readline():
+            while "StreamHeartbeat" not in await anext(lines):
                 pass
 
             await run_webhook_snippet(service)
 
-            message = json.loads(await output.readline())
-    change = message["payload"]["data"]["memberChanges"]
+            while "MemberChange" not in (line := await anext(lines)):
+                pass
+    change = json.loads(line.removeprefix("data: "))["data"]["memberChanges"]
+    assert change["operation"] == "ADDED"
     assert change["member"] == {"displayName": "Kari Nordmann", "state": "ACTIVE"}
 
 
@@ -157,7 +142,7 @@ def test_every_setting_is_listed_with_its_default(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)  # Where no .env is.
-    rows = table(section("## Settings"))
+    rows = table(text_of("docs/operate/settings.md"))
     listed = {code(name)[0]: default for name, default, _ in rows}
     assert list(listed) == [PREFIX + name.upper() for name in Settings.model_fields]
     defaults = load_settings()
@@ -176,7 +161,7 @@ def test_every_setting_is_listed_with_its_default(
 def test_every_route_is_listed_and_no_other() -> None:
     listed = {
         code(route)[-1].removeprefix("GET ").removeprefix("POST ")
-        for route, _ in table(section("## HTTP routes"))
+        for route, _ in table(text_of("docs/operate/routes.md"))
     }
 
     routes = create_app(load_settings()).routes
@@ -186,22 +171,31 @@ def test_every_route_is_listed_and_no_other() -> None:
     }
 
 
+async def test_every_metric_is_listed_and_no_other(service: Service) -> None:
+    rows = table(text_of("docs/operate/metrics.md"))
+
+    page = (await service.http.get(f"{service.url}/metrics")).text
+
+    types = dict(re.findall(r"^# TYPE (likeperson_\w+) (\w+)$", page, re.MULTILINE))
+    assert {code(name)[0]: type for name, type, *_ in rows} == types
+
+
 async def test_the_files_of_the_console_are_below_their_route(service: Service) -> None:
-    assert "below `GET /web`" in section("## HTTP routes")
+    assert "below `GET /web`" in text_of("docs/operate/routes.md")
     for path in ("/web", "/web/"):
         assert (await service.http.get(service.url + path)).status_code == 404
     assert (ROOT / "console" / "web" / "public" / "icon.svg").is_file()
 
 
 def test_every_command_is_listed() -> None:
-    listed = {code(command)[0] for command, _ in table(section("## Commands"))}
+    listed = {code(command)[0] for command, _ in table(text_of("docs/operate/commands.md"))}
 
     assert listed == {"./run", *(f"./run {name}" for name in get_group(cli).commands)}
 
 
-def test_every_command_named_can_be_given() -> None:
-    named = re.findall(r"\./run ([a-z-]+(?: [-\w.]+)*)", README)
-    assert named
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_every_command_named_can_be_given(document: Path) -> None:
+    named = re.findall(r"\./run ([a-z-]+(?: [-\w.:/]+)*)", document.read_text(encoding="utf-8"))
 
     for words in (text.split() for text in named):
         command = get_group(cli).commands[words[0]]
@@ -209,8 +203,18 @@ def test_every_command_named_can_be_given() -> None:
             pass
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_every_test_and_measurement_named_can_be_run(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    tests = re.findall(r"\btests/[\w./]*\w", text)
+    measurements = re.findall(r"\bbench\.(\w+)", text)
+
+    for path in (*tests, *(f"bench/{name}.py" for name in measurements)):
+        assert (ROOT / path).exists(), path
+
+
 def test_every_path_on_the_map_exists() -> None:
-    (tree,) = fences("text", section("## A map of the tree"))
+    (tree,) = fences("text", section("## The map", ARCHITECTURE))
     folder = ROOT
     for line in tree.splitlines():
         names = line[:24].replace(",", "").split()
@@ -221,11 +225,50 @@ def test_every_path_on_the_map_exists() -> None:
             folder = ROOT / names[0]
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_every_relative_link_leads_somewhere(document: Path) -> None:
-    prose = re.sub(r"^```.*?^```$", "", document.read_text(), flags=re.MULTILINE | re.DOTALL)
-    targets = re.findall(r"\]\(([^)\s]+)\)", prose)
+def test_every_folder_of_the_tree_in_the_readme_exists() -> None:
+    (tree,) = fences("text", section("## The tree"))
 
-    for target in targets:
+    for line in tree.splitlines():
+        for name in line[:16].replace(",", "").split():
+            assert (ROOT / name).exists(), line
+
+
+@pytest.mark.parametrize(("what", "where"), PLACES, ids=[what for what, _ in PLACES])
+def test_what_is_to_be_changed_is_where_the_table_says(what: str, where: str) -> None:
+    files = [ROOT / ARCHITECTURE / ".." / target for target in re.findall(r"\]\((.*?)\)", where)]
+
+    assert files
+    for name in code(where):
+        assert any(name in file.resolve().read_text(encoding="utf-8") for file in files), name
+
+
+def test_every_decision_is_on_the_index_page() -> None:
+    folder = ROOT / "docs" / "adr"
+
+    listed = dict(table(text_of("docs/adr/README.md")))
+
+    pages = sorted(folder.glob("0*.md"))
+    titles = {page: page.read_text(encoding="utf-8").partition("\n")[0] for page in pages}
+    assert listed == {
+        f"[{page.name[:4]}]({page.name})": title.removeprefix(f"# {page.name[:4]} ")
+        for page, title in titles.items()
+    }
+
+
+def anchors(document: Path) -> set[str]:
+    """Returns the anchors that GitHub gives to the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", document.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_every_relative_link_leads_somewhere(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose):
         if not target.startswith(("http:", "https:", "mailto:")):
-            assert (document.parent / target.partition("#")[0]).exists(), target
+            path, _, anchor = target.partition("#")
+            page = document.parent / path if path else document
+            assert page.exists(), target
+            assert not anchor or anchor in anchors(page), target

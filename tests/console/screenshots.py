@@ -1,4 +1,4 @@
-"""Makes the pictures of docs/console.md anew: `.venv/bin/python -m tests.console.screenshots`."""
+"""Makes the pictures of docs/build/console.md: `.venv/bin/python -m tests.console.screenshots`."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ from tests.console.service import ConsoleService
 from tests.support.builders import created, organization, role
 from tests.support.javascript import NODE
 
-PICTURES = Path(__file__).resolve().parents[2] / "docs" / "console"
+PICTURES = Path(__file__).resolve().parents[2] / "docs" / "build" / "console"
 SIZE = ViewportSize(width=1200, height=760)
 
 

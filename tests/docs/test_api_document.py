@@ -1,4 +1,4 @@
-"""docs/api.md: what it shows is executed, and what it says of limits is so."""
+"""What docs/build/api.md says is so: its queries are executed, its limits are those that hold."""
 
 import re
 from dataclasses import fields
@@ -15,7 +15,7 @@ from tests.support.answers import codes, refused_arguments
 from tests.support.builders import created
 from tests.support.service import Service
 
-TEXT = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
+TEXT = (Path(__file__).parents[2] / "docs" / "build" / "api.md").read_text(encoding="utf-8")
 EXAMPLES = {
     re.search(r"(?:query|subscription) (\w+)", text)[1]: text  # type: ignore[index]  # named all
     for text in re.findall(r"^```graphql\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)

@@ -1,4 +1,4 @@
-"""docs/clients.md: its programs run, and lose and repeat nothing when the service goes away."""
+"""The programs of docs/build/clients.md run, and lose and repeat nothing across a restart."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ from tests.support.service import DEADLINE, Service
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
-TEXT = (ROOT / "docs" / "clients.md").read_text(encoding="utf-8")
+TEXT = (ROOT / "docs" / "build" / "clients.md").read_text(encoding="utf-8")
 
 
 def fences(language: str) -> list[str]:
