@@ -1,4 +1,4 @@
-"""The folder of known documents: manifests as tools write them, and documents that were added."""
+"""Reads the folder of trusted documents: manifests of build tools, and added `.graphql` files."""
 
 from pathlib import Path
 
@@ -14,8 +14,11 @@ from schema.engine.trusted_documents import (
 SUFFIXES = (".graphql", ".json")
 
 
-def load_known(folder: Path | None, allowed: Allowed) -> KnownDocuments:
-    """Raises SettingsError for a file that is no manifest, since its clients would be refused."""
+def load_trusted_documents(folder: Path | None, allowed: Allowed) -> KnownDocuments:
+    """Returns the trusted documents of the folder.
+
+    Raises SettingsError for a file that cannot be read, since its clients would be refused.
+    """
     texts: dict[str, str] = {}
     if folder is not None and not folder.is_dir():
         raise SettingsError(f"LIKEPERSON_DOCUMENTS_FOLDER: {folder} is not a folder.")
@@ -25,7 +28,7 @@ def load_known(folder: Path | None, allowed: Allowed) -> KnownDocuments:
 
 
 def texts_of(file: Path) -> dict[str, str]:
-    """Raises SettingsError."""
+    """Returns the documents of one file by their ids. Raises SettingsError."""
     try:
         if file.suffix == ".graphql":
             text = file.read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
-from app.document_folder import load_known
+from app.document_folder import load_trusted_documents
 from app.edge import layers
 from app.edge.bodies import BodyTooSlowError
 from app.graphql.endpoint import GraphQLRoute
@@ -76,7 +76,7 @@ def _routes(
     most = settings.max_query_cost
     schema = build_schema(
         guarded=settings.is_guarded,
-        known=load_known(settings.documents_folder, settings.documents),
+        known=load_trusted_documents(settings.documents_folder, settings.documents),
         budgets=Budgets(own_data=most // 5, others_data=most),
         seconds=settings.max_query_seconds,
     )

@@ -1,4 +1,4 @@
-"""What Prometheus can ask for. Holds counts only, never who or what."""
+"""Metrics for Prometheus. They hold counts only, no personal data."""
 
 from collections.abc import Iterable
 
@@ -17,14 +17,15 @@ from sync.errors import Refusal
 
 
 class _DocumentCounts(Collector):
+    """Reads the counts of the document cache."""
+
     def __init__(self, documents: Documents) -> None:
         self._documents = documents
 
     def collect(self) -> Iterable[Metric]:
-        """Counted where it happens, and only read here."""
         found = CounterMetricFamily(
             "likeperson_documents",
-            "GraphQL documents that were sent, by whether they had to be parsed and validated.",
+            "GraphQL documents received: kept ones, and new ones that were parsed and validated.",
             labels=["found"],
         )
         found.add_metric(["kept"], self._documents.hits)
@@ -33,13 +34,15 @@ class _DocumentCounts(Collector):
 
 
 class _FieldUseCounts(Collector):
+    """Reads how often each client asked for each field."""
+
     def __init__(self, field_use: FieldUse) -> None:
         self._field_use = field_use
 
     def collect(self) -> Iterable[Metric]:
         found = CounterMetricFamily(
             "likeperson_field_uses",
-            "Operations that asked for a field, by what their client calls itself.",
+            "Operations that asked for a field, by the name and version that the client states.",
             labels=["client", "version", "field"],
         )
         for client, counts in self._field_use.counts.items():
@@ -49,7 +52,7 @@ class _FieldUseCounts(Collector):
 
 
 class Metrics:
-    """One registry per application, so that several can live in one process."""
+    """The metrics of one application. Each has its own registry, so a process can hold several."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -59,11 +62,11 @@ class Metrics:
             ["source", "code", "status"],
             registry=self._registry,
         )
-        # To look a counter up by its labels costs several times what counting does.
+        # An optimisation: looking up a counter by labels costs several times as much as counting.
         self._answer_counters: dict[tuple[str, int, SyncStatus | None], Counter] = {}
         self._refusals = Counter(
             "likeperson_deliveries_refused",
-            "Deliveries that were not believed, by reason.",
+            "Deliveries refused before they were authenticated, by reason.",
             ["source", "reason"],
             registry=self._registry,
         )
@@ -72,12 +75,12 @@ class Metrics:
         )
         self.open_event_streams = Gauge(
             "likeperson_open_event_streams",
-            "Open answers of server-sent events.",
+            "Open streams of server-sent events.",
             registry=self._registry,
         )
         self.feed_position = Gauge(
             "likeperson_feed_position",
-            "The last change this process has read.",
+            "Position of the last change that this process has read.",
             registry=self._registry,
         )
 

@@ -13,6 +13,7 @@ from typing import Any
 import uvicorn
 from starlette.applications import Starlette
 
+from app.errors import CommandError
 from app.graphql.http import MAX_BODY_BYTES
 from app.graphql.websocket_protocol import WebSocketProtocol
 from app.main import create_app
@@ -22,8 +23,8 @@ from app.settings import Settings
 GRACE_SECONDS = 10
 
 
-class PortInUseError(Exception):
-    pass
+class PortInUseError(CommandError):
+    """Another program listens on the address."""
 
 
 def configure_logging(settings: Settings) -> None:

@@ -1,4 +1,8 @@
-"""Settings, from environment variables and `.env`. The only reader of the environment."""
+"""Settings from environment variables and `.env`. The only module that reads the environment.
+
+SQLAlchemy and asyncpg are imported only to check a URL that was given: commands that open no
+database start in a fifth of the time without them.
+"""
 
 import base64
 import re
@@ -21,8 +25,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from db.driver.engine import ANSWER_SECONDS, check_url
-from db.feed.bell import check_bell_url
+from app.errors import CommandError
 from schema.engine.trusted_documents import Allowed
 from sync.sources import StandardWebhooks, standard_key
 
@@ -38,21 +41,21 @@ _KNOWN_TEXTS = (
     DEVELOPMENT_WEBHOOK_SECRET.removeprefix("whsec_"),
 )
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-# Usable in a path as it is; a client would take away one dot, and two with what is before them.
+# Usable in a path as it is. Clients resolve the names `.` and `..` away.
 _SOURCE_NAME = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._-]+")
-# What Standard Webhooks asks for.
-_KEY_BYTES = 24
-_SHARED_KEY_CHARACTERS = 16
-# Long before the calendar of Python ends.
+# The minimum of the Standard Webhooks specification.
+_MIN_KEY_BYTES = 24
+_MIN_SHARED_KEY_CHARACTERS = 16
+# Well within Python's calendar.
 _TEN_YEARS_IN_HOURS = 87_600
 
 
-class SettingsError(Exception):
-    """The message lists every setting that is wrong, and why."""
+class SettingsError(CommandError):
+    """Settings cannot be used. The message lists each of them, with the reason."""
 
 
 class SourceSettings(BaseModel):
-    """A sender of webhooks. `header` goes with the scheme `shared-key`."""
+    """The settings of one source. `header` belongs to the scheme `shared-key`."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
@@ -64,12 +67,12 @@ class SourceSettings(BaseModel):
     @classmethod
     def _is_a_header_name(cls, value: str | None) -> str | None:
         if value and not _HEADER_NAME.fullmatch(value):
-            raise ValueError("is not the name of a header, such as X-Portal-Key")
+            raise ValueError("is not a header name such as X-Portal-Key")
         return value
 
     @property
     def usable_secrets(self) -> list[str]:
-        """Without empty ones; a source that has none is off."""
+        """The secrets that are not empty. A source without any is switched off."""
         return [text for secret in self.secrets if (text := secret.get_secret_value().strip())]
 
 
@@ -89,6 +92,7 @@ class Settings(BaseSettings):
         extra="ignore",
         hide_input_in_errors=True,
         allow_inf_nan=False,
+        validate_default=False,
     )
 
     env: Literal["development", "production"] = Field(
@@ -103,130 +107,127 @@ class Settings(BaseSettings):
         default=10,
         ge=1,
         le=200,
-        description="Connections of a process to PostgreSQL for reading; four are for writing.",
+        description="PostgreSQL connections per process for reading; four more are for writing.",
     )
     broadcast_url: str | None = Field(
         default=None,
-        description="What wakes the other processes: `memory://`, `redis://…` or a PostgreSQL URL. "
-        "Unset: `memory://` on SQLite, the database itself on PostgreSQL.",
+        description="The broker that notifies other processes of changes: `memory://`, `redis://…` "
+        "or a PostgreSQL URL. Unset: `memory://` on SQLite, the database itself on PostgreSQL.",
     )
     sources: Annotated[dict[str, SourceSettings], NoDecode] = Field(
         default_factory=_development_sources,
-        description="JSON: the senders of webhooks, by the name in `/webhooks/NAME`, each with "
-        "`scheme` (`standard-webhooks` or `shared-key`), `secrets` (all of them are valid) and, "
-        "for `shared-key`, `header`. A source without a secret is off.",
+        description="JSON: the sources of webhooks by the NAME in `/webhooks/NAME`, each with "
+        "`scheme` (`standard-webhooks` or `shared-key`), `secrets` (each of them is valid) and, "
+        "for `shared-key`, `header`. A source without a secret is switched off.",
     )
     sources_file: Path | None = Field(
         default=None,
-        description="A TOML file with the same, a table for each sender; instead of "
-        "LIKEPERSON_SOURCES.",
+        description="A TOML file with a table for each source, instead of LIKEPERSON_SOURCES.",
     )
     auth_secret: SecretStr = Field(
         default=SecretStr(DEVELOPMENT_AUTH_SECRET),
-        description="Signs and verifies bearer tokens (HS256) where no identity provider does; at "
+        description="Signs and verifies bearer tokens (HS256) without an identity provider; at "
         "least 32 bytes.",
     )
     auth_issuer: str | None = Field(
         default=None,
-        description="The identity provider whose tokens are taken, and no others: the `iss` in "
-        "them. Its keys are found by OpenID Connect discovery.",
+        description="Issuer (`iss`) of the accepted tokens, an OpenID Connect provider. With it, "
+        "no other tokens are accepted.",
     )
     auth_audience: str | None = Field(
-        default=None, description="The `aud` that tokens of the identity provider must have."
+        default=None,
+        description="Audience (`aud`) of the accepted tokens; required with an issuer.",
     )
     auth_jwks_url: str | None = Field(
         default=None,
-        description="Where the provider's keys are, for one that offers no discovery.",
+        description="URL of the provider's key set; needed only without OpenID Connect discovery.",
     )
     auth_subject_claim: str = Field(
-        default="sub", description="The claim of a token that holds the member's portal id."
+        default="sub", description="Name of the claim that holds the member's portal id."
     )
     console_client_id: str | None = Field(
         default=None,
-        description="As which client of the identity provider one signs in to the console; a "
-        "public one, with PKCE, that may come back to `/`.",
+        description="OIDC client id of the console: a public client with PKCE whose redirect URI "
+        "is the console's `/`.",
     )
     console_scope: str = Field(
-        default="openid", description="What the console asks the identity provider for."
+        default="openid", description="OIDC scopes that the console requests."
     )
     longest_silence_hours: float = Field(
         default=24,
         gt=0,
         le=_TEN_YEARS_IN_HOURS,
-        description="For how many hours nothing may come from the sources before the health of "
-        "the sync calls for a look.",
+        description="Hours without an applied event after which the sync counts as unhealthy.",
     )
     max_delivery_bytes: int = Field(
-        default=1024 * 1024, ge=1024, description="The largest body a delivery may have."
+        default=1024 * 1024, ge=1024, description="Maximum size of a delivery's body, in bytes."
     )
     feed_hours: float = Field(
         default=168,
         gt=0,
         le=_TEN_YEARS_IN_HOURS,
-        description="How long changes are kept for subscribers who were away.",
+        description="Hours that changes are kept for subscribers who were away.",
     )
     feed_changes: int = Field(
-        default=1_000_000, ge=1000, description="How many of the latest changes are kept at most."
+        default=1_000_000, ge=1000, description="Maximum number of changes that are kept."
     )
     socket_init_seconds: float = Field(
         default=10,
         gt=0,
         le=300,
-        description="How long a WebSocket may take until it says who it is.",
+        description="Seconds within which a WebSocket must send `connection_init`.",
     )
     guarded: bool | None = Field(
         default=None,
-        description="Whether strangers are kept at a distance: limited rates, introspection for "
-        "operators and administrators only, no GET without credentials. Unset: in production.",
+        description="Rate limits, introspection for operators and administrators only, and no GET "
+        "without credentials. Unset: on in production.",
     )
     requests_per_minute: int = Field(
         default=1200,
         ge=1,
-        description="GraphQL requests of one credential, or of one address without any, where "
-        "guarded. A fifth of it may come at once.",
+        description="GraphQL requests per credential, or per address without one, when guarded; a "
+        "fifth of them at once.",
     )
     failures_per_minute: int = Field(
         default=60,
         ge=1,
-        description="Refused tokens and deliveries of one address before it is asked to wait, "
-        "where guarded.",
+        description="Refused tokens and deliveries per address before it must wait, when guarded.",
     )
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
-        description="Web pages of others that may use the API (CORS, WebSocket): "
-        "`https://app.example`, several with commas.",
+        description="Origins of other web pages that may use the API (CORS, WebSocket), such as "
+        "`https://app.example`; separated by commas.",
     )
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
-        description="Addresses or networks whose `X-Forwarded-For` and `X-Forwarded-Proto` are "
-        "believed, several with commas.",
+        description="Addresses or networks of proxies whose `X-Forwarded-For` and "
+        "`X-Forwarded-Proto` are believed; separated by commas.",
     )
     max_query_cost: int = Field(
         default=5_000,
         ge=100,
-        description="What one GraphQL operation may cost for coordinators, administrators and "
-        "operators; for others a fifth of it.",
+        description="Maximum cost of a GraphQL operation of coordinators, administrators and "
+        "operators; a fifth of it for others.",
     )
     max_query_seconds: float = Field(
         default=10.0,
         gt=0,
-        le=ANSWER_SECONDS,
-        description="How long a query or mutation may take.",
+        description="Seconds that a query or mutation may take, at most 30; then it is cancelled.",
     )
     documents: Allowed = Field(
         default=Allowed.ANY,
-        description="Which GraphQL documents are executed: `any`, `known` or "
+        description="Which GraphQL documents are executed: `any`, trusted ones only (`known`), or "
         "`known-except-operators`.",
     )
     documents_folder: Path | None = Field(
-        default=None, description="The folder of known GraphQL documents."
+        default=None, description="Folder of trusted GraphQL documents, read at the start."
     )
-    host: str = Field(default="127.0.0.1", description="The address to listen on.")
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(
-        default=8000, ge=0, le=65535, description="The port to listen on; 0 picks a free one."
+        default=8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="How much is logged."
+        default="info", description="Least severe level that is logged."
     )
 
     @model_validator(mode="before")
@@ -236,7 +237,7 @@ class Settings(BaseSettings):
         if not file:
             return given
         if given.get("sources") is not None:
-            raise ValueError(f"{PREFIX}SOURCES and {PREFIX}SOURCES_FILE exclude each other")
+            raise ValueError(f"give {PREFIX}SOURCES or {PREFIX}SOURCES_FILE, not both")
         try:
             return {**given, "sources": tomllib.loads(Path(file).read_text(encoding="utf-8"))}
         except (OSError, ValueError) as error:
@@ -258,14 +259,14 @@ class Settings(BaseSettings):
         for name in value:
             if not _SOURCE_NAME.fullmatch(name):
                 raise ValueError(
-                    f"{name!r} cannot be a source, since it is a part of /webhooks/NAME: "
-                    "letters from A to Z, digits, dots, - and _ can"
+                    f"{name!r} is no name for a source, since it becomes part of /webhooks/NAME: "
+                    "use letters from A to Z, digits, dots, - and _"
                 )
         return value
 
     @field_validator("allowed_origins", "trusted_proxies", mode="before")
     @classmethod
-    def _parts(cls, value: object) -> object:
+    def _split_at_commas(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
@@ -289,14 +290,27 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _is_a_database(cls, value: str) -> str:
+        from db.driver.engine import check_url
+
         check_url(value)
         return value
 
     @field_validator("broadcast_url")
     @classmethod
-    def _is_a_bell(cls, value: str | None) -> str | None:
+    def _is_a_broker(cls, value: str | None) -> str | None:
         if value is not None:
+            from db.feed.bell import check_bell_url
+
             check_bell_url(value)
+        return value
+
+    @field_validator("max_query_seconds")
+    @classmethod
+    def _is_within_the_wait_for_the_database(cls, value: float) -> float:
+        from db.driver.engine import ANSWER_SECONDS
+
+        if value > ANSWER_SECONDS:
+            raise ValueError(f"must be at most {ANSWER_SECONDS:g}; got {value:g}")
         return value
 
     @field_validator("host")
@@ -325,21 +339,21 @@ class Settings(BaseSettings):
 
 
 def load_settings(**given: object) -> Settings:
-    """What is given wins over the environment. Raises SettingsError."""
-    known = {name: value for name, value in given.items() if value is not None}
+    """Returns the settings; what is given wins over the environment. Raises SettingsError."""
+    stated = {name: value for name, value in given.items() if value is not None}
     try:
-        settings = Settings(**known)  # type: ignore[arg-type]  # pydantic checks them
+        settings = Settings(**stated)  # type: ignore[arg-type]  # pydantic checks them
     except ValidationError as error:
         raise SettingsError("\n".join(_complaints(error))) from error
-    complaints = list(_dangers(settings)) if settings.env == "production" else []
-    complaints += _misfits(settings)
+    complaints = list(_insecure(settings)) if settings.env == "production" else []
+    complaints += _inconsistent(settings)
     if complaints:
         raise SettingsError("\n".join(complaints))
     return settings
 
 
 _MESSAGES = {
-    "extra_forbidden": "there is no such key; a source has scheme, secrets and header",
+    "extra_forbidden": "is unknown; a source has scheme, secrets and header",
     "missing": "is missing",
 }
 
@@ -355,22 +369,23 @@ def _complaints(error: ValidationError) -> Iterator[str]:
         yield f"{PREFIX}{name.upper()}: {message}{where}"
 
 
-def _misfits(settings: Settings) -> Iterator[str]:
+def _inconsistent(settings: Settings) -> Iterator[str]:
+    """Says which settings contradict or need each other."""
     if len(settings.auth_secret.get_secret_value().encode()) < 32:
         yield f"{PREFIX}AUTH_SECRET: needs at least 32 bytes"
     if settings.auth_issuer is None:
         for name in ("AUDIENCE", "JWKS_URL"):
             if getattr(settings, f"auth_{name.lower()}") is not None:
-                yield f"{PREFIX}AUTH_{name}: goes with {PREFIX}AUTH_ISSUER, which is not set"
+                yield f"{PREFIX}AUTH_{name}: needs {PREFIX}AUTH_ISSUER, which is not set"
     elif settings.auth_audience is None:
         yield (
-            f"{PREFIX}AUTH_AUDIENCE: not set; without it, tokens that the provider made for other "
-            "services would be taken"
+            f"{PREFIX}AUTH_AUDIENCE: not set; without it, tokens that the provider issued for "
+            "other services would be accepted"
         )
     if settings.documents is not Allowed.ANY and settings.documents_folder is None:
         yield (
             f"{PREFIX}DOCUMENTS: {settings.documents.value} needs {PREFIX}DOCUMENTS_FOLDER, which "
-            "is not set; without it, no document is known"
+            "is not set; without it, no document is trusted"
         )
     for name, source in settings.sources.items():
         if source.scheme == "shared-key" and not source.header:
@@ -382,13 +397,13 @@ def _misfits(settings: Settings) -> Iterator[str]:
                 yield f"{PREFIX}SOURCES: {name}: {error}"
 
 
-def _dangers(settings: Settings) -> Iterator[str]:
-    """Secrets that everybody knows, and keys that come in the open."""
+def _insecure(settings: Settings) -> Iterator[str]:
+    """Says which secrets are publicly known, and which keys would be fetched without TLS."""
     if settings.auth_issuer is None:
         if settings.auth_secret.get_secret_value() in _KNOWN_TEXTS:
             yield (
-                f"{PREFIX}AUTH_SECRET: not set, or a development default; in production it must be "
-                f"a secret of your own, or tokens come from {PREFIX}AUTH_ISSUER"
+                f"{PREFIX}AUTH_SECRET: not set, or a development default; in production set a "
+                f"secret of your own, or {PREFIX}AUTH_ISSUER"
             )
     else:
         for name in ("ISSUER", "JWKS_URL"):
@@ -399,30 +414,30 @@ def _dangers(settings: Settings) -> Iterator[str]:
         if any(_is_known(source, secret) for secret in source.usable_secrets):
             yield (
                 f"{PREFIX}SOURCES: {name}: has the secret of the development default; in "
-                "production it must be one of your own"
+                "production set one of your own"
             )
 
 
 def doubts(settings: Settings) -> Iterator[str]:
-    """What is good enough to start with, and should be better in production."""
+    """Says what should be improved in production, but does not stop the start."""
     if settings.env != "production":
         return
     for name, source in settings.sources.items():
         if source.scheme == "shared-key":
             lengths = [len(secret) for secret in source.usable_secrets]
-            least, unit = _SHARED_KEY_CHARACTERS, "characters"
+            minimum, unit = _MIN_SHARED_KEY_CHARACTERS, "characters"
         else:
             lengths = [len(standard_key(secret)) for secret in source.usable_secrets]
-            least, unit = _KEY_BYTES, "bytes before base64"
-        if any(length < least for length in lengths):
-            yield f"{PREFIX}SOURCES: {name}: has a secret that is short; take {least} {unit}"
+            minimum, unit = _MIN_KEY_BYTES, "bytes before base64"
+        if any(length < minimum for length in lengths):
+            yield (f"{PREFIX}SOURCES: {name}: has a short secret; use at least {minimum} {unit}")
 
 
 def _is_known(source: SourceSettings, secret: str) -> bool:
-    """Keys are compared, since one key can be written in many ways."""
+    """Returns True for a secret of the source code. One key can be written in several ways."""
     if source.scheme == "shared-key":
         return secret in _KNOWN_TEXTS
     try:
         return standard_key(secret) == _KNOWN_KEY
     except ValueError:
-        return False  # said elsewhere, in development as well
+        return False  # `_inconsistent` reports it.

@@ -30,7 +30,7 @@ import uvloop
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from app.auth.tokens import mint
+from app.auth.own_tokens import mint
 from app.settings import DEVELOPMENT_WEBHOOK_SECRET, load_settings
 from bench.ingest import durable_postgres, own_service, wait_until_ready
 from bench.load import Connection, http_request

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import msgspec
 import uvloop
 
-from app.auth.tokens import mint
+from app.auth.own_tokens import mint
 from app.settings import load_settings
 from bench.ingest import durable_postgres, own_requests, own_service
 from bench.load import at_rate, http_request

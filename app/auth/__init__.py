@@ -1,1 +1,1 @@
-"""Who is asking: bearer tokens, and the keys they are verified with. Never what somebody may do."""
+"""Bearer tokens and the keys that verify them: who is asking, never what they may do."""

@@ -1,9 +1,28 @@
-"""Why somebody is not known. The messages are for clients, and tell nothing of keys or secrets.
+"""What a client is told when its token is refused. No text says anything of keys or secrets.
 
 AuthenticationError
-├── InvalidTokenError       the token is not good; another one is needed
-└── KeysUnavailableError    it cannot be told yet; the same one may be good in a moment
+├── InvalidTokenError       the token is refused; the client needs another one
+└── KeysUnavailableError    the token cannot be verified now; the same one may be good later
 """
+
+from enum import StrEnum
+
+MAX_TOKEN_CHARACTERS = 8192
+
+
+class TokenFault(StrEnum):
+    """What is wrong with a token, in the words that its client reads."""
+
+    NOT_A_BEARER_TOKEN = "Send `Authorization: Bearer <token>`."  # noqa: S105 -- a sentence
+    NOT_TEXT = "`authorization` must be text."
+    TOO_LONG = f"The token has more than {MAX_TOKEN_CHARACTERS} characters."
+    NOT_VALID = "The token is not valid."
+    EXPIRED = "The token has expired."
+    NOT_VALID_YET = "The token is not valid yet."
+    WRONG_ISSUER = "The token was issued by another issuer."
+    WRONG_AUDIENCE = "The token was issued for another audience."
+    UNKNOWN_KEY = "The token is signed with an unknown key."
+    SUBJECT_NOT_TEXT = "The subject of the token must be printable text."
 
 
 class AuthenticationError(Exception):
@@ -11,7 +30,9 @@ class AuthenticationError(Exception):
 
 
 class InvalidTokenError(AuthenticationError):
-    pass
+    def __init__(self, fault: TokenFault) -> None:
+        super().__init__(fault.value)
+        self.fault = fault
 
 
 class KeysUnavailableError(AuthenticationError):

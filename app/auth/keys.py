@@ -1,7 +1,7 @@
-"""Keys that tokens are signed with, as a JSON Web Key Set (RFC 7517) states them. Opens nothing.
+"""Reads the public keys of a JSON Web Key Set (RFC 7517). Fetches nothing.
 
-A key verifies one algorithm, which follows from its type. So a token can choose among keys, but
-never how a key is used: no public key is ever taken for a shared secret.
+Each key verifies the one algorithm of its type. A token can therefore choose a key, but never how
+the key is used: a public key is never taken for a shared secret.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,7 +20,7 @@ _ALGORITHM_OF = {
     ("EC", "P-256"): "ES256",
     ("OKP", "Ed25519"): "EdDSA",
 }
-# RFC 9864 names the curve, and deprecates the name that PyJWT knows.
+# RFC 9864 names the curve and deprecates the name that PyJWT uses.
 _SAME_ALGORITHM = {"Ed25519": "EdDSA"}
 
 
@@ -30,24 +30,27 @@ class _Document(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class SigningKeys:
-    """By key id and algorithm; a provider with a single key may have given it no id."""
+    """Public keys by key id and algorithm. The id is None where the provider gives none."""
 
     keys: Mapping[tuple[str | None, str], PyJWK]
 
     @classmethod
     def from_json(cls, raw: bytes) -> "SigningKeys":
-        """Keys for another use, or too weak, are left out. Raises ValueError if none is left."""
+        """Reads a key set without the keys that are too weak or for another use.
+
+        Raises ValueError if the document is not a key set, or no usable key is left.
+        """
         try:
             stated = msgspec.json.decode(raw, type=_Document).keys
         except msgspec.MsgspecError as error:
-            raise ValueError("not a key set") from error
+            raise ValueError("The document is not a JSON Web Key Set.") from error
         keys = dict(_usable(stated))
         if not keys:
-            raise ValueError("there is no key in it that could be used")
+            raise ValueError("The key set holds no usable key.")
         return cls(keys)
 
     def find(self, header: Mapping[str, Any]) -> PyJWK | None:
-        """The key that a token with this header was signed with, if it is among these."""
+        """Returns the key that verifies a token with this header, or None if it is not here."""
         kid, algorithm = header.get("kid"), header.get("alg")
         if not isinstance(algorithm, str) or not isinstance(kid, str | None):
             return None
@@ -69,7 +72,7 @@ def _usable(stated: Iterable[dict[str, Any]]) -> Iterable[tuple[tuple[str | None
             or _SAME_ALGORITHM.get(str(named), named) != algorithm
             or jwk.get("use", "sig") != "sig"
             or not (isinstance(operations, list) and "verify" in operations)
-            # Whoever publishes the private part as well has lost the key.
+            # A key whose private part is published is no longer a secret.
             or "d" in jwk
         ):
             continue

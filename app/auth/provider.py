@@ -1,7 +1,7 @@
-"""The identity provider: its keys, fetched, kept, and fetched anew before anybody misses them.
+"""Fetches the keys of the identity provider, keeps them, and refreshes them in the background.
 
-Nobody waits for the provider except with a token whose key is not known yet. Known keys go on
-working while it is away, and are given up only when it says so itself.
+A request waits for the provider only if its token names an unknown key. While the provider is away,
+the known keys stay in use.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ import httpx
 import msgspec
 from jwt import PyJWK
 
-from app.auth.errors import InvalidTokenError, KeysUnavailableError
+from app.auth.errors import InvalidTokenError, KeysUnavailableError, TokenFault
 from app.auth.keys import SigningKeys
 
 logger = logging.getLogger(__name__)
@@ -23,20 +23,20 @@ logger = logging.getLogger(__name__)
 REFRESH_SECONDS = 300.0
 RETRY_SECONDS = 5.0
 UNKNOWN_KEY_SECONDS = 5.0
-"""However many tokens name keys that are not known, the provider is asked this often at most."""
+"""The shortest time between two questions for unknown keys, however many tokens name one."""
 FETCH_SECONDS = 5.0
 MAX_DOCUMENT_BYTES = 256 * 1024
 
 
 class Discovery(msgspec.Struct):
-    """What is needed of `/.well-known/openid-configuration`."""
+    """The fields of `/.well-known/openid-configuration` that are needed here."""
 
     issuer: str
     jwks_uri: str
 
 
 class IdentityProvider:
-    """Runs inside `async with`. `generation` grows whenever the keys are no longer the same."""
+    """The keys of one issuer; an async context manager. `generation` grows whenever they change."""
 
     def __init__(self, issuer: str, jwks_url: str | None = None) -> None:
         self._issuer = issuer
@@ -49,7 +49,7 @@ class IdentityProvider:
         self.generation = 0
 
     async def __aenter__(self) -> "IdentityProvider":
-        """Waits for nothing: without the provider, all but the tokens is served."""
+        """Starts fetching and returns at once: without keys, only requests with tokens fail."""
         self._client = httpx.AsyncClient(timeout=FETCH_SECONDS)
         self._task = asyncio.create_task(self._keep_fresh(), name="keys of the identity provider")
         return self
@@ -63,16 +63,17 @@ class IdentityProvider:
         await self._client.aclose()
 
     def known(self, header: Mapping[str, Any]) -> PyJWK | None:
+        """Returns the key for a token with this header, or None if it is not known yet."""
         return None if self._keys is None else self._keys.find(header)
 
-    async def asked(self, header: Mapping[str, Any]) -> PyJWK:
-        """For a key that is not known: the provider may have a new one.
+    async def fetched(self, header: Mapping[str, Any]) -> PyJWK:
+        """Returns the key for a token with this header after asking the provider for new keys.
 
-        Raises InvalidTokenError, or KeysUnavailableError when there are no keys at all.
+        Raises InvalidTokenError, or KeysUnavailableError if no keys were ever fetched.
         """
         if self._asking is not None:
             await self._ask()
-        # That question may have been asked before the key was made.
+        # The provider may have published the key after that question.
         if self.known(header) is None and monotonic() >= self._unknown_key_allowed_at:
             self._unknown_key_allowed_at = monotonic() + UNKNOWN_KEY_SECONDS
             await self._ask()
@@ -80,15 +81,15 @@ class IdentityProvider:
             raise KeysUnavailableError
         key = self._keys.find(header)
         if key is None:
-            raise InvalidTokenError("The token is signed with a key that is not known.")
+            raise InvalidTokenError(TokenFault.UNKNOWN_KEY)
         return key
 
     async def _ask(self) -> bool:
-        """Whether the provider answered. Callers at the same time share one question."""
+        """Fetches the keys; returns False if that failed. Concurrent callers share one request."""
         if self._asking is None:
-            self._asking = asyncio.create_task(self._fetch(), name="asking for keys")
+            self._asking = asyncio.create_task(self._fetch(), name="fetching keys")
             self._asking.add_done_callback(self._answered)
-        # One caller that goes away must not take the answer from the others.
+        # A caller that is cancelled must not cancel the request of the others.
         return await asyncio.shield(self._asking)
 
     def _answered(self, _: asyncio.Task[bool]) -> None:
@@ -108,21 +109,21 @@ class IdentityProvider:
                 self._document = document
                 self.generation += 1
         except (OSError, httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-            logger.warning("No keys from the identity provider: %r", error)
+            logger.warning("Fetching the keys of the identity provider failed: %r", error)
             return False
         return True
 
     async def _discovered(self) -> str:
-        """Raises ValueError for a document that is not the issuer's."""
+        """Returns the URL of the keys. Raises ValueError if the document is not the issuer's."""
         url = f"{self._issuer.rstrip('/')}/.well-known/openid-configuration"
         try:
             found = msgspec.json.decode(await self._get(url), type=Discovery)
         except msgspec.MsgspecError as error:
-            raise ValueError(f"{url} is not a discovery document") from error
+            raise ValueError(f"{url} is not an OpenID Connect discovery document") from error
         if found.issuer != self._issuer:
-            raise ValueError(f"{url} speaks for another issuer")
+            raise ValueError(f"{url} names another issuer")
         if self._issuer.startswith("https://") and not found.jwks_uri.startswith("https://"):
-            raise ValueError(f"{url} names keys that come without TLS")
+            raise ValueError(f"{url} names a jwks_uri without TLS")
         return found.jwks_uri
 
     async def _get(self, url: str) -> bytes:
@@ -132,5 +133,5 @@ class IdentityProvider:
             async for chunk in response.aiter_bytes():
                 body += chunk
                 if len(body) > MAX_DOCUMENT_BYTES:
-                    raise ValueError(f"{url} is too large")
+                    raise ValueError(f"{url} has more than {MAX_DOCUMENT_BYTES} bytes")
         return bytes(body)

@@ -1,71 +1,58 @@
-"""Bearer tokens: who is asking, never what they may do.
+"""Verifies bearer tokens: says who is asking, never what they may do.
 
-They are either of an identity provider, signed with one of its keys, or (for development) of this
-service itself, signed with its secret. One of the two is configured, so neither passes for the
-other.
+Tokens are issued either by an identity provider, or (for development) by this service itself. One
+of the two is configured, so neither passes for the other.
 """
 
 import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, Protocol
 
 import jwt
 
-from app.auth.errors import InvalidTokenError
+from app.auth.errors import MAX_TOKEN_CHARACTERS, InvalidTokenError, TokenFault
 from app.auth.keys import ALGORITHMS
+from app.auth.own_tokens import OPERATOR_SCOPE, OWN_ALGORITHM, SharedSecret
 from app.auth.provider import IdentityProvider
-from app.settings import Settings, SettingsError
+from app.settings import Settings
 from db.vocabulary import canonical_portal_id
 from schema.context import Credentials
 
-OWN_ALGORITHM = "HS256"
-OPERATOR_SCOPE = "sync:operate"
-MAX_TOKEN_CHARACTERS = 8192
 CLOCK_SKEW_SECONDS = 60
-"""A token may seem to be from the future by as much; it never outlives its end."""
+"""How far in the future `nbf` and `iat` may be. `exp` is never extended."""
 REMEMBERED_TOKENS = 10_000
 
-# An access token says so, or says nothing of its type. Others of the same issuer (of a logout, of
-# an event) must not be taken for one.
+# Access tokens have one of these types. Other tokens of the same issuer (logout tokens, security
+# events) must not be accepted in their place.
 _TYPES = (None, "JWT", "at+jwt", "application/at+jwt")
-_REASONS: dict[type[Exception], str] = {
-    jwt.ExpiredSignatureError: "The token has expired.",
-    jwt.ImmatureSignatureError: "The token is not valid yet.",
-    jwt.InvalidIssuerError: "The token is of another issuer.",
-    jwt.InvalidAudienceError: "The token is for another audience.",
+_FAULTS: dict[type[Exception], TokenFault] = {
+    jwt.ExpiredSignatureError: TokenFault.EXPIRED,
+    jwt.ImmatureSignatureError: TokenFault.NOT_VALID_YET,
+    jwt.InvalidIssuerError: TokenFault.WRONG_ISSUER,
+    jwt.InvalidAudienceError: TokenFault.WRONG_AUDIENCE,
 }
 
 
 class Keys(Protocol):
-    """Where the keys of tokens come from."""
+    """The keys that verify tokens. `generation` grows whenever they change."""
 
     generation: int
 
     def known(self, header: Mapping[str, Any]) -> Any:
-        """None when it is not known, or not yet."""
+        """Returns the key for a token with this header, or None if it is not known yet."""
 
-    async def asked(self, header: Mapping[str, Any]) -> Any:
-        """Raises InvalidTokenError or KeysUnavailableError."""
+    async def fetched(self, header: Mapping[str, Any]) -> Any:
+        """Returns the key after looking for new ones.
 
-
-class SharedSecret:
-    """The one key of tokens that were made by this service itself."""
-
-    generation = 0
-
-    def __init__(self, secret: str) -> None:
-        self._secret = secret
-
-    def known(self, _header: Mapping[str, Any]) -> str:
-        return self._secret
-
-    async def asked(self, _header: Mapping[str, Any]) -> str:
-        return self._secret
+        Raises InvalidTokenError or KeysUnavailableError.
+        """
 
 
 class Authenticator:
+    """Turns `Authorization` headers and `connection_init` payloads into credentials."""
+
     def __init__(
         self,
         keys: Keys,
@@ -80,48 +67,55 @@ class Authenticator:
         self._subject_claim = subject_claim
         self._issuer = issuer
         self._audience = audience
-        # By digests, so that no token can be read from the memory; with the end in seconds.
+        # An optimisation: verifying costs more than the rest of a small request. Kept by digest, so
+        # that no token can be read from memory, and with the expiry in seconds.
         self._remembered: dict[bytes, tuple[Credentials, float]] = {}
-        self._remembered_of = keys.generation
+        self._remembered_generation = keys.generation
 
     async def credentials(self, authorization: str | None) -> Credentials | None:
-        """None when nothing was sent. Raises InvalidTokenError or KeysUnavailableError."""
+        """Returns the credentials of an `Authorization` header, or None without one.
+
+        Raises InvalidTokenError or KeysUnavailableError.
+        """
         if authorization is None:
             return None
         scheme, _, token = authorization.strip().partition(" ")
         token = token.strip()
         if scheme.lower() != "bearer" or not token:
-            raise InvalidTokenError("Send `Authorization: Bearer <token>`.")
+            raise InvalidTokenError(TokenFault.NOT_A_BEARER_TOKEN)
         return await self._verified(token)
 
     async def connection_credentials(self, params: Mapping[str, Any] | None) -> Credentials | None:
-        """From the payload of `connection_init`, where the name may be written in any case."""
+        """Returns the credentials in the payload of `connection_init`, or None without any.
+
+        The case of the name `authorization` does not matter.
+        """
         for name, value in (params or {}).items():
             if name.lower() == "authorization":
                 if not isinstance(value, str):
-                    raise InvalidTokenError("`authorization` must be text.")
+                    raise InvalidTokenError(TokenFault.NOT_TEXT)
                 return await self.credentials(value)
         return None
 
     async def _verified(self, token: str) -> Credentials:
-        """A token that was good is good until it ends, or the keys are no longer the same."""
+        """Verifies a token, unless it was verified before with the same keys."""
         if len(token) > MAX_TOKEN_CHARACTERS:
-            raise InvalidTokenError("The token is too long.")
-        if self._remembered_of != self._keys.generation:
+            raise InvalidTokenError(TokenFault.TOO_LONG)
+        if self._remembered_generation != self._keys.generation:
             self._remembered.clear()
-            self._remembered_of = self._keys.generation
+            self._remembered_generation = self._keys.generation
         digest = sha256(token.encode("utf-8", "surrogatepass")).digest()
-        known = self._remembered.get(digest)
-        if known is None:
+        remembered = self._remembered.get(digest)
+        if remembered is None:
             generation = self._keys.generation
             credentials = self._read(token, await self._key(token))
             if generation == self._keys.generation:
                 self._remember(digest, credentials)
             return credentials
-        credentials, ends_at = known
-        if ends_at <= time.time():
+        credentials, expires_at = remembered
+        if expires_at <= time.time():
             del self._remembered[digest]
-            raise InvalidTokenError(_REASONS[jwt.ExpiredSignatureError])
+            raise InvalidTokenError(TokenFault.EXPIRED)
         return credentials
 
     def _remember(self, digest: bytes, credentials: Credentials) -> None:
@@ -133,14 +127,14 @@ class Authenticator:
         try:
             header = jwt.get_unverified_header(token)
         except (jwt.InvalidTokenError, ValueError) as error:
-            raise InvalidTokenError("The token is not valid.") from error
+            raise InvalidTokenError(TokenFault.NOT_VALID) from error
         if header.get("alg") not in self._algorithms or header.get("typ") not in _TYPES:
-            raise InvalidTokenError("The token is not valid.")
+            raise InvalidTokenError(TokenFault.NOT_VALID)
         key = self._keys.known(header)
         if key is None:
-            # Nobody is asked for the key of a token that would be refused with it as well.
+            # A token that would be refused anyway must not make us ask the provider for its key.
             self._read(token, key="", verify_signature=False)
-            key = await self._keys.asked(header)
+            key = await self._keys.fetched(header)
         return key
 
     def _read(self, token: str, key: Any, *, verify_signature: bool = True) -> Credentials:
@@ -168,25 +162,25 @@ class Authenticator:
             )
             expires_at = datetime.fromtimestamp(int(claims["exp"]), UTC)
         except jwt.InvalidTokenError as error:
-            reason = _REASONS.get(type(error), "The token is not valid.")
-            raise InvalidTokenError(reason) from error
+            fault = _FAULTS.get(type(error), TokenFault.NOT_VALID)
+            raise InvalidTokenError(fault) from error
         except (ValueError, OverflowError, TypeError) as error:
-            raise InvalidTokenError("The token is not valid.") from error
+            raise InvalidTokenError(TokenFault.NOT_VALID) from error
         if expires_at.timestamp() <= time.time():
-            raise InvalidTokenError(_REASONS[jwt.ExpiredSignatureError])
+            raise InvalidTokenError(TokenFault.EXPIRED)
         return self._credentials(claims, expires_at)
 
     def _credentials(self, claims: Mapping[str, Any], expires_at: datetime) -> Credentials:
         subject = claims[self._subject_claim]
         if not isinstance(subject, str) or not subject.isprintable():
-            raise InvalidTokenError("The token's subject is not text.")
+            raise InvalidTokenError(TokenFault.SUBJECT_NOT_TEXT)
         scope = claims.get("scope", "")
         operator = isinstance(scope, str) and OPERATOR_SCOPE in scope.split()
         return Credentials(canonical_portal_id(subject), operator, expires_at)
 
 
 def identity_provider(settings: Settings) -> IdentityProvider | None:
-    """None when tokens are signed with the service's own secret."""
+    """Returns the configured provider, or None where the service signs its tokens itself."""
     if settings.auth_issuer is None:
         return None
     return IdentityProvider(settings.auth_issuer, settings.auth_jwks_url)
@@ -204,14 +198,3 @@ def authenticator_of(settings: Settings, provider: IdentityProvider | None) -> A
         issuer=settings.auth_issuer,
         audience=settings.auth_audience,
     )
-
-
-def mint(settings: Settings, subject: str, *, operator: bool, lifetime: timedelta) -> str:
-    """A token signed with the service's own secret. Raises SettingsError where that is not used."""
-    if settings.auth_issuer is not None:
-        raise SettingsError(f"Tokens come from {settings.auth_issuer}; none can be made here.")
-    now = datetime.now(UTC)
-    claims = {settings.auth_subject_claim: subject, "iat": now, "exp": now + lifetime}
-    if operator:
-        claims["scope"] = OPERATOR_SCOPE
-    return jwt.encode(claims, settings.auth_secret.get_secret_value(), OWN_ALGORITHM)

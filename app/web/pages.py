@@ -1,4 +1,4 @@
-"""Web pages that were built from console/, handed out as they are."""
+"""Serves the web pages that were built from console/."""
 
 from collections.abc import Callable
 from http import HTTPStatus
@@ -13,8 +13,10 @@ from sync.problems import problem
 def page(file: Path) -> Callable[[Request], Response]:
     def answer(_request: Request) -> Response:
         if not file.is_file():
-            return problem(HTTPStatus.NOT_FOUND, "This page was not built.")
-        # The files it names change their names with their content; the page itself does not.
+            return problem(
+                HTTPStatus.NOT_FOUND, "This page was not built: `console/build.py` builds it."
+            )
+        # The names of scripts and styles change with their content; that of the page does not.
         return FileResponse(file, headers={"Cache-Control": "no-cache"})
 
     return answer

@@ -1,4 +1,4 @@
-"""The console: the addresses of its pages, its files, and how one signs in to it."""
+"""The routes of the console: its pages, its files, and the ways to sign in to it."""
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from app.auth.tokens import mint
+from app.auth.own_tokens import mint
 from app.services import Services
 from app.settings import DEVELOPMENT_AUTH_SECRET, Settings
 from app.web.pages import page
@@ -24,8 +24,9 @@ from resolvers.members import MemberFields, MemberView, page_of_members
 CONSOLE = Path(__file__).parents[1] / "static" / "web"
 LIFETIME = timedelta(hours=12)
 
-# How many of each level one may choose to be. Those who changed longest ago: the founders.
-_CAST = {
+# How many members of each access level can be chosen in development. Those who changed longest ago
+# are shown, so that the choice stays the same.
+_PEOPLE_PER_LEVEL = {
     AccessLevel.ADMIN: 2,
     AccessLevel.COORDINATOR: 2,
     AccessLevel.PEER_MENTOR: 1,
@@ -34,7 +35,7 @@ _CAST = {
 
 
 class ConsolePage(Convertor[str]):
-    """The pages that the console draws itself; the service answers each with the same file."""
+    """The addresses of the console's pages. All of them are answered with the same file."""
 
     regex = "(?:medlemmer|logg|tilstand|roller)(?:/[^/]+)?"
 
@@ -49,7 +50,7 @@ register_url_convertor("console", ConsolePage())
 
 
 class Person(msgspec.Struct, rename="camel"):
-    """Somebody one can be in development. `name` is None for an operator."""
+    """Somebody to sign in as in development. `name` is None for an operator."""
 
     name: str | None
     access_level: str
@@ -57,8 +58,8 @@ class Person(msgspec.Struct, rename="camel"):
     token: str
 
 
-class Provider(msgspec.Struct, rename="camel"):
-    """Where one signs in by OpenID Connect, and as which client."""
+class OidcClient(msgspec.Struct, rename="camel"):
+    """The console as a client of the identity provider."""
 
     issuer: str
     client_id: str
@@ -66,15 +67,17 @@ class Provider(msgspec.Struct, rename="camel"):
 
 
 class WaysToSignIn(msgspec.Struct):
-    oidc: Provider | None
+    """The answer of `/sign-in`."""
+
+    oidc: OidcClient | None
     people: Sequence[Person] | None
 
 
 def console_routes(settings: Settings, services: Callable[[], Services]) -> list[BaseRoute]:
     async def sign_in(_request: Request) -> Response:
-        people = await _people(settings, services()) if _anybody_may(settings) else None
+        people = await _people(settings, services()) if _tokens_are_public(settings) else None
         return Response(
-            msgspec.json.encode(WaysToSignIn(_provider(settings), people)),
+            msgspec.json.encode(WaysToSignIn(_oidc_client(settings), people)),
             media_type="application/json",
             headers={"Cache-Control": "no-store"},
         )
@@ -88,15 +91,18 @@ def console_routes(settings: Settings, services: Callable[[], Services]) -> list
     ]
 
 
-def _provider(settings: Settings) -> Provider | None:
+def _oidc_client(settings: Settings) -> OidcClient | None:
     if settings.auth_issuer is None or settings.console_client_id is None:
         return None
-    return Provider(settings.auth_issuer, settings.console_client_id, settings.console_scope)
+    return OidcClient(settings.auth_issuer, settings.console_client_id, settings.console_scope)
 
 
-def _anybody_may(settings: Settings) -> bool:
-    """Whether tokens can be given away: only where everybody can make them anyhow, because they
-    are signed with the secret that stands in the source code. Production refuses to start so."""
+def _tokens_are_public(settings: Settings) -> bool:
+    """Returns True if tokens are signed with the secret in the source code.
+
+    Everybody can make such tokens, so handing them out gives nothing away. Production refuses to
+    start with that secret.
+    """
     return (
         settings.env == "development"
         and settings.auth_issuer is None
@@ -109,7 +115,7 @@ async def _people(settings: Settings, services: Services) -> list[Person]:
         return mint(settings, subject, operator=operator, lifetime=LIFETIME)
 
     people = [Person(None, AccessLevel.ADMIN.name, None, token("console", operator=True))]
-    for level, count in _CAST.items():
+    for level, count in _PEOPLE_PER_LEVEL.items():
         for view in await _members_of(services, level, count):
             row = view.row
             home = view.organizations.get(row.organization_id) if row.organization_id else None

@@ -24,7 +24,7 @@ REPLAY = """mutation ($ids: [ID!]!, $dry: Boolean!) {
 
 
 async def trail(service: Service) -> list[dict[str, Any]]:
-    """The oldest record first, without its time."""
+    """Returns the records without their times, the oldest first."""
     connection = (await service.data(TRAIL))["auditTrail"]
     records = [edge["node"] for edge in connection["edges"]]
     assert all(record.pop("recordedAt") for record in records)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.auth.tokens import mint
+from app.auth.own_tokens import mint
 from app.main import sources_of
 from app.settings import (
     DEVELOPMENT_AUTH_SECRET,
@@ -29,7 +29,7 @@ def sources(*secrets: str, **more: object) -> str:
 
 @pytest.fixture(autouse=True)
 def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the `.env` of whoever runs the tests."""
+    """Runs each test in an empty folder, so that no `.env` is read."""
     monkeypatch.chdir(tmp_path)
 
 
@@ -179,7 +179,7 @@ def test_source_with_a_name_that_no_path_holds_is_refused(name: str) -> None:
 
     (line,) = complaints(sources=json.dumps({name: portal}))
 
-    assert line.startswith(f"LIKEPERSON_SOURCES: {name!r} cannot be a source")
+    assert line.startswith(f"LIKEPERSON_SOURCES: {name!r} is no name for a source")
 
 
 @pytest.mark.parametrize("name", ["portal", "min-side.v2", "A_1", "...", ".x"])
@@ -193,7 +193,7 @@ def test_source_is_named_by_what_a_path_holds(name: str) -> None:
 def test_header_that_no_request_has_is_refused(header: str) -> None:
     (line,) = complaints(sources=sources("topsecret", scheme="shared-key", header=header))
 
-    assert line.startswith("LIKEPERSON_SOURCES: is not the name of a header")
+    assert line.startswith("LIKEPERSON_SOURCES: is not a header name")
     assert line.endswith("(at portal.header)")
 
 

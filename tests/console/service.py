@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 
-from app.auth.tokens import mint
+from app.auth.own_tokens import mint
 from app.settings import DEVELOPMENT_WEBHOOK_SECRET, PREFIX, Settings
 from tests.support.builders import body_of, guid
 from tests.support.service import DEADLINE, signed_headers

@@ -98,7 +98,7 @@ class Provider:
             self._process = None
 
     async def sign_in(self, subject: str) -> dict[str, Any]:
-        """As an app does it: authorization code with PKCE. The answer of the token endpoint."""
+        """Signs in by authorization code with PKCE; returns the answer of the token endpoint."""
         verifier = secrets.token_urlsafe(32)
         challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest())
         async with httpx.AsyncClient(base_url=self.url, timeout=DEADLINE) as browser:
@@ -134,7 +134,7 @@ class Provider:
             )
 
     async def operator_token(self) -> str:
-        """As a job on a server gets it."""
+        """Returns an access token by the client credentials grant."""
         job = CLIENTS[1]
         async with httpx.AsyncClient(base_url=self.url, timeout=DEADLINE) as http:
             answer = await self._token(

@@ -13,7 +13,7 @@ from gql import Client, gql
 from gql.transport.websockets import WebsocketsTransport
 from standardwebhooks import Webhook
 
-from app.auth.tokens import mint
+from app.auth.own_tokens import mint
 from app.settings import DEVELOPMENT_WEBHOOK_SECRET, Settings
 from tests.support.builders import body_of, guid
 

@@ -41,7 +41,7 @@ async def service_of(provider: Provider, database_url: str, **given: Any) -> Asy
 
 
 async def access_level(service: Service, token: str) -> str | None:
-    """None when the token is refused."""
+    """Returns the access level of the viewer, or None if the token is refused."""
     answer = await service.ask(VIEWER, token=token)
     if codes(answer) == ["UNAUTHENTICATED"]:
         return None
@@ -144,7 +144,10 @@ async def test_service_that_starts_before_the_provider_serves_it_once_it_is_ther
             # The token may be good, so the client is not told to throw it away.
             assert refused.status_code == 503
             assert int(refused.headers["retry-after"]) > 0
-            assert codes(refused.json()) == ["UNAUTHENTICATED"]
+            (error,) = refused.json()["errors"]
+            assert error["extensions"]["code"] == "UNAUTHENTICATED"
+            text = "Tokens cannot be verified at the moment. Try again later."
+            assert error["message"] == text
 
             await provider.start()
             async with asyncio.timeout(DEADLINE):

@@ -86,7 +86,7 @@ UNUSABLE = {
 
 @pytest.mark.parametrize("case", UNUSABLE)
 def test_key_of_no_use_is_left_out(case: str) -> None:
-    with pytest.raises(ValueError, match="no key"):
+    with pytest.raises(ValueError, match="no usable key"):
         SigningKeys.from_json(key_set(UNUSABLE[case]))
 
     beside = SigningKeys.from_json(key_set(UNUSABLE[case], public(ED)))
@@ -95,13 +95,13 @@ def test_key_of_no_use_is_left_out(case: str) -> None:
 
 @pytest.mark.parametrize("document", [b"", b"{", b"[]", b"{}", b'{"keys": 7}', b'{"keys": [7]}'])
 def test_what_is_no_key_set_is_refused(document: bytes) -> None:
-    with pytest.raises(ValueError, match="not a key set"):
+    with pytest.raises(ValueError, match="not a JSON Web Key Set"):
         SigningKeys.from_json(document)
 
 
 @dataclass
 class KeyServer:
-    """Says what a test tells it to, and counts how often it was asked."""
+    """Answers what a test tells it to, and counts the requests."""
 
     document: bytes
     status: str = "200 OK"
@@ -129,7 +129,7 @@ async def serving(*keys: dict[str, Any]) -> AsyncIterator[KeyServer]:
 
 @asynccontextmanager
 async def provider_at(server: KeyServer) -> AsyncIterator[IdentityProvider]:
-    """Once its keys are there."""
+    """Yields the provider once it has fetched its keys."""
     async with IdentityProvider(server.url, server.url) as provider:
         async with asyncio.timeout(DEADLINE):
             while provider.generation == 0:  # noqa: ASYNC110 -- it tells nobody
@@ -146,17 +146,20 @@ async def test_keys_that_are_not_known_make_the_provider_be_asked_once_and_not_a
         before = server.asked
 
         for _ in range(3):
-            asking = [provider.asked({"kid": f"k{n}", "alg": "ES256"}) for n in range(50)]
+            asking = [provider.fetched({"kid": f"k{n}", "alg": "ES256"}) for n in range(50)]
             answers = await asyncio.gather(*asking, return_exceptions=True)
 
             assert {type(answer) for answer in answers} == {InvalidTokenError}
+            assert {str(answer) for answer in answers} == {
+                "The token is signed with an unknown key."
+            }
         assert server.asked == before + 1
 
 
 async def test_caller_that_goes_away_does_not_take_the_answer_from_the_others() -> None:
     async with serving(public(EC)) as server, provider_at(server) as provider:
         server.document = key_set(public(EC), public(ED))
-        first, second = (asyncio.create_task(provider.asked(header_of(ED))) for _ in range(2))
+        first, second = (asyncio.create_task(provider.fetched(header_of(ED))) for _ in range(2))
         await asyncio.sleep(0)
 
         first.cancel()
@@ -181,7 +184,7 @@ async def test_bad_answer_changes_no_keys(case: str) -> None:
             setattr(server, name, value)
 
         with pytest.raises(InvalidTokenError):
-            await provider.asked(header_of(ED))
+            await provider.fetched(header_of(ED))
 
         assert provider.known(header_of(EC)) is not None
         assert provider.generation == 1

@@ -31,7 +31,7 @@ def signed(
 
 
 def unsigned(claims: dict[str, Any]) -> str:
-    """As `alg: none` has it, with nothing after the last dot."""
+    """Returns a token with `alg: none` and an empty signature."""
     parts = [{"alg": "none", "typ": "JWT"}, {**claims, "exp": int(LATER.timestamp())}]
     encoded = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in parts]
     return f"Bearer {b'.'.join(encoded).decode()}."
@@ -86,8 +86,7 @@ async def test_token_that_is_not_good_is_refused_without_a_word_to_the_database(
 
 
 def _of_requests(statements: list[str]) -> list[str]:
-    """Without those of the tasks that run all the time: the feed, its retention, and the retry
-    worker."""
+    """Leaves out the statements of background tasks: feed, retention and retry worker."""
     of_tasks = ("BEGIN", "SELECT changes.", "SELECT min(changes.", "SELECT feed_head.")
     return [
         statement

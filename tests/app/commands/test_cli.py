@@ -1,49 +1,55 @@
 """The command line as people use it."""
 
 import asyncio
+import os
 import re
 import socket
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta, timezone
+from importlib.metadata import version
 from pathlib import Path
 from signal import SIGINT
+from typing import Any
 
 import httpx
 import pytest
-from typer.main import get_command
+from typer.main import get_group
 from typer.testing import CliRunner, Result
 
-from app.commands.cli import cli
+from app.commands.cli import COMMANDS, cli
 from schema.build import build_schema
 from tests.support.builders import created
-from tests.support.commands import START_SECONDS, run, start
+from tests.support.commands import ROOT, START_SECONDS, run, start
 from tests.support.service import Service
 
 Replaying = Callable[..., Awaitable[Result]]
-COMMANDS = sorted(getattr(get_command(cli), "commands", {}))
 
 
 @pytest.fixture
 def database_url(sqlite_url: str) -> str:
-    """Nothing here is a matter of the database."""
+    """SQLite only: these tests do not depend on the database."""
     return sqlite_url
 
 
 def test_commands_are_those_of_the_contract() -> None:
     contract = "serve migrate demo simulate token worker replay log export-schema documents"
 
-    assert sorted(contract.split()) == COMMANDS
+    assert sorted(contract.split()) == sorted(COMMANDS)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_command_explains_itself_and_every_option(name: str) -> None:
-    command = getattr(get_command(cli), "commands", {})[name]
+    command: Any = get_group(cli).commands[name]
 
     done = CliRunner().invoke(cli, [name, "--help"])
 
     assert done.exit_code == 0, done.output
     assert done.output.strip().startswith("Usage:")
     assert command.help.endswith(".")
+    # The list of commands is printed without importing them, so its lines are written apart.
+    assert COMMANDS[name].help.endswith(".")
     for parameter in command.params:
         assert parameter.help, f"{name}: {parameter.name} is not explained"
 
@@ -53,6 +59,35 @@ def test_without_a_command_all_of_them_are_listed() -> None:
 
     for command in COMMANDS:
         assert command in done.output
+
+
+def test_version_is_that_of_the_package() -> None:
+    done = CliRunner().invoke(cli, ["--version"])
+
+    assert done.exit_code == 0
+    assert done.output == f"likeperson-sync {version('likeperson-sync')}\n"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["token", "--operator"]])
+def test_quick_commands_import_no_heavy_package(arguments: list[str], tmp_path: Path) -> None:
+    """Each of these packages takes longer to import than such a command may take."""
+    heavy = {"sqlalchemy", "strawberry", "graphql", "httpx", "starlette", "uvicorn", "alembic"}
+    program = "import sys\nfrom app.commands.cli import main\n"
+    program += f"sys.argv[1:] = {arguments}\n"
+    program += "try: main()\nexcept SystemExit as end: print(end.code, *sys.modules)"
+
+    done = subprocess.run(  # noqa: S603 -- our own words
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    code, *modules = done.stdout.splitlines()[-1].split()
+    assert code == "0"
+    assert heavy.isdisjoint(modules)
 
 
 async def test_token_is_taken_by_a_running_service(service: Service, tmp_path: Path) -> None:
@@ -391,7 +426,7 @@ ATTEMPTS = "{ syncLog { edges { node { eventType attempts } } } }"
 
 @pytest.fixture
 def replaying(service: Service, monkeypatch: pytest.MonkeyPatch) -> Replaying:
-    """`replay` as it is typed; `answer` is what follows on the keyboard."""
+    """Runs `replay`; `answer` is typed when it asks."""
     monkeypatch.setenv("LIKEPERSON_DATABASE_URL", service.settings.database_url)
 
     async def typed(*options: str, answer: str = "") -> Result:

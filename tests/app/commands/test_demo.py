@@ -36,13 +36,13 @@ class Demo:
         return found[1]
 
     def pasted(self, title: str) -> str:
-        """The document that stands below a title."""
+        """Returns the document below a title."""
         found = re.search(rf"{title}:\n\n(.+?)\n\n", self.text, re.DOTALL)
         assert found, self.text
         return found[1]
 
     async def stop(self, told_by: signal.Signals = signal.SIGINT) -> tuple[int, str]:
-        """As Ctrl-C does: the exit code, and all that was printed on standard error."""
+        """Sends the signal; returns the exit code and the rest of standard error."""
         self.process.send_signal(told_by)
         _, err = await asyncio.wait_for(self.process.communicate(), START_SECONDS)
         assert self.process.returncode is not None

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.auth.tokens import mint
+from app.auth.own_tokens import mint
 from tests.support.answers import codes
 from tests.support.builders import created, guid, role
 from tests.support.guarded import guarded_service

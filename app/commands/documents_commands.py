@@ -1,44 +1,45 @@
-"""The commands `documents add` and `documents list`."""
+"""The commands `documents add` and `documents list`, for trusted GraphQL documents."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from app.document_folder import SUFFIXES, load_known, texts_of
+from app.document_folder import SUFFIXES, load_trusted_documents, texts_of
 from app.settings import SettingsError, load_settings
 from schema.build import build_schema
 from schema.engine.trusted_documents import Allowed
 
-commands = typer.Typer(
-    name="documents",
-    help="Look after the GraphQL documents that are known beforehand.",
+documents = typer.Typer(
+    help="Manage trusted documents: GraphQL documents that clients send by their id.",
+    rich_markup_mode=None,
+    add_completion=False,
 )
 
 
 def _texts_to_add(file: Path) -> dict[str, str]:
-    """Raises SettingsError, also for a file that would be passed over in the folder."""
+    """Reads the documents of a file. Raises SettingsError if it is not a kind the folder takes."""
     if file.suffix not in SUFFIXES:
         raise SettingsError(f"{file}: only manifests (.json) and .graphql files can be added.")
     return texts_of(file)
 
 
-@commands.command()
+@documents.command()
 def add(
     files: Annotated[
         list[Path],
         typer.Argument(help="Manifests (.json) of Relay, GraphQL Codegen or Apollo, or .graphql."),
     ],
 ) -> None:
-    """Add documents to the folder, once the schema has been asked whether it can execute them."""
+    """Add documents to the folder, after checking that the schema can execute them."""
     folder = _folder()
-    documents = build_schema().documents
+    schema_documents = build_schema().documents
     by_file = {file: _texts_to_add(file) for file in files}
     refused = [
         f"{file}: {id}: {error.message}"
         for file, found in by_file.items()
         for id, text in found.items()
-        for error in documents.read(text, known=True).errors
+        for error in schema_documents.read(text, known=True).errors
     ]
     if refused:
         raise SettingsError("\n".join(refused))
@@ -50,13 +51,13 @@ def add(
     typer.echo(f"Added {len(added)} of {len(texts)} documents. Restart the service to use them.")
 
 
-@commands.command("list")
+@documents.command("list")
 def list_documents() -> None:
-    """Say which documents are known, and what is wrong with those that cannot be executed."""
-    known = load_known(_folder(), Allowed.ANY)
-    documents = build_schema().documents
+    """List the trusted documents, and what is wrong with those that cannot be executed."""
+    known = load_trusted_documents(_folder(), Allowed.ANY)
+    schema_documents = build_schema().documents
     for id, text in known.texts.items():
-        document = documents.read(text, known=True)
+        document = schema_documents.read(text, known=True)
         names = ", ".join(operation.name or "(no name)" for operation in document.operations)
         trouble = "; ".join(error.message for error in document.errors)
         typer.echo(f"{id}  {trouble or names}")
@@ -65,5 +66,5 @@ def list_documents() -> None:
 def _folder() -> Path:
     folder = load_settings().documents_folder
     if folder is None:
-        raise SettingsError("Set LIKEPERSON_DOCUMENTS_FOLDER to the folder of known documents.")
+        raise SettingsError("Set LIKEPERSON_DOCUMENTS_FOLDER to the folder of trusted documents.")
     return folder

@@ -1,4 +1,4 @@
-"""The demo: the service on the embedded database, and a simulated portal in which life goes on."""
+"""The command `demo`: the service, and a simulated portal that changes something all the time."""
 
 import hashlib
 from datetime import timedelta
@@ -9,8 +9,10 @@ import msgspec
 from rich.console import Console
 from rich.progress import Progress as ProgressBar
 
-from app.auth.tokens import mint
-from app.server import running
+from app.auth.own_tokens import mint
+from app.commands.service_commands import Host, Port, settings_to_listen
+from app.errors import CommandError
+from app.server import run_until_interrupted, running
 from app.services import prepare_database, utc_now
 from app.settings import Settings
 from db.driver.engine import sqlite_file
@@ -34,14 +36,20 @@ subscription { memberChanges { __typename
     ... on MemberChange { operation member { displayName state accessLevel } } } }"""
 
 
-class DemoError(Exception):
-    """The message says what the demo needs."""
+class DemoError(CommandError):
+    """What the demo needs is not there."""
 
 
-async def run_demo(settings: Settings, console: Console) -> None:
+def demo(host: Host = None, port: Port = None) -> None:
+    """Run the service and a simulated portal in which something changes all the time."""
+    settings = settings_to_listen(host, port, log_level="warning")
+    run_until_interrupted(_run(settings, Console()))
+
+
+async def _run(settings: Settings, console: Console) -> None:
     """Returns when it is told to stop. Raises DemoError."""
     if settings.auth_issuer is not None:
-        raise DemoError("The demo makes tokens of its own: unset LIKEPERSON_AUTH_ISSUER.")
+        raise DemoError("The demo signs its own tokens: unset LIKEPERSON_AUTH_ISSUER.")
     secret = _portal_secret(settings)
     state = _state_file(settings)
     portal = _resumed(settings, state)
@@ -55,7 +63,7 @@ async def run_demo(settings: Settings, console: Console) -> None:
         else:
             console.print(f"The portal goes on with its {len(portal.members)} members.")
         _show(portal, settings, url, console)
-        await _live_on(portal, sender, state, console)
+        await _change(portal, sender, state, console)
 
 
 def _portal_secret(settings: Settings) -> str:
@@ -66,13 +74,13 @@ def _portal_secret(settings: Settings) -> str:
 
 
 def _state_file(settings: Settings) -> Path:
-    """One for each database, so that a portal is never told to another one."""
+    """Returns the file of the simulated portal; each database has its own."""
     digest = hashlib.sha256(settings.database_url.encode()).hexdigest()[:8]
     return Path("var") / f"demo-portal-{digest}.json"
 
 
 def _resumed(settings: Settings, state: Path) -> Portal | None:
-    """The portal as the last run left it; None for a first run, or when the database is gone."""
+    """Returns the portal as the last run left it, or None if there is none or no database."""
     database = sqlite_file(settings.database_url)
     if not state.exists() or (database is not None and not database.exists()):
         return None
@@ -84,7 +92,7 @@ def _resumed(settings: Settings, state: Path) -> Portal | None:
 
 def _save(portal: Portal, state: Path) -> None:
     state.parent.mkdir(parents=True, exist_ok=True)
-    # Whole or not at all: the demo may be stopped at any moment.
+    # Replaced in one step, since the demo may be stopped at any moment.
     draft = state.with_suffix(".new")
     draft.write_bytes(portal.snapshot())
     draft.replace(state)
@@ -99,7 +107,7 @@ async def _enrol(portal: Portal, sender: Sender, console: Console) -> None:
 
         summary = await simulate(portal, sender, Load(members=MEMBERS, events=0), show)
     console.print(
-        f"The portal has told of {summary.accepted} members in {summary.seconds:.1f} s, "
+        f"The portal enrolled {summary.accepted} members in {summary.seconds:.1f} s, "
         f"by signed webhooks."
     )
 
@@ -122,7 +130,7 @@ def _show(portal: Portal, settings: Settings, url: str, console: Console) -> Non
     say("Something changes in the portal every two seconds. Times are UTC. Ctrl-C stops.\n")
 
 
-async def _live_on(portal: Portal, sender: Sender, state: Path, console: Console) -> None:
+async def _change(portal: Portal, sender: Sender, state: Path, console: Console) -> None:
     def tell(event: PortalEvent, receipt: Receipt) -> None:
         _save(portal, state)
         outcome = receipt.outcome or receipt.status or f"HTTP {receipt.http_status}"

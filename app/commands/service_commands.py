@@ -1,0 +1,74 @@
+"""The commands `serve`, `worker` and `migrate`."""
+
+import asyncio
+import logging
+from typing import Annotated
+
+import typer
+
+from app.server import check_port, configure_logging, make_server, run_until_interrupted
+from app.services import open_database, prepare_database, unreachable_named, utc_now
+from app.settings import Settings, doubts, load_settings
+from db.feed.change_feed import LiveFeed
+from db.migrate import expected_revision
+from db.migrate import migrate as migrate_database
+from sync.worker import RetryWorker
+
+logger = logging.getLogger(__name__)
+
+Host = Annotated[
+    str | None, typer.Option(help="Address to listen on [default: LIKEPERSON_HOST or 127.0.0.1]")
+]
+Port = Annotated[
+    int | None,
+    typer.Option(help="Port to listen on; 0 picks a free one [default: LIKEPERSON_PORT or 8000]"),
+]
+
+
+def serve(host: Host = None, port: Port = None) -> None:
+    """Run the service: webhooks in, GraphQL and live subscriptions out."""
+    settings = settings_to_listen(host, port)
+    asyncio.run(prepare_database(settings))
+    run_until_interrupted(make_server(settings, _say_where).serve())
+
+
+def worker() -> None:
+    """Run the retry worker alone, without a web server. Several may run at the same time."""
+    settings = load_settings()
+    configure_logging(settings)
+    typer.echo("The retry worker runs. Ctrl-C stops it.", err=True)
+    run_until_interrupted(_work(settings))
+
+
+def migrate() -> None:
+    """Bring the database to the schema of this program. Safe to run at any time, and twice."""
+    settings = load_settings()
+    with unreachable_named(settings):
+        asyncio.run(migrate_database(settings.database_url))
+    typer.echo(f"The database is at schema {expected_revision()}.")
+
+
+def settings_to_listen(host: str | None, port: int | None, **given: object) -> Settings:
+    """Returns the settings of a command that listens, once the port is known to be free.
+
+    Raises SettingsError or PortInUseError.
+    """
+    settings = load_settings(host=host, port=port, **given)
+    configure_logging(settings)
+    for doubt in doubts(settings):
+        logger.warning(doubt)
+    check_port(settings)
+    return settings
+
+
+def _say_where(url: str) -> None:
+    typer.echo(f"Likeperson Sync listens on {url}", err=True)
+
+
+async def _work(settings: Settings) -> None:
+    async with (
+        open_database(settings) as (database, bell),
+        LiveFeed(database, bell) as feed,
+        RetryWorker(database, feed, utc_now),
+    ):
+        await asyncio.Event().wait()

@@ -1,0 +1,162 @@
+"""The authenticator alone: what each refused token is told, and what is remembered of good ones."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jwt
+import pytest
+
+from app.auth import tokens
+from app.auth.errors import InvalidTokenError, KeysUnavailableError, TokenFault
+from app.auth.own_tokens import SharedSecret
+from app.auth.tokens import CLOCK_SKEW_SECONDS, Authenticator
+
+SECRET = "a secret of these tests with 32 bytes"
+ISSUER = "https://id.example"
+AUDIENCE = "likeperson"
+
+
+class CountedSecret(SharedSecret):
+    """Counts how often a key was needed."""
+
+    asked = 0
+
+    def known(self, header: Mapping[str, Any]) -> str:
+        self.asked += 1
+        return super().known(header)
+
+
+def authenticator(keys: SharedSecret | None = None) -> Authenticator:
+    return Authenticator(
+        keys or SharedSecret(SECRET),
+        ["HS256"],
+        subject_claim="sub",
+        issuer=ISSUER,
+        audience=AUDIENCE,
+    )
+
+
+def token(secret: str = SECRET, *, header: dict[str, Any] | None = None, **claims: Any) -> str:
+    """A good token, but for what is given; None leaves a claim out."""
+    now = int(time.time())
+    given = {"sub": "kari", "iss": ISSUER, "aud": AUDIENCE, "iat": now, "exp": now + 60, **claims}
+    stated = {name: value for name, value in given.items() if value is not None}
+    return "Bearer " + jwt.encode(stated, secret, "HS256", header)
+
+
+INVALID = "The token is not valid."
+REFUSED: dict[str, tuple[Callable[[], str], str]] = {
+    "another scheme": (lambda: "Basic a:b", "Send `Authorization: Bearer <token>`."),
+    "no token": (lambda: "Bearer ", "Send `Authorization: Bearer <token>`."),
+    "too long": (lambda: "Bearer " + "x" * 8193, "The token has more than 8192 characters."),
+    "as long as it may be": (lambda: "Bearer " + "x" * 8192, INVALID),
+    "another type": (lambda: token(header={"typ": "logout+jwt"}), INVALID),
+    "another secret": (lambda: token("another secret, of as many bytes or more"), INVALID),
+    "no issuer": (lambda: token(iss=None), INVALID),
+    "no audience": (lambda: token(aud=None), INVALID),
+    "no expiry": (lambda: token(exp=None), INVALID),
+    "no subject": (lambda: token(sub=None), INVALID),
+    "expired": (lambda: token(exp=0), "The token has expired."),
+    "for later": (lambda: token(nbf=time.time() + 1000), "The token is not valid yet."),
+    "issued later": (lambda: token(iat=time.time() + 1000), "The token is not valid yet."),
+    "another issuer": (
+        lambda: token(iss="https://evil.example"),
+        "The token was issued by another issuer.",
+    ),
+    "another audience": (
+        lambda: token(aud="another"),
+        "The token was issued for another audience.",
+    ),
+    "subject of control characters": (
+        lambda: token(sub="\0"),
+        "The subject of the token must be printable text.",
+    ),
+    "subject that is a number": (
+        lambda: token(sub=7),
+        "The subject of the token must be printable text.",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+async def test_refused_token_is_told_what_is_wrong_with_it(case: str) -> None:
+    made, text = REFUSED[case]
+
+    with pytest.raises(InvalidTokenError) as refused:
+        await authenticator().credentials(made())
+
+    assert str(refused.value) == text
+
+
+async def test_credentials_of_a_socket_must_be_text() -> None:
+    with pytest.raises(InvalidTokenError, match=r"^`authorization` must be text\.$"):
+        await authenticator().connection_credentials({"Authorization": 7})
+
+
+def test_every_fault_and_the_outage_have_a_text_that_a_test_holds() -> None:
+    told_elsewhere = {"`authorization` must be text.", "The token is signed with an unknown key."}
+
+    assert {fault.value for fault in TokenFault} == told_elsewhere.union(
+        text for _, text in REFUSED.values()
+    )
+    assert str(KeysUnavailableError()) == (
+        "Tokens cannot be verified at the moment. Try again later."
+    )
+
+
+async def test_times_in_the_future_are_accepted_up_to_the_skew_of_clocks() -> None:
+    soon = int(time.time()) + CLOCK_SKEW_SECONDS - 5
+
+    found = await authenticator().credentials(token(nbf=soon, iat=soon))
+
+    assert found is not None
+    assert found.subject == "kari"
+
+
+async def test_token_that_has_just_expired_is_refused_in_spite_of_that_skew() -> None:
+    with pytest.raises(InvalidTokenError, match="expired"):
+        await authenticator().credentials(token(exp=int(time.time()) - 1))
+
+
+async def test_verified_token_is_remembered_until_it_expires(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    keys = CountedSecret(SECRET)
+    verifier, good = authenticator(keys), token()
+    first, second = [await verifier.credentials(good) for _ in range(2)]
+
+    later = time.time() + 61
+    monkeypatch.setattr(time, "time", lambda: later)
+
+    assert first == second is not None
+    assert keys.asked == 1
+    with pytest.raises(InvalidTokenError, match="expired"):
+        await verifier.credentials(good)
+
+
+async def test_remembered_tokens_are_forgotten_when_the_keys_change() -> None:
+    keys = CountedSecret(SECRET)
+    verifier, good = authenticator(keys), token()
+    await verifier.credentials(good)
+
+    keys.generation += 1
+    await verifier.credentials(good)
+
+    assert keys.asked == 2
+
+
+async def test_no_more_than_so_many_tokens_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokens, "REMEMBERED_TOKENS", 2)
+    keys = CountedSecret(SECRET)
+    verifier = authenticator(keys)
+    oldest, *later = [token(sub=name) for name in ("a", "b", "c")]
+    for given in (oldest, *later):
+        await verifier.credentials(given)
+
+    for given in later:
+        await verifier.credentials(given)
+    assert keys.asked == 3
+
+    await verifier.credentials(oldest)
+    assert keys.asked == 4
