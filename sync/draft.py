@@ -14,6 +14,7 @@ from db.queries.organizations import OrganizationRecord
 from db.queries.roles import RoleRow
 from db.stamp import NEVER, Stamp
 from db.tables.facts import FieldChange, MemberFacts
+from db.tables.profile import PROFILE_FIELDS
 from db.vocabulary import (
     AccessLevel,
     ActivationState,
@@ -122,13 +123,6 @@ def outcome_of(
     return SyncStatus.SUCCESS, SyncOutcome.UPDATED if changes else SyncOutcome.UNCHANGED
 
 
-_PROFILE_LABELS = {
-    "memberNumber": "member_number",
-    "givenName": "given_name",
-    "familyName": "family_name",
-    "email": "email",
-    "phone": "phone",
-}
 _NOBODY = MemberRecord(PortalId(""))
 
 
@@ -139,8 +133,8 @@ def field_changes(
     old = _NOBODY if before is None else before
     changes = [
         FieldChange(label, known, stated)
-        for label, field in _PROFILE_LABELS.items()
-        if (known := getattr(old, field)) != (stated := getattr(after, field))
+        for field, label in PROFILE_FIELDS.items()
+        if (known := getattr(old.profile, field)) != (stated := getattr(after.profile, field))
     ]
     # Two chapters can have one name, so texts alone tell no change.
     if old.organization_id != after.organization_id:

@@ -15,6 +15,7 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from db.tables.profile import PROFILE_FIELDS
 from db.vocabulary import PortalId, canonical_portal_id
 from sync.errors import NotAnEventError, NotJsonError
 
@@ -80,14 +81,7 @@ class EnvelopeJson(msgspec.Struct, frozen=True):
 # Unicode's category Cc.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
-PROFILE_FIELDS = ("member_number", "given_name", "family_name", "email", "phone")
-_PROFILE_PATHS = {
-    "member_number": "$.data.member.memberNumber",
-    "given_name": "$.data.member.givenName",
-    "family_name": "$.data.member.familyName",
-    "email": "$.data.member.email",
-    "phone": "$.data.member.phone",
-}
+_PROFILE_PATHS = {field: f"$.data.member.{name}" for field, name in PROFILE_FIELDS.items()}
 
 
 class OrganizationStatement(msgspec.Struct, frozen=True):

@@ -45,9 +45,9 @@ def membership_reactivated(event: Event, draft: Draft) -> None:
 
 
 def _state_profile(event: Event, draft: Draft) -> None:
-    for field, value in event.profile.items():
-        if draft.claim(field):
-            setattr(draft.member, field, value)
+    draft.member.state_profile(
+        {field: value for field, value in event.profile.items() if draft.claim(field)}
+    )
 
 
 def _state_organization(event: Event, draft: Draft) -> None:

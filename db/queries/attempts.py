@@ -1,25 +1,28 @@
-"""Recorded events that are tried again: which are due, whose turn it is, and what was tried."""
+"""Attempts: which recorded events are due, which worker tries them, and what was tried."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import msgspec
+from msgspec.structs import asdict
 from sqlalchemy import func, select, update
 
 from db.driver.any_of import any_of
-from db.queries.entries import ENTRY_COLUMNS, EntryFilter, EntryRecord
+from db.queries.entries import EntryFilter, EntryRecord
+from db.queries.rows import columns_of
 from db.queries.visibility import Sight, sight_values, visible_entries
 from db.sessions import ReadSession, WriteSession
 from db.tables.models import SyncAttempt, SyncLogEntry
 from db.vocabulary import AttemptTrigger, EntryId, SyncOutcome, SyncStatus
 
-# An entry that is due is in one of these.
+# The statuses of entries that can be due.
 RETRIED = (SyncStatus.PENDING, SyncStatus.FAILED)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt to apply an event, as it is recorded."""
+
     entry_id: EntryId
     attempted_at: datetime
     trigger: AttemptTrigger
@@ -31,7 +34,7 @@ class Attempt:
 
 
 async def next_due(session: ReadSession) -> datetime | None:
-    """When the next attempt is due; None when nothing waits for one."""
+    """Returns when the next attempt is due; None when no entry waits for one."""
     statement = select(func.min(SyncLogEntry.next_attempt_at)).where(
         SyncLogEntry.next_attempt_at.is_not(None)
     )
@@ -41,8 +44,11 @@ async def next_due(session: ReadSession) -> datetime | None:
 async def lease_due(
     session: WriteSession, now: datetime, until: datetime, limit: int
 ) -> list[EntryId]:
-    """Takes due entries, each for one worker: nobody else finds them due before `until`, when
-    they fall back to all by themselves, should this worker not come back."""
+    """Leases due entries to one worker and returns their ids.
+
+    No other worker finds them due before `until`. If this one does not come back, they are due
+    again then.
+    """
     due = (
         select(SyncLogEntry.id)
         .where(SyncLogEntry.next_attempt_at <= now, SyncLogEntry.status.in_(RETRIED))
@@ -58,13 +64,14 @@ async def lease_due(
     return ids
 
 
-_RECORD = (*ENTRY_COLUMNS, SyncLogEntry.payload)
+_RECORD = columns_of(EntryRecord, SyncLogEntry)
+_ATTEMPT = columns_of(Attempt, SyncAttempt)
 
 
 async def leased_entries(
     session: WriteSession, ids: Collection[EntryId], until: datetime
 ) -> list[EntryRecord]:
-    """Those of them that are still this worker's, locked until commit."""
+    """Returns those whose lease until this moment still holds, locked until commit."""
     statement = select(*_RECORD).where(
         any_of(SyncLogEntry.id, ids),
         SyncLogEntry.next_attempt_at == until,
@@ -75,7 +82,7 @@ async def leased_entries(
 
 
 async def entries_to_replay(session: WriteSession, ids: Collection[EntryId]) -> list[EntryRecord]:
-    """In the order they came, locked until commit."""
+    """Returns the entries in the order they were recorded, locked until commit."""
     statement = select(*_RECORD).where(any_of(SyncLogEntry.id, ids))
     rows = await session.all(statement.order_by(SyncLogEntry.id).with_for_update())
     return [_record(row) for row in rows]
@@ -89,7 +96,7 @@ async def matching_entry_ids(
     limit: int,
     ids: Collection[EntryId] | None = None,
 ) -> list[EntryId]:
-    """Oldest first; only those that the sight shows."""
+    """Returns the ids of matching entries within the sight, oldest first, `limit` at most."""
     statement = select(SyncLogEntry.id).where(visible_entries(sight), filter.condition())
     if ids is not None:
         statement = statement.where(any_of(SyncLogEntry.id, ids))
@@ -99,72 +106,46 @@ async def matching_entry_ids(
 
 
 def _record(row: Sequence[Any]) -> EntryRecord:
-    names = [column.key for column in _RECORD]
-    return EntryRecord(**dict(zip(names, row, strict=True)))
+    return EntryRecord(**dict(zip(EntryRecord.__struct_fields__, row, strict=True)))
+
+
+_CHANGED_BY_ATTEMPTS = (
+    "event_type",
+    "occurred_at",
+    "processed_at",
+    "status",
+    "outcome",
+    "detail",
+    "attempts",
+    "next_attempt_at",
+    "member_id",
+    "organization_id",
+    "field_changes",
+)
 
 
 async def update_entries(session: WriteSession, entries: Sequence[EntryRecord]) -> None:
-    """Writes what an attempt may change; the event itself stays as it came."""
-    await session.update(
-        SyncLogEntry,
-        [
-            {
-                "row_id": entry.id,
-                "event_type": entry.event_type,
-                "occurred_at": entry.occurred_at,
-                "processed_at": entry.processed_at,
-                "status": entry.status,
-                "outcome": entry.outcome,
-                "detail": entry.detail,
-                "attempts": entry.attempts,
-                "next_attempt_at": entry.next_attempt_at,
-                "member_id": entry.member_id,
-                "organization_id": entry.organization_id,
-                "field_changes": entry.field_changes,
-            }
-            for entry in entries
-        ],
-    )
+    """Writes the columns that an attempt may change."""
+    rows = [
+        {"row_id": entry.id, **{name: getattr(entry, name) for name in _CHANGED_BY_ATTEMPTS}}
+        for entry in entries
+    ]
+    await session.update(SyncLogEntry, rows)
 
 
 async def insert_attempts(session: WriteSession, attempts: Sequence[Attempt]) -> None:
-    await session.insert(
-        SyncAttempt,
-        [
-            {
-                "entry_id": attempt.entry_id,
-                "attempted_at": attempt.attempted_at,
-                "trigger": attempt.trigger,
-                "actor": attempt.actor,
-                "reason": attempt.reason,
-                "status": attempt.status,
-                "outcome": attempt.outcome,
-                "detail": attempt.detail,
-            }
-            for attempt in attempts
-        ],
-    )
+    await session.insert(SyncAttempt, [asdict(attempt) for attempt in attempts])
 
 
 async def attempts_of(
     session: ReadSession, entry_ids: Collection[EntryId]
 ) -> dict[EntryId, list[Attempt]]:
-    """The recorded attempts of each entry, the first one first."""
+    """Returns the recorded attempts of each entry, in the order they were made."""
     found: dict[EntryId, list[Attempt]] = {id: [] for id in entry_ids}
     rows: Sequence[Any] = await session.all(
-        select(
-            SyncAttempt.entry_id,
-            SyncAttempt.attempted_at,
-            SyncAttempt.trigger,
-            SyncAttempt.actor,
-            SyncAttempt.reason,
-            SyncAttempt.status,
-            SyncAttempt.outcome,
-            SyncAttempt.detail,
-        )
-        .where(any_of(SyncAttempt.entry_id, entry_ids))
-        .order_by(SyncAttempt.id)
+        select(*_ATTEMPT).where(any_of(SyncAttempt.entry_id, entry_ids)).order_by(SyncAttempt.id)
     )
     for row in rows:
-        found[EntryId(row.entry_id)].append(Attempt(**row._asdict()))
+        attempt = Attempt(**row._asdict())
+        found[attempt.entry_id].append(attempt)
     return found

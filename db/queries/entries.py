@@ -1,11 +1,12 @@
 """The sync log: the record of every event, written once and read by administrators."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import msgspec
+from msgspec.structs import asdict
 from sqlalchemy import Integer, Select, Text, bindparam, func, select, true
 from sqlalchemy.dialects.postgresql import ARRAY
 
@@ -16,6 +17,7 @@ from db.driver.statement_cache import StatementCache, in_literals
 from db.queries.filters import Filter, literal_condition, parameter_condition
 from db.queries.keyset import KeysetColumn, PageRequest, PageStatements, Slice, read_page
 from db.queries.new_ids import new_ids
+from db.queries.rows import columns_of
 from db.queries.visibility import Sight, sight_shape, sight_values, visible_entries
 from db.sessions import ReadSession, WriteSession
 from db.tables.facts import EntryFacts, FieldChange
@@ -23,9 +25,8 @@ from db.tables.models import SyncLogEntry
 from db.vocabulary import EntryId, MemberId, OrganizationId, SyncOutcome, SyncStatus
 
 
-@dataclass(slots=True, kw_only=True)
-class EntryRecord:
-    """An entry as it is written."""
+class EntryRecord(msgspec.Struct, kw_only=True):
+    """A log entry as it is written."""
 
     id: EntryId
     source: str
@@ -43,7 +44,7 @@ class EntryRecord:
     next_attempt_at: datetime | None = None
     member_id: MemberId | None = None
     organization_id: OrganizationId | None = None
-    field_changes: list[FieldChange] = field(default_factory=list)
+    field_changes: list[FieldChange] = msgspec.field(default_factory=list)
 
 
 EventKey = tuple[str, str]
@@ -51,6 +52,8 @@ EventKey = tuple[str, str]
 
 
 class EntryRow(msgspec.Struct, frozen=True):
+    """A log entry as it is read."""
+
     id: EntryId
     source: str
     event_id: str
@@ -127,24 +130,7 @@ class EntryFilter(Filter[EntryFacts]):
 
 Recorded = dict[EventKey, tuple[EntryRow, bytes]]
 
-ENTRY_COLUMNS = (
-    SyncLogEntry.id,
-    SyncLogEntry.source,
-    SyncLogEntry.event_id,
-    SyncLogEntry.event_type,
-    SyncLogEntry.occurred_at,
-    SyncLogEntry.received_at,
-    SyncLogEntry.processed_at,
-    SyncLogEntry.status,
-    SyncLogEntry.outcome,
-    SyncLogEntry.detail,
-    SyncLogEntry.attempts,
-    SyncLogEntry.deliveries,
-    SyncLogEntry.next_attempt_at,
-    SyncLogEntry.member_id,
-    SyncLogEntry.organization_id,
-    SyncLogEntry.field_changes,
-)
+ENTRY_COLUMNS = columns_of(EntryRow, SyncLogEntry)
 _ROW = select(*ENTRY_COLUMNS)
 _WITH_BODY = _ROW.add_columns(SyncLogEntry.payload)
 
@@ -270,7 +256,7 @@ async def entries_by_id(
         lambda: _ROW.where(any_of_parameter(SyncLogEntry.id, "ids"), visible_entries(sight)),
     )
     rows = await session.rows(statement, {"ids": list(ids), **sight_values(sight)})
-    return {EntryId(row[0]): EntryRow(*row) for row in rows}
+    return {entry.id: entry for entry in (EntryRow(*row) for row in rows)}
 
 
 async def payloads(session: ReadSession, ids: Collection[EntryId]) -> dict[EntryId, bytes]:
@@ -304,29 +290,7 @@ def new_entry_ids(count: int) -> Query[list[int]]:
 async def insert_entries(session: WriteSession, entries: Sequence[EntryRecord]) -> None:
     """The entries have their ids. ConcurrentWriteError, raised when they are sent, means that
     another process recorded one of the events first."""
-    await session.insert(SyncLogEntry, [_values(entry) for entry in entries])
-
-
-def _values(entry: EntryRecord) -> dict[str, Any]:
-    return {
-        "id": entry.id,
-        "source": entry.source,
-        "event_id": entry.event_id,
-        "event_type": entry.event_type,
-        "occurred_at": entry.occurred_at,
-        "received_at": entry.received_at,
-        "processed_at": entry.processed_at,
-        "status": entry.status,
-        "outcome": entry.outcome,
-        "detail": entry.detail,
-        "attempts": entry.attempts,
-        "deliveries": entry.deliveries,
-        "next_attempt_at": entry.next_attempt_at,
-        "member_id": entry.member_id,
-        "organization_id": entry.organization_id,
-        "field_changes": entry.field_changes,
-        "payload": entry.payload,
-    }
+    await session.insert(SyncLogEntry, [asdict(entry) for entry in entries])
 
 
 async def save_deliveries(session: WriteSession, deliveries: Mapping[EntryId, int]) -> None:

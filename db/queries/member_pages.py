@@ -6,35 +6,36 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
-import msgspec
 from sqlalchemy import ColumnElement, and_, bindparam, case, exists, func, select, true
 
 from db.driver.any_of import any_of_parameter
 from db.driver.statement_cache import StatementCache, in_literals
 from db.queries.filters import Filter, condition, literal_condition, parameter_condition
 from db.queries.keyset import KeysetColumn, PageRequest, PageStatements, Slice, read_page
+from db.queries.rows import columns_of
 from db.queries.text_keys import folded_words
 from db.queries.visibility import Sight, members_in, sight_shape, sight_values, visible_members
 from db.sessions import ReadSession
 from db.tables.facts import MemberFacts
 from db.tables.models import Member, Role, RoleAssignment
+from db.tables.profile import Profile
 from db.vocabulary import AccessLevel, ActivationState, MemberId, OrganizationId, PortalId
 
 ESCAPE = "/"
 
 
-class MemberRow(msgspec.Struct, frozen=True):
+class MemberRow(Profile, frozen=True):
+    """A member as they are read."""
+
     id: MemberId
     portal_id: PortalId
-    member_number: str | None
-    given_name: str | None
-    family_name: str | None
-    email: str | None
-    phone: str | None
     state: ActivationState
     state_changed_at: datetime | None
     organization_id: OrganizationId | None
     updated_at: datetime
+
+
+MEMBER_COLUMNS = columns_of(MemberRow, Member)
 
 
 class MemberOrderField(Enum):
@@ -133,19 +134,7 @@ class MemberFilter(Filter[MemberFacts]):
     )
 
 
-_ROW = select(
-    Member.id,
-    Member.portal_id,
-    Member.member_number,
-    Member.given_name,
-    Member.family_name,
-    Member.email,
-    Member.phone,
-    Member.state,
-    Member.state_changed_at,
-    Member.organization_id,
-    Member.updated_at,
-)
+_ROW = select(*MEMBER_COLUMNS)
 
 
 _pages = PageStatements(Member.id)
@@ -188,7 +177,7 @@ async def members_by_id(
         lambda: _ROW.where(any_of_parameter(Member.id, "ids"), visible_members(sight)),
     )
     rows = await session.rows(statement, {"ids": list(ids), **sight_values(sight)})
-    return {MemberId(row[0]): MemberRow(*row) for row in rows}
+    return {member.id: member for member in (MemberRow(*row) for row in rows)}
 
 
 async def member_by_portal_id(

@@ -1,28 +1,31 @@
-"""Members as events write them: loaded, changed in memory, saved as a set."""
+"""Members as events write them: loaded, changed in memory and saved, all of a batch at once."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
+import msgspec
+from msgspec.structs import asdict, replace
 from sqlalchemy import literal_column, null, select
 
 from db.driver.any_of import any_of_parameter
 from db.driver.compiled_statements import CompiledStatement, SqlRow
 from db.driver.round_trips import Query
 from db.queries.new_ids import new_ids
+from db.queries.rows import columns_of
 from db.queries.text_keys import number_key, search_key, sort_key
 from db.sessions import WriteSession
 from db.stamp import Stamp
 from db.tables.models import Member, RoleAssignment
+from db.tables.profile import PROFILE_FIELDS, Profile, empty_profile
 from db.vocabulary import ActivationState, MemberId, OrganizationId, PortalId, RoleId
 
 RoleKey = tuple[RoleId, OrganizationId | None]
-"""A role and where it is held; None is the home organization, whichever that is."""
+"""A role and the organization where it is held; None stands for the home organization."""
 
 
 class SavedRole(NamedTuple):
-    """A row of the role assignments."""
+    """A row of `role_assignments`."""
 
     id: int
     since: datetime
@@ -31,73 +34,52 @@ class SavedRole(NamedTuple):
 SavedRoles = dict[RoleKey, SavedRole]
 
 
-@dataclass(slots=True)
-class MemberRecord:
+class MemberRecord(msgspec.Struct):
+    """A member as events change them: the row, and the roles beside it."""
+
     portal_id: PortalId
+    profile: Profile = msgspec.field(default_factory=empty_profile)
     id: MemberId | None = None
-    member_number: str | None = None
-    given_name: str | None = None
-    family_name: str | None = None
-    email: str | None = None
-    phone: str | None = None
     state: ActivationState = ActivationState.ACTIVE
     state_changed_at: datetime | None = None
     organization_id: OrganizationId | None = None
     updated_at: datetime | None = None
-    as_of: dict[str, Stamp] = field(default_factory=dict)
+    as_of: dict[str, Stamp] = msgspec.field(default_factory=dict)
     search_text: str = ""
-    roles: dict[RoleKey, datetime] = field(default_factory=dict)
-    saved_roles: SavedRoles = field(default_factory=dict)
+    roles: dict[RoleKey, datetime] = msgspec.field(default_factory=dict)
+    saved_roles: SavedRoles = msgspec.field(default_factory=dict)
     version: int | None = None
-    """Of its row on PostgreSQL, when it was read: every write of a member or its roles makes
-    another."""
+    """The version of the row on PostgreSQL when it was read. Every write of a member or of their
+    roles makes another one."""
 
     def load_roles(self, saved: SavedRoles) -> None:
         self.saved_roles = saved
         self.roles = {key: role.since for key, role in saved.items()}
 
+    def state_profile(self, stated: Mapping[str, str | None]) -> None:
+        """Gives these fields of the profile other values."""
+        self.profile = replace(self.profile, **stated)
+
     def index(self) -> None:
-        """Brings what it is searched by up to date with its profile."""
+        """Makes the searched text follow from the profile."""
+        profile = self.profile
         self.search_text = search_key(
-            self.given_name, self.family_name, self.member_number, self.email
+            profile.given_name, profile.family_name, profile.member_number, profile.email
         )
 
     def copy(self) -> "MemberRecord":
-        return MemberRecord(
-            self.portal_id,
-            self.id,
-            self.member_number,
-            self.given_name,
-            self.family_name,
-            self.email,
-            self.phone,
-            self.state,
-            self.state_changed_at,
-            self.organization_id,
-            self.updated_at,
-            dict(self.as_of),
-            self.search_text,
-            dict(self.roles),
-            self.saved_roles,
-            self.version,
+        """Returns a copy that can be changed without changing this record."""
+        return replace(
+            self,
+            as_of=dict(self.as_of),
+            roles=dict(self.roles),
         )
 
 
-_COLUMNS = (
-    Member.id,
-    Member.portal_id,
-    Member.member_number,
-    Member.given_name,
-    Member.family_name,
-    Member.email,
-    Member.phone,
-    Member.state,
-    Member.state_changed_at,
-    Member.organization_id,
-    Member.updated_at,
-    Member.as_of,
-    Member.search_text,
-)
+# The fields of a record that are columns, beside those of the profile.
+_FIELDS = tuple(name for name in MemberRecord.__struct_fields__ if name in Member.__table__.columns)
+_IDS = ("id", "portal_id")
+_COLUMNS = (*columns_of(Profile, Member), *(getattr(Member, name) for name in _FIELDS))
 
 
 _OF_THESE = any_of_parameter(Member.portal_id, "portal_ids")
@@ -119,14 +101,14 @@ _ROLES = CompiledStatement(
 
 
 def member_records(portal_ids: Collection[PortalId]) -> Query[list[MemberRecord]]:
-    """The known ones among these members, without their roles."""
+    """Returns those of these members who are known, without their roles."""
     return Query(
         _RECORDS, {"portal_ids": list(portal_ids)}, lambda rows: [_record(row) for row in rows]
     )
 
 
 def saved_roles(portal_ids: Collection[PortalId]) -> Query[dict[MemberId, SavedRoles]]:
-    """The roles of those of these members who have some."""
+    """Returns the roles of these members; those without roles are missing."""
     return Query(_ROLES, {"portal_ids": list(portal_ids)}, _saved_roles)
 
 
@@ -141,31 +123,20 @@ def _saved_roles(rows: Sequence[SqlRow]) -> dict[MemberId, SavedRoles]:
     return saved
 
 
-def _record(row: Sequence[Any]) -> MemberRecord:
-    id, portal_id, number, given, family, email, phone, *others = row
-    state, changed, home, updated, as_of, search_text, version = others
-    return MemberRecord(
-        portal_id=portal_id,
-        id=id,
-        member_number=number,
-        given_name=given,
-        family_name=family,
-        email=email,
-        phone=phone,
-        state=state,
-        state_changed_at=changed,
-        organization_id=home,
-        updated_at=updated,
-        as_of=dict(as_of),
-        search_text=search_text,
-        version=version,
+def _record(row: SqlRow) -> MemberRecord:
+    width = len(PROFILE_FIELDS)
+    *columns, version = row[width:]
+    record = MemberRecord(
+        profile=Profile(*row[:width]), version=version, **dict(zip(_FIELDS, columns, strict=True))
     )
+    record.as_of = dict(record.as_of)
+    return record
 
 
 async def save_members(
     session: WriteSession, records: Sequence[MemberRecord], ids: Sequence[int]
 ) -> None:
-    """Writes members and their roles; `ids` are for those that have none yet.
+    """Writes members and their roles; new members get the next of `ids`.
 
     ConcurrentWriteError, raised when they are sent, means that another process created one of
     them at the same moment.
@@ -185,20 +156,13 @@ async def save_members(
 
 
 def _values(record: MemberRecord) -> dict[str, Any]:
+    """Returns the columns of a record that may change."""
+    profile = record.profile
     return {
-        "member_number": record.member_number,
-        "given_name": record.given_name,
-        "family_name": record.family_name,
-        "email": record.email,
-        "phone": record.phone,
-        "state": record.state,
-        "state_changed_at": record.state_changed_at,
-        "organization_id": record.organization_id,
-        "updated_at": record.updated_at,
-        "as_of": record.as_of,
-        "sort_name": sort_key(record.family_name, record.given_name),
-        "number_key": number_key(record.member_number),
-        "search_text": record.search_text,
+        **asdict(profile),
+        **{name: getattr(record, name) for name in _FIELDS if name not in _IDS},
+        "sort_name": sort_key(profile.family_name, profile.given_name),
+        "number_key": number_key(profile.member_number),
     }
 
 

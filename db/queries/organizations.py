@@ -1,8 +1,9 @@
-"""Chapters: the tree, and the records that events write."""
+"""Organizations: the tree as it is read, and the records that events write."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
 from sqlalchemy import func, select, text
 from sqlalchemy.sql import Select
 
@@ -12,14 +13,16 @@ from db.driver.compiled_statements import CompiledStatement, SqlRow
 from db.driver.round_trips import Query, Write
 from db.queries.keyset import KeysetColumn, PageRequest, PageStatements, Slice, read_page
 from db.queries.new_ids import new_ids
+from db.queries.rows import columns_of
 from db.sessions import ReadSession, WriteSession
 from db.stamp import Stamp
 from db.tables.models import Member, Organization, RoleAssignment
 from db.vocabulary import OrganizationId, PortalId
 
 
-@dataclass(frozen=True, slots=True)
-class OrganizationRow:
+class OrganizationRow(msgspec.Struct, frozen=True):
+    """A chapter as it is read."""
+
     id: OrganizationId
     portal_id: PortalId
     name: str | None
@@ -28,7 +31,7 @@ class OrganizationRow:
 
 @dataclass(slots=True)
 class OrganizationRecord:
-    """A chapter as events write it. `as_of` has a stamp for `name` and `parent` once stated."""
+    """A chapter as events write it. `as_of` has the stamps of `name` and `parent` once stated."""
 
     id: OrganizationId
     portal_id: PortalId
@@ -46,7 +49,7 @@ class OrganizationRecord:
 
 
 NAME_ORDER = (KeysetColumn(func.coalesce(Organization.name, "")),)
-_ROW = select(Organization.id, Organization.portal_id, Organization.name, Organization.parent_id)
+_ROW = select(*columns_of(OrganizationRow, Organization))
 _BY_ID = CompiledStatement(_ROW.where(any_of_parameter(Organization.id, "ids")))
 _OF_MEMBERS = CompiledStatement(
     _ROW.where(
@@ -92,18 +95,18 @@ async def organizations_by_id(
 def organizations_of_members(
     portal_ids: Collection[PortalId],
 ) -> Query[dict[OrganizationId, OrganizationRow]]:
-    """Where these members belong, and where they hold roles."""
+    """Returns the organizations where these members belong or hold roles."""
     return Query(_OF_MEMBERS, {"portal_ids": list(portal_ids)}, _organization_rows)
 
 
 def _organization_rows(rows: Sequence[SqlRow]) -> dict[OrganizationId, OrganizationRow]:
-    return {OrganizationId(row[0]): _organization_row(row) for row in rows}
+    return {row.id: row for row in map(_organization_row, rows)}
 
 
 async def organization_ids(
     session: ReadSession, portal_ids: Collection[PortalId]
 ) -> dict[PortalId, OrganizationId]:
-    """Those of them that are known."""
+    """Returns the ids of those that are known."""
     rows = await session.all(
         select(Organization.portal_id, Organization.id).where(
             any_of(Organization.portal_id, portal_ids)
@@ -115,7 +118,7 @@ async def organization_ids(
 async def organizations_below(
     session: ReadSession, parents: Collection[OrganizationId]
 ) -> dict[OrganizationId, list[OrganizationRow]]:
-    """The direct children of each, by name."""
+    """Returns the direct children of each organization, by name."""
     statement = _ROW.where(any_of(Organization.parent_id, parents))
     rows = await session.all(statement.order_by(Organization.name, Organization.id))
     children: dict[OrganizationId, list[OrganizationRow]] = {parent: [] for parent in parents}
@@ -126,7 +129,8 @@ async def organizations_below(
 
 
 def _subtree_ids() -> Select[int]:
-    """The roots and everything below them. UNION, so that a cycle in the portal's tree ends."""
+    """Selects the roots and everything below them. UNION rather than UNION ALL ends at a cycle in
+    the portal's tree."""
     roots = any_of_parameter(Organization.id, "roots")
     tree = select(Organization.id).where(roots).cte("tree", recursive=True)
     below = select(Organization.id).join(tree, Organization.parent_id == tree.c.id)
@@ -147,7 +151,10 @@ async def subtree(
 
 
 async def national_bodies(session: ReadSession) -> frozenset[OrganizationId]:
-    """Chapters of which the portal said that nothing is above them; a stub is not one."""
+    """Returns the chapters of which the portal has said that none is above them.
+
+    A stub, of which nothing but the id is known, is not one of them.
+    """
     rows = await session.all(
         select(Organization.id, Organization.as_of).where(Organization.parent_id.is_(None))
     )
@@ -157,7 +164,7 @@ async def national_bodies(session: ReadSession) -> frozenset[OrganizationId]:
 def organization_records(
     portal_ids: Collection[PortalId],
 ) -> Query[dict[PortalId, OrganizationRecord]]:
-    """The known ones among these chapters."""
+    """Returns those of these chapters that are known, by portal id."""
     return Query(_RECORDS, {"portal_ids": list(portal_ids)}, _records)
 
 
@@ -171,7 +178,7 @@ def _records(rows: Sequence[SqlRow]) -> dict[PortalId, OrganizationRecord]:
 async def insert_stubs(
     session: WriteSession, portal_ids: Sequence[PortalId]
 ) -> list[OrganizationRecord]:
-    """Chapters of which nothing but the id is known.
+    """Inserts chapters of which nothing but the portal id is known, and returns them.
 
     ConcurrentWriteError, raised when they are sent, means that another process created one of
     them at the same moment.
@@ -218,12 +225,14 @@ _ADVANCE = CompiledStatement(
 async def advance_organizations(
     session: WriteSession, records: Sequence[OrganizationRecord]
 ) -> None:
-    """Saves the stamps of chapters whose name and place stay as they are. Others may do the same at
-    the same time: the newest stamps stay."""
+    """Saves the stamps of chapters whose name and parent do not change.
+
+    Other transactions may do the same at the same time; the newest stamps stay.
+    """
     if not records or session.on_sqlite:
         await save_organizations(session, records)
         return
-    # In one order, since every row is locked in turn.
+    # Rows are locked one after the other; a common order keeps transactions from a deadlock.
     ordered = sorted(records, key=lambda record: record.id)
     parameters = {
         "ids": [record.id for record in ordered],
@@ -235,6 +244,5 @@ async def advance_organizations(
     await session.rewrite(Organization, Write(_ADVANCE, parameters, expected=len(ordered)))
 
 
-def _organization_row(row: Sequence[object]) -> OrganizationRow:
-    id, portal_id, name, parent_id = row
-    return OrganizationRow(id, portal_id, name, parent_id)  # type: ignore[arg-type]  # row of _ROW
+def _organization_row(row: SqlRow) -> OrganizationRow:
+    return OrganizationRow(*row)

@@ -1,9 +1,10 @@
-"""The role catalogue, and who holds what."""
+"""The role catalogue and the role assignments."""
 
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
 from datetime import datetime
 
+import msgspec
+from msgspec.structs import asdict
 from sqlalchemy import func, select, update
 
 from db.driver.any_of import any_of, any_of_parameter
@@ -11,14 +12,16 @@ from db.driver.compiled_statements import CompiledStatement
 from db.driver.round_trips import Query
 from db.publication import NewChange
 from db.queries.new_ids import new_ids
+from db.queries.rows import columns_of
 from db.sessions import ReadSession, WriteSession
 from db.tables.facts import ChangeFacts
 from db.tables.models import Member, Role, RoleAssignment
 from db.vocabulary import AccessLevel, MemberId, OrganizationId, RoleId
 
 
-@dataclass(frozen=True, slots=True)
-class RoleRow:
+class RoleRow(msgspec.Struct, frozen=True):
+    """An entry of the role catalogue. `decided`: a person has said what the role gives."""
+
     id: RoleId
     code: str
     name: str
@@ -26,28 +29,23 @@ class RoleRow:
     decided: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class AssignmentRow:
-    """`organization_id` is resolved: where the role names none, the home organization."""
+class AssignmentRow(msgspec.Struct, frozen=True):
+    """A role that a member holds.
+
+    `organization_id` is that of the home organization where the assignment names none.
+    """
 
     role: RoleRow
     organization_id: OrganizationId | None
     since: datetime
 
 
-_CATALOGUE = CompiledStatement(
-    select(Role.id, Role.code, Role.name, Role.access_level, Role.decided).order_by(
-        Role.access_level.desc(), Role.code
-    )
-)
+_ROLE = columns_of(RoleRow, Role)
+_CATALOGUE = CompiledStatement(select(*_ROLE).order_by(Role.access_level.desc(), Role.code))
 _HELD = CompiledStatement(
     select(
         RoleAssignment.member_id,
-        Role.id,
-        Role.code,
-        Role.name,
-        Role.access_level,
-        Role.decided,
+        *_ROLE,
         func.coalesce(RoleAssignment.organization_id, Member.organization_id).label("place"),
         RoleAssignment.since,
     )
@@ -59,7 +57,7 @@ _HELD = CompiledStatement(
 
 
 async def role_catalogue(session: ReadSession) -> list[RoleRow]:
-    """Every role, the highest access level first."""
+    """Returns every role, the highest access level first."""
     return await session.find(whole_catalogue())
 
 
@@ -72,7 +70,7 @@ async def role_by_id(session: ReadSession, id: RoleId) -> RoleRow | None:
 
 
 async def insert_roles(session: WriteSession, codes: Collection[str]) -> list[RoleRow]:
-    """Adds these codes to the catalogue. They give MEMBER until somebody says otherwise.
+    """Adds these codes to the catalogue, with the level MEMBER until somebody decides another.
 
     ConcurrentWriteError, raised when they are sent, means that another process added one of them
     at the same moment.
@@ -89,7 +87,10 @@ async def insert_roles(session: WriteSession, codes: Collection[str]) -> list[Ro
 
 
 async def set_role_access(session: WriteSession, code: str, level: AccessLevel) -> RoleRow | None:
-    """None for an unknown code. Tells the feed, since it moves every holder's access at once."""
+    """Sets the level of a role and returns the role, or None for an unknown code.
+
+    Appends a change to the feed, since the access of every holder changes at once.
+    """
     result = await session.run(
         update(Role)
         .where(Role.code == code)
@@ -106,7 +107,7 @@ async def set_role_access(session: WriteSession, code: str, level: AccessLevel) 
 async def role_holder_counts(
     session: ReadSession, role_ids: Collection[RoleId]
 ) -> dict[RoleId, int]:
-    """How many members hold each role, wherever."""
+    """Returns how many members hold each role, in any organization."""
     rows = await session.all(
         select(RoleAssignment.role_id, func.count(RoleAssignment.member_id.distinct()))
         .where(any_of(RoleAssignment.role_id, role_ids))
@@ -119,18 +120,17 @@ async def role_holder_counts(
 async def roles_held(
     session: ReadSession, member_ids: Collection[MemberId]
 ) -> dict[MemberId, list[AssignmentRow]]:
-    """The role assignments of each member, the highest access level first."""
+    """Returns the role assignments of each member, the highest access level first."""
     held: dict[MemberId, list[AssignmentRow]] = {id: [] for id in member_ids}
     if not held:
         return held
     rows = await session.rows(_HELD, {"member_ids": list(held)})
     roles: dict[int, RoleRow] = {}
-    for member_id, role_id, code, name, level, decided, place, since in rows:
+    for member_id, role_id, *others, place, since in rows:
         role = roles.get(role_id)
         if role is None:
-            role = roles[role_id] = RoleRow(RoleId(role_id), code, name, level, decided)
-        organization_id = OrganizationId(place) if place else None
-        held[MemberId(member_id)].append(AssignmentRow(role, organization_id, since))
+            role = roles[role_id] = RoleRow(role_id, *others)
+        held[member_id].append(AssignmentRow(role, place, since))
     return held
 
 

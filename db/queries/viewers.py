@@ -1,4 +1,4 @@
-"""Who is asking, as the database knows them at this moment: their roles, and what they may see."""
+"""Viewers: who is asking, with their roles and their sight as the database has them now."""
 
 import asyncio
 from collections import defaultdict
@@ -12,8 +12,9 @@ from db.database import Database
 from db.driver.any_of import any_of_parameter
 from db.driver.compiled_statements import CompiledStatement, SqlRow
 from db.errors import DatabaseUnavailableError
-from db.queries.member_pages import MemberRow
+from db.queries.member_pages import MEMBER_COLUMNS, MemberRow
 from db.queries.roles import AssignmentRow, RoleRow, access_level
+from db.queries.rows import columns_of
 from db.queries.visibility import Sight
 from db.sessions import ReadSession
 from db.tables.models import Member, Organization, Role, RoleAssignment
@@ -22,29 +23,20 @@ from db.vocabulary import AccessLevel, ActivationState, OrganizationId, PortalId
 PATIENCE_SECONDS = 5.0
 REMEMBERED_VIEWERS = 5_000
 
-# Written into the statement. As a parameter it would be given at execution, which is too late here.
+# A literal, since as a parameter it would be asked for at execution.
 _COMMA: Any = literal_column("','")
 _EVERYTHING = Sight(everything=True)
-# In the order of MemberRow and RoleRow.
-_MEMBER = (
-    Member.id,
-    Member.portal_id,
-    Member.member_number,
-    Member.given_name,
-    Member.family_name,
-    Member.email,
-    Member.phone,
-    Member.state,
-    Member.state_changed_at,
-    Member.organization_id,
-    Member.updated_at,
-)
-_ROLE = (Role.id, Role.code, Role.name, Role.access_level, Role.decided)
+_ROLE = columns_of(RoleRow, Role)
+_MEMBER_WIDTH = len(MEMBER_COLUMNS)
+_PORTAL_ID = MemberRow.__match_args__.index("portal_id")
 
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """`member` is None for an operator. `accesses`: the highest level held in each organization."""
+    """A member, or an operator, who has no `member`.
+
+    `accesses` has the highest level that is held in each organization.
+    """
 
     sight: Sight
     access_level: AccessLevel
@@ -68,9 +60,12 @@ _PLACE = func.coalesce(RoleAssignment.organization_id, Member.organization_id)
 
 
 def _sights() -> Subquery:
-    """For each place where one of them is a coordinator or more, the chapters there and below. As
-    text, since it is mostly the text of the time before. UNION, so that a cycle in the portal's
-    tree ends."""
+    """Selects, for each organization where one of them is a coordinator or more, its id and those
+    below it as one text.
+
+    A text, because ViewerLookups can compare it with the one before. UNION rather than UNION ALL
+    ends at a cycle in the portal's tree.
+    """
     places = (
         select(_PLACE.label("place"), _PLACE.label("id"))
         .select_from(RoleAssignment)
@@ -90,11 +85,11 @@ def _sights() -> Subquery:
 
 
 def _viewers() -> Select[*tuple[Any, ...]]:
-    """One row for each role held, or a single one for somebody without roles."""
+    """Selects a row for each role that is held, or one row for a member without roles."""
     sights = _sights()
     seen = and_(sights.c.place == _PLACE, Role.access_level >= AccessLevel.COORDINATOR)
     return (
-        select(*_MEMBER, *_ROLE, _PLACE, RoleAssignment.since, sights.c.ids)
+        select(*MEMBER_COLUMNS, *_ROLE, _PLACE, RoleAssignment.since, sights.c.ids)
         .select_from(Member)
         .outerjoin(RoleAssignment, RoleAssignment.member_id == Member.id)
         .outerjoin(Role, Role.id == RoleAssignment.role_id)
@@ -110,26 +105,25 @@ _VIEWERS = CompiledStatement(_viewers())
 async def _rows_of_members(
     session: ReadSession, portal_ids: Collection[PortalId]
 ) -> dict[PortalId, list[SqlRow]]:
-    """Without those whom nobody knows."""
+    """Returns the rows of each member who is known."""
     rows: defaultdict[PortalId, list[SqlRow]] = defaultdict(list)
     for row in await session.rows(_VIEWERS, {"portal_ids": list(portal_ids)}):
-        rows[row[1]].append(row)
+        rows[row[_PORTAL_ID]].append(row)
     return rows
 
 
 async def viewer_of_member(session: ReadSession, portal_id: PortalId) -> Viewer | None:
-    """None for an unknown person."""
+    """Returns None for an unknown person."""
     rows = (await _rows_of_members(session, [portal_id])).get(portal_id)
     return None if rows is None else _viewer(rows)
 
 
 class ViewerLookups:
-    """Requests that come at the same time share one round trip, which is most of what it costs to
-    know who is asking. It begins after the last of them came: nobody is told of a moment before
-    they asked.
+    """Look-ups that share round trips and remember viewers: an optimisation of `viewer_of_member`.
 
-    What the database says is read each time. Only what it means is remembered, for as long as it
-    says the same, word for word.
+    Look-ups that come while a statement is under way share the next one, which begins after all of
+    them, so that nobody gets an answer from before they asked. Every look-up reads the rows from
+    the database; a viewer that was made of equal rows before is used again.
     """
 
     def __init__(self, database: Database) -> None:
@@ -141,8 +135,10 @@ class ViewerLookups:
         self._remembered: dict[PortalId, tuple[Sequence[SqlRow], Viewer]] = {}
 
     def find(self, portal_id: PortalId) -> "asyncio.Future[Viewer | None]":
-        """None for an unknown person. Awaiting it raises what the database raises. It belongs to
-        whoever asked, who may cancel it."""
+        """Returns a future of the viewer, None for an unknown person. The caller may cancel it.
+
+        It raises DatabaseUnavailableError, and other errors of the database.
+        """
         future = asyncio.get_running_loop().create_future()
         self._waiting[portal_id].append(future)
         if self._task is None:
@@ -158,8 +154,10 @@ class ViewerLookups:
                 async with asyncio.timeout(PATIENCE_SECONDS), self._database.read() as session:
                     found = self._read(await _rows_of_members(session, list(waiting)))
             except TimeoutError:
-                failure = DatabaseUnavailableError("Nobody could be looked up in time.")
-            except Exception as error:  # those who asked are told, whatever it is
+                failure = DatabaseUnavailableError(
+                    f"Viewers could not be looked up within {PATIENCE_SECONDS:g} s."
+                )
+            except Exception as error:  # every kind is passed on to those who wait
                 failure = error
             for portal_id, futures in waiting.items():
                 for future in futures:
@@ -185,21 +183,22 @@ class ViewerLookups:
 
 
 def _viewer(rows: Sequence[SqlRow]) -> Viewer:
-    width = len(_MEMBER)
-    member = MemberRow(*rows[0][:width])
+    member = MemberRow(*rows[0][:_MEMBER_WIDTH])
     if member.state is not ActivationState.ACTIVE:
         return Viewer(Sight(), AccessLevel.NONE, member)
     roles: list[AssignmentRow] = []
     coordinated: set[OrganizationId] = set()
     administered: set[OrganizationId] = set()
     for row in rows:
-        if row[width]:
-            held = _assignment(row[width:-1])
-            roles.append(held)
-            seen = _ids(row[-1])
-            coordinated |= seen
-            if held.role.access_level >= AccessLevel.ADMIN:
-                administered |= seen
+        *role, place, since, ids = row[_MEMBER_WIDTH:]
+        if role[0] is None:  # a member without roles
+            continue
+        held = AssignmentRow(RoleRow(*role), place, since)
+        roles.append(held)
+        seen = _ids(ids)
+        coordinated |= seen
+        if held.role.access_level >= AccessLevel.ADMIN:
+            administered |= seen
     sight = Sight(
         member_id=member.id,
         coordinated=frozenset(coordinated),
@@ -211,11 +210,6 @@ def _viewer(rows: Sequence[SqlRow]) -> Viewer:
 
 def _ids(text: str | None) -> set[OrganizationId]:
     return {OrganizationId(int(id)) for id in text.split(",")} if text else set()
-
-
-def _assignment(row: Sequence[Any]) -> AssignmentRow:
-    *role, organization_id, since = row
-    return AssignmentRow(RoleRow(*role), organization_id, since)
 
 
 def _accesses(roles: Sequence[AssignmentRow]) -> dict[OrganizationId, AccessLevel]:

@@ -29,7 +29,7 @@ def failing_handler(type: EventType, times: int | None = None) -> Iterator[None]
         if left is not None:
             left -= 1
         # The work is done when it breaks: none of that may stay.
-        draft.member.given_name = "done for nothing"
+        draft.member.state_profile({"given_name": "done for nothing"})
         raise HandlerBrokenError
 
     handlers[type] = handler
