@@ -6,8 +6,9 @@ but a counter. An event that cannot be applied leaves its record behind, to be t
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
+
+from msgspec.structs import replace
 
 from db.database import Database
 from db.errors import ConcurrentWriteError, DatabaseUnavailableError, SharedLockError

@@ -3,8 +3,10 @@ safe: what an event says counts only where nothing newer was said."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
+
+from msgspec.structs import replace
 
 from db.database import Database
 from db.errors import ConcurrentWriteError, DatabaseUnavailableError

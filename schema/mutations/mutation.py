@@ -1,9 +1,9 @@
 """What can be changed through the API. Expected failures are part of the result."""
 
-from dataclasses import replace
 from typing import Annotated
 
 import strawberry
+from msgspec.structs import replace
 
 from db.queries.audit_trail import Act, record_act
 from db.queries.roles import role_catalogue, role_holder_counts, set_role_access
