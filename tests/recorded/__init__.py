@@ -1,0 +1,1 @@
+"""What the service answers, recorded byte for byte."""
