@@ -7,7 +7,7 @@
 
 from typing import Any
 
-from tests.builders import (
+from tests.support.builders import (
     body_of,
     created,
     deactivated,

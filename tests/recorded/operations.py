@@ -18,8 +18,8 @@ PROGRAMS = {
     "graphiql": "console/graphiql/src/queries.ts",
     "dashboard": "examples/dashboard.ts",
     "report": "examples/report.py",
-    "docs-clients": "docs/clients.md",
-    "docs-api": "docs/api.md",
+    "docs-clients": "docs/build/clients.md",
+    "docs-api": "docs/build/api.md",
 }
 # Up to the end of the template, of the text or of the code block that holds it.
 _OPERATION = re.compile(

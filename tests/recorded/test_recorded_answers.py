@@ -6,8 +6,8 @@ mistakes. The answers are the same on both databases. When some are meant to cha
 
     ./test tests/recorded --record
 
-writes all of them anew to `tests/recorded/answers/`, whose diff is then to be read. Only what differs
-from run to run by nature does not count: see `tests/recorded/recording.py`.
+writes all of them anew to `tests/recorded/answers/`, whose diff is then to be read. Only what
+differs from run to run by nature does not count: see `tests/recorded/recording.py`.
 """
 
 import asyncio
