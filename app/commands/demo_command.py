@@ -20,7 +20,7 @@ from sync.simulator.event_bodies import PortalEvent
 from sync.simulator.keep_alive import portal_client
 from sync.simulator.portal import Portal
 from sync.simulator.run import Load, Progress, live, simulate
-from sync.simulator.sender import Receipt, Sender
+from sync.simulator.sender import Sender, SendResult
 
 MEMBERS = 300
 CHANGE_SECONDS = 2.0
@@ -131,12 +131,12 @@ def _show(portal: Portal, settings: Settings, url: str, console: Console) -> Non
 
 
 async def _change(portal: Portal, sender: Sender, state: Path, console: Console) -> None:
-    def tell(event: PortalEvent, receipt: Receipt) -> None:
+    def show(event: PortalEvent, result: SendResult) -> None:
         _save(portal, state)
-        outcome = receipt.outcome or receipt.status or f"HTTP {receipt.http_status}"
+        outcome = result.outcome or result.status or f"HTTP {result.http_status}"
         console.print(
-            f"{utc_now():%H:%M:%S} {event.type:<24} {outcome:<12} {receipt.seconds * 1000:5.1f} ms",
+            f"{utc_now():%H:%M:%S} {event.type:<24} {outcome:<12} {result.seconds * 1000:5.1f} ms",
             highlight=False,
         )
 
-    await live(portal, sender, CHANGE_SECONDS, tell)
+    await live(portal, sender, CHANGE_SECONDS, show)

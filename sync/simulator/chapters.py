@@ -1,4 +1,4 @@
-"""The simulated association: one national body, its county chapters, their local chapters."""
+"""The chapters of the simulated association: a national body, counties, and local chapters."""
 
 from collections.abc import Iterator
 from random import Random
@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-# County chapter -> its local chapters with a rough share of the members.
+# County chapter -> its local chapters, each with a rough share of the members.
 _CHAPTERS: dict[str, dict[str, int]] = {
     "Oslo og Akershus": {"Oslo": 9, "Bærum": 3, "Lillestrøm": 2, "Asker": 2, "Nordre Follo": 2},
     "Innlandet": {"Hamar": 2, "Lillehammer": 2, "Gjøvik": 2, "Kongsvinger": 1},
@@ -21,7 +21,7 @@ _SHARES = {
 }
 
 
-class Organization(msgspec.Struct, frozen=True, rename="camel"):
+class PortalOrganization(msgspec.Struct, frozen=True, rename="camel"):
     """A chapter in the form in which events carry it."""
 
     id: str
@@ -32,7 +32,7 @@ class Organization(msgspec.Struct, frozen=True, rename="camel"):
 class Federation:
     """All organizations, parents before children."""
 
-    def __init__(self, organizations: tuple[Organization, ...]) -> None:
+    def __init__(self, organizations: tuple[PortalOrganization, ...]) -> None:
         self.all = organizations
         self.by_id = MappingProxyType({each.id: each for each in organizations})
         self.national = next(each for each in organizations if each.parent_id is None)
@@ -43,27 +43,29 @@ class Federation:
 
     @classmethod
     def founded(cls, chance: Random) -> "Federation":
-        """The same chapters every time; their ids are drawn from `chance`."""
+        """Returns the chapters, which are always the same, with ids drawn from `chance`."""
         return cls(tuple(_organizations(chance)))
 
-    def likely_home(self, chance: Random) -> Organization:
-        """Where a member belongs: a local chapter, the large ones more often, or now and then a
-        county chapter where no local one is near."""
+    def likely_home(self, chance: Random) -> PortalOrganization:
+        """Returns the home of a new member: mostly a local chapter, the large ones more often, and
+        sometimes a county chapter."""
         if chance.random() < 0.03:
             return chance.choice(self.counties)
         return chance.choices(self.locals, self._shares)[0]
 
 
 def drawn_guid(chance: Random) -> str:
-    """A version 4 GUID, lower case as Dataverse writes them."""
+    """Returns a version 4 GUID in lower case, as Dataverse writes them."""
     return str(UUID(int=chance.getrandbits(128), version=4))
 
 
-def _organizations(chance: Random) -> Iterator[Organization]:
-    national = Organization(drawn_guid(chance), "HLF", None)
+def _organizations(chance: Random) -> Iterator[PortalOrganization]:
+    national = PortalOrganization(drawn_guid(chance), "HLF", None)
     yield national
-    counties = [Organization(drawn_guid(chance), f"HLF {name}", national.id) for name in _CHAPTERS]
+    counties = [
+        PortalOrganization(drawn_guid(chance), f"HLF {name}", national.id) for name in _CHAPTERS
+    ]
     yield from counties
     for county, places in zip(counties, _CHAPTERS.values(), strict=True):
         for place in places:
-            yield Organization(drawn_guid(chance), f"HLF {place}", county.id)
+            yield PortalOrganization(drawn_guid(chance), f"HLF {place}", county.id)

@@ -1,4 +1,4 @@
-"""What happens to events between a portal and its receiver: repeats and overtaking, never loss."""
+"""Repeats events and changes their order, as happens between a portal and its receiver."""
 
 from collections.abc import Iterable, Iterator
 from heapq import heappop, heappush
@@ -16,11 +16,11 @@ def disturbed(
     seed: int = 0,
     late: float = 0.5,
 ) -> Iterator[PortalEvent]:
-    """The same events, a share of them twice and a share of them out of order.
+    """Yields the events, a share of them twice and a share of them out of order.
 
-    `late` is the share held back until up to `shuffle` later events have overtaken them; a
-    repeat comes at most `shuffle` places after its turn. Works on endless streams, holds at most
-    about `shuffle` events, and yields all of them at the end of a finite one.
+    `late` is the share of events that up to `shuffle` later ones overtake; a repetition follows at
+    most `shuffle` places later. Works on endless iterables, holds about `shuffle` events at most,
+    and loses none.
     """
     chance = Random(seed)  # noqa: S311 — a simulation must be repeatable; nothing is secret
     tickets = count()

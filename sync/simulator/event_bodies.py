@@ -1,4 +1,4 @@
-"""Events as the portal sends them, byte for byte. It knows their form, not when one happens."""
+"""Writes events as the portal sends them, byte for byte."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -8,10 +8,10 @@ from typing import Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from sync.simulator.chapters import Organization
-from sync.simulator.register import HeldRole, Member
+from sync.simulator.chapters import PortalOrganization
+from sync.simulator.register import HeldRole, PortalMember
 
-EventType = Literal[
+PortalEventType = Literal[
     "membership-created",
     "membership-updated",
     "role-updated",
@@ -22,16 +22,17 @@ EventType = Literal[
 
 @dataclass(frozen=True, slots=True)
 class PortalEvent:
-    """One fact from the portal; `body` is what a delivery carries and what is signed."""
+    """An event; `body` is what a delivery carries and what is signed."""
 
     id: str
-    type: EventType
+    type: PortalEventType
     member_id: str
     body: bytes
 
 
 class Profile(msgspec.Struct, frozen=True, rename="camel"):
-    """The `member` part of an event: unset is absent (unchanged), None is null (cleared)."""
+    """The `member` object of an event. UNSET fields are absent (unchanged), None is `null`
+    (cleared)."""
 
     id: str
     member_number: str | UnsetType = UNSET
@@ -41,7 +42,7 @@ class Profile(msgspec.Struct, frozen=True, rename="camel"):
     phone: str | UnsetType | None = UNSET
 
     @classmethod
-    def whole(cls, member: Member) -> "Profile":
+    def whole(cls, member: PortalMember) -> "Profile":
         return cls(
             id=member.id,
             member_number=member.member_number,
@@ -53,16 +54,16 @@ class Profile(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Data(msgspec.Struct, frozen=True):
-    """The `data` part of an event."""
+    """The `data` object of an event."""
 
     member: Profile
-    organization: Organization | UnsetType = UNSET
+    organization: PortalOrganization | UnsetType = UNSET
     roles: tuple[HeldRole, ...] | UnsetType = UNSET
     reason: str | UnsetType = UNSET
 
 
 class _Body(msgspec.Struct, frozen=True):
-    type: EventType
+    type: PortalEventType
     timestamp: str
     data: Data
 
@@ -70,11 +71,11 @@ class _Body(msgspec.Struct, frozen=True):
 _ENCODER = msgspec.json.Encoder()
 
 
-def portal_event(type: EventType, at: datetime, data: Data) -> PortalEvent:
-    """The event as it is delivered; `at` is aware and is written in milliseconds.
+def portal_event(type: PortalEventType, at: datetime, data: Data) -> PortalEvent:
+    """Returns the event as it is delivered. `at` is aware and is written in milliseconds.
 
-    The id follows from the body. A demo killed before its last snapshot repeats its draws at
-    other times: drawn ids would then come back with other bodies, which a receiver must refuse.
+    The id is a hash of the body. A demo that was killed before its last snapshot repeats its draws
+    at other times; drawn ids would come back with other bodies, which the receiver has to refuse.
     """
     body = _ENCODER.encode(_Body(type, timestamp(at), data))
     return PortalEvent(

@@ -1,4 +1,4 @@
-"""Keeps as many connections open as deliveries may be in flight. Knows nothing of events."""
+"""HTTP connections that are kept open, as many as there are deliveries in flight."""
 
 from itertools import cycle
 
@@ -6,14 +6,14 @@ import httpx
 
 
 class Connections(httpx.AsyncBaseTransport):
-    """Takes turns among small pools, each of about one connection.
+    """A transport that uses several small pools in turn, each of about one connection.
 
-    A single pool looks at all its connections, for each of them, at every request: with 32 in
+    A single pool compares all its connections with each other at every request, and with 32 in
     flight a load run would measure that (https://github.com/encode/httpcore/pull/1035).
     """
 
     def __init__(self, count: int) -> None:
-        # One context for all: loading the certificates takes tens of milliseconds.
+        # Shared by all pools: loading the certificates takes tens of milliseconds.
         tls = httpx.create_ssl_context(trust_env=False)
         self._pools = [httpx.AsyncHTTPTransport(verify=tls, trust_env=False) for _ in range(count)]
         self._turns = cycle(self._pools)
@@ -27,8 +27,8 @@ class Connections(httpx.AsyncBaseTransport):
 
 
 def portal_client(concurrency: int = 1) -> httpx.AsyncClient:
-    """A client for a sender with that many deliveries in flight.
+    """Returns a client for a sender with this many deliveries in flight.
 
-    Proxy settings of the environment are not used: proxies rarely reach a service on this machine.
+    It ignores proxy settings of the environment: proxies rarely reach a service on this machine.
     """
     return httpx.AsyncClient(transport=Connections(concurrency), timeout=30.0, trust_env=False)

@@ -1,4 +1,4 @@
-"""What simulated people are called and how they are reached. Nobody real: example.no only."""
+"""Names, email addresses and phone numbers of simulated people; addresses end in example.no."""
 
 import unicodedata
 from random import Random
@@ -31,16 +31,16 @@ _NORWEGIAN = str.maketrans({"æ": "ae", "ø": "o", "å": "a", " ": ".", "-": "."
 
 
 def ascii_name(name: str) -> str:
-    """The name as Norwegians spell it in an address: lower case, ø as o, å as a, æ as ae."""
+    """Returns the name as Norwegians write it in addresses: lower case, ø as o, å as a, æ as ae."""
     plain = unicodedata.normalize("NFC", name).lower().translate(_NORWEGIAN)
     return unicodedata.normalize("NFKD", plain).encode("ascii", "ignore").decode("ascii")
 
 
 def email_address(given_name: str, family_name: str, number: int) -> str:
-    """Unique as long as `number` is: namesakes are common in a large association."""
+    """Returns an address that is unique as long as `number` is, since names are not."""
     return f"{ascii_name(given_name)}.{ascii_name(family_name)}{number}@example.no"
 
 
 def phone_number(chance: Random) -> str:
-    """A number in the form of a Norwegian mobile phone."""
+    """Returns a number in the form of a Norwegian mobile phone number."""
     return f"+47{chance.choice('49')}{chance.randrange(10_000_000):07d}"

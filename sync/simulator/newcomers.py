@@ -1,4 +1,4 @@
-"""Who joins: the founders first, one or more for every chapter, then people by chance."""
+"""New members: first the founders, at least one for each chapter, then people by chance."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,7 +6,7 @@ from random import Random
 
 import msgspec
 
-from sync.simulator.chapters import Federation, Organization, drawn_guid
+from sync.simulator.chapters import Federation, PortalOrganization, drawn_guid
 from sync.simulator.names import FAMILY_NAMES, GIVEN_NAMES, email_address, phone_number
 from sync.simulator.register import (
     COORDINATOR,
@@ -14,7 +14,7 @@ from sync.simulator.register import (
     ORGANIZATION_ADMINISTRATOR,
     PEER_MENTOR,
     HeldRole,
-    Member,
+    PortalMember,
 )
 
 FIRST_NUMBER = 104_001
@@ -22,7 +22,7 @@ PEER_MENTOR_SHARE = 0.12
 
 
 class Personas(msgspec.Struct, frozen=True):
-    """The ids of the members whom printed tokens and guides name."""
+    """The ids of the three members that the demo's links and the guides name."""
 
     administrator: str
     coordinator: str
@@ -35,21 +35,21 @@ class Personas(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class _Founder:
-    organization: Organization
+    organization: PortalOrganization
     role: str
     persona: str | None = None
 
 
 class Newcomers:
-    """Makes the nth member; only `place`, `at` and chance decide who that is."""
+    """Makes new members. Only `place`, `at` and chance decide who they are."""
 
     def __init__(self, chance: Random, federation: Federation, personas: Personas) -> None:
         self._chance = chance
         self._federation = federation
         self._founders = _founders(federation, personas)
 
-    def newcomer(self, place: int, at: datetime) -> tuple[Member, bool]:
-        """The member at that place in the order of joining, and whether it is a persona."""
+    def newcomer(self, place: int, at: datetime) -> tuple[PortalMember, bool]:
+        """Returns the member at this place in the order of joining, and True for a persona."""
         if place < len(self._founders):
             founder = self._founders[place]
             role = HeldRole(founder.role, founder.organization.id)
@@ -64,15 +64,15 @@ class Newcomers:
         self,
         id: str,
         place: int,
-        home: Organization,
+        home: PortalOrganization,
         roles: tuple[HeldRole, ...],
         at: datetime,
-    ) -> Member:
+    ) -> PortalMember:
         given_name, family_name = (
             self._chance.choice(GIVEN_NAMES),
             self._chance.choice(FAMILY_NAMES),
         )
-        return Member(
+        return PortalMember(
             id=id,
             number=FIRST_NUMBER + place,
             given_name=given_name,
@@ -85,20 +85,20 @@ class Newcomers:
             changed_at=at,
         )
 
-    def _ordinary_roles(self, home: Organization) -> tuple[HeldRole, ...]:
+    def _ordinary_roles(self, home: PortalOrganization) -> tuple[HeldRole, ...]:
         if self._chance.random() < PEER_MENTOR_SHARE:
             return (mentor_role(self._chance, home.id),)
         return ()
 
 
 def mentor_role(chance: Random, organization_id: str) -> HeldRole:
-    """Peer mentors mostly serve a named chapter, some whichever their home is."""
+    """Returns a role that is mostly held in a named chapter, and sometimes in the home."""
     return HeldRole(PEER_MENTOR, organization_id if chance.random() < 0.7 else None)
 
 
 def _founders(federation: Federation, personas: Personas) -> tuple[_Founder, ...]:
-    # A chapter is first mentioned after its parent, so that a receiver never needs a stub. The
-    # coordinator's county holds the peer mentor's chapter, so that the one sees the other.
+    # A chapter is mentioned after its parent, so that the receiver never needs a stub. The peer
+    # mentor's chapter is below the coordinator's county, so that the coordinator sees them.
     first_county = federation.counties[0]
     first_local = next(each for each in federation.locals if each.parent_id == first_county.id)
     coordinated = (*federation.counties[1:], *federation.locals)

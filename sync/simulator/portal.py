@@ -1,4 +1,4 @@
-"""The portal: an association that lives in memory and tells what happens in it. Sends nothing."""
+"""The portal: an association in memory, and the events of what happens in it. It sends nothing."""
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
@@ -7,11 +7,11 @@ from types import MappingProxyType
 
 import msgspec
 
-from sync.simulator.chapters import Federation, Organization
+from sync.simulator.chapters import Federation, PortalOrganization
 from sync.simulator.event_bodies import PortalEvent
 from sync.simulator.newcomers import Newcomers, Personas
-from sync.simulator.portal_changes import Changes
-from sync.simulator.register import Member, Register
+from sync.simulator.portal_changes import PortalChanges
+from sync.simulator.register import PortalMember, Register
 
 _ENROLMENT_SPAN = timedelta(days=5 * 365)
 
@@ -19,7 +19,7 @@ _ENROLMENT_SPAN = timedelta(days=5 * 365)
 class _Snapshot(msgspec.Struct, frozen=True):
     seed: int
     random_state: tuple[int, tuple[int, ...], float | None]
-    organizations: tuple[Organization, ...]
+    organizations: tuple[PortalOrganization, ...]
     personas: Personas
     register: Register
 
@@ -27,8 +27,8 @@ class _Snapshot(msgspec.Struct, frozen=True):
 class Portal:
     """A simulated membership portal.
 
-    The same seed and the same clock readings give the same events, byte for byte. Its members
-    are the truth that a receiver of all its events must end with, in whatever order they came.
+    The same seed and the same times of the clock give the same events, byte for byte. A receiver of
+    all events ends with the same members as the portal, whatever their order.
     """
 
     def __init__(self, seed: int, clock: Callable[[], datetime]) -> None:
@@ -44,16 +44,16 @@ class Portal:
 
     @classmethod
     def restore(cls, snapshot: bytes, clock: Callable[[], datetime]) -> "Portal":
-        """The portal as it was; raises `msgspec.MsgspecError` for what is not a snapshot."""
+        """Returns the portal of a snapshot. Raises `msgspec.MsgspecError` if it is not one."""
         portal = cls.__new__(cls)
         state = msgspec.json.decode(snapshot, type=_Snapshot)
         portal._resume(state, clock)  # noqa: SLF001 — an alternative constructor of this very class
         return portal
 
     def snapshot(self) -> bytes:
-        """Everything `restore` needs to continue with the very next event.
+        """Returns what `restore` needs to continue with the next event.
 
-        What has been generated but not delivered is not in it: keep the two together.
+        Events that were made but not delivered are not in it; the caller keeps them.
         """
         state = _Snapshot(
             seed=self._seed,
@@ -65,10 +65,10 @@ class Portal:
         return msgspec.json.encode(state)
 
     def enrol(self, count: int) -> Iterator[PortalEvent]:
-        """Let `count` people join, spread over the last years, oldest first.
+        """Yields an event for each of `count` people who join, spread over the last years.
 
-        Lazy: each joins when their event is drawn. The first ones are the three personas and
-        the coordinators of the chapters; a chapter is never mentioned before its parent.
+        The oldest comes first. Each person joins when the event is drawn. The three personas and
+        the coordinators of the chapters come first; no chapter is mentioned before its parent.
         """
         now = self._changes.now()
         for place in range(count):
@@ -77,7 +77,7 @@ class Portal:
             yield self._changes.joined(at.replace(microsecond=at.microsecond // 1000 * 1000))
 
     def next_change(self) -> PortalEvent:
-        """One change, happening now, that makes sense for the members as they are."""
+        """Makes one change that is possible now, and returns its event."""
         happen: list[Callable[[], PortalEvent]] = [self._joined_now]
         weights = [18]
         if self._register.active:
@@ -94,28 +94,28 @@ class Portal:
         return self._seed
 
     @property
-    def members(self) -> Mapping[str, Member]:
-        """Everybody by id, in the order of joining, as they now are; a live view."""
+    def members(self) -> Mapping[str, PortalMember]:
+        """A live view of all members by id, in the order of joining."""
         return MappingProxyType(self._register.members)
 
     @property
-    def organizations(self) -> tuple[Organization, ...]:
-        """Parents before children."""
+    def organizations(self) -> tuple[PortalOrganization, ...]:
+        """All chapters, parents before children."""
         return self._federation.all
 
     @property
-    def administrator(self) -> Member:
-        """A persona: organization administrator in the national body."""
+    def administrator(self) -> PortalMember:
+        """The persona who is organization administrator in the national body."""
         return self._persona(self._personas.administrator)
 
     @property
-    def coordinator(self) -> Member:
-        """A persona: coordinator of a county chapter, with the peer mentor's chapter below it."""
+    def coordinator(self) -> PortalMember:
+        """The persona who is coordinator of a county; the peer mentor's chapter is below it."""
         return self._persona(self._personas.coordinator)
 
     @property
-    def peer_mentor(self) -> Member:
-        """A persona: peer mentor in a local chapter."""
+    def peer_mentor(self) -> PortalMember:
+        """The persona who is peer mentor in a local chapter."""
         return self._persona(self._personas.peer_mentor)
 
     def _resume(self, state: _Snapshot, clock: Callable[[], datetime]) -> None:
@@ -126,13 +126,17 @@ class Portal:
         self._personas = state.personas
         self._register = state.register
         newcomers = Newcomers(self._chance, self._federation, self._personas)
-        self._changes = Changes(self._chance, clock, self._federation, self._register, newcomers)
+        self._changes = PortalChanges(
+            self._chance, clock, self._federation, self._register, newcomers
+        )
 
-    def _persona(self, id: str) -> Member:
+    def _persona(self, id: str) -> PortalMember:
         try:
             return self._register.members[id]
         except KeyError:
-            raise LookupError("the personas join first: enrol at least three members") from None
+            raise LookupError(
+                "The persona has not joined yet; enrol at least three members."
+            ) from None
 
     def _joined_now(self) -> PortalEvent:
         return self._changes.joined(self._changes.now())

@@ -1,4 +1,4 @@
-"""What can happen in the portal: each change alters the register and returns its event."""
+"""The changes that can happen in the portal. Each updates the register and returns its event."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -8,17 +8,17 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from sync.simulator.chapters import Federation
-from sync.simulator.event_bodies import Data, EventType, PortalEvent, Profile, portal_event
+from sync.simulator.event_bodies import Data, PortalEvent, PortalEventType, Profile, portal_event
 from sync.simulator.names import FAMILY_NAMES, email_address, phone_number
 from sync.simulator.newcomers import FIRST_NUMBER, Newcomers, mentor_role
-from sync.simulator.register import COORDINATOR, PEER_MENTOR, HeldRole, Member, Register
+from sync.simulator.register import COORDINATOR, PEER_MENTOR, HeldRole, PortalMember, Register
 
 _MILLISECOND = timedelta(milliseconds=1)
 _REASONS = ("resigned", "fee-unpaid", "moved-abroad", UNSET)
 
 
-class Changes:
-    """The kinds of change. `reactivated` needs somebody inactive, the others somebody active."""
+class PortalChanges:
+    """The kinds of change. `reactivated` needs an inactive member, the others an active one."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class Changes:
         self._newcomers = newcomers
 
     def now(self) -> datetime:
-        """The clock's time in whole milliseconds, the precision events carry."""
+        """Returns the time in whole milliseconds, which is the precision of events."""
         now = self._clock().astimezone(UTC)
         return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
@@ -65,8 +65,8 @@ class Changes:
     def roles_changed(self) -> PortalEvent:
         if self._chance.random() < 0.12 and (event := self._coordinator_changed()):
             return event
-        # One of five drawn at random is a peer mentor about every other time when 12 % are, so
-        # that comings and goings keep that share over any number of changes.
+        # When 12 % are peer mentors, one of five drawn members is one about every other time, so
+        # that as many lose the role as get it.
         drawn = [self._register.drawn(self._chance) for _ in range(5)]
         for member in drawn:
             if role := member.role(PEER_MENTOR):
@@ -84,24 +84,24 @@ class Changes:
         data = Data(Profile(member.id), self._federation.by_id[member.organization_id])
         return self._record("membership-reactivated", replace(member, active=True), data)
 
-    def _record(self, type: EventType, member: Member, data: Data) -> PortalEvent:
-        # Two events of one member never share a timestamp: the receiver breaks such a tie by the
-        # event id, which says nothing about what came last here.
+    def _record(self, type: PortalEventType, member: PortalMember, data: Data) -> PortalEvent:
+        # Two events of one member never have the same timestamp: the receiver would then compare
+        # their ids, which do not say which one came last.
         at = max(self.now(), member.changed_at + _MILLISECOND)
         self._register.keep(replace(member, changed_at=at))
         return portal_event(type, at, data)
 
-    def _other_phone(self, member: Member) -> tuple[Member, Profile]:
+    def _other_phone(self, member: PortalMember) -> tuple[PortalMember, Profile]:
         phone = phone_number(self._chance)
         return replace(member, phone=phone), Profile(member.id, phone=phone)
 
-    def _other_name(self, member: Member) -> tuple[Member, Profile]:
+    def _other_name(self, member: PortalMember) -> tuple[PortalMember, Profile]:
         name = self._chance.choice([each for each in FAMILY_NAMES if each != member.family_name])
         email = email_address(member.given_name, name, member.number - FIRST_NUMBER + 1)
         changed = replace(member, family_name=name, email=email)
         return changed, Profile(member.id, family_name=name, email=email)
 
-    def _less_reachable(self, member: Member) -> tuple[Member, Profile]:
+    def _less_reachable(self, member: PortalMember) -> tuple[PortalMember, Profile]:
         if member.phone is not None:
             return replace(member, phone=None), Profile(member.id, phone=None)
         if member.email is not None:
@@ -109,7 +109,7 @@ class Changes:
         return self._other_phone(member)
 
     def _coordinator_changed(self) -> PortalEvent | None:
-        """A coordinator steps down, or a vacant chapter finds one; None if nobody turned up."""
+        """Lets a coordinator step down or a vacant chapter find one; None if nobody was drawn."""
         drawn = [self._register.drawn(self._chance) for _ in range(60)]
         if not self._register.vacancies:
             for member in drawn:
@@ -124,14 +124,14 @@ class Changes:
                 return self._with_role(member, HeldRole(COORDINATOR, chapter))
         return None
 
-    def _with_role(self, member: Member, role: HeldRole) -> PortalEvent:
+    def _with_role(self, member: PortalMember, role: HeldRole) -> PortalEvent:
         return self._roles_recorded(replace(member, roles=(*member.roles, role)))
 
-    def _without_role(self, member: Member, role: HeldRole) -> PortalEvent:
+    def _without_role(self, member: PortalMember, role: HeldRole) -> PortalEvent:
         roles = tuple(each for each in member.roles if each != role)
         return self._roles_recorded(replace(member, roles=roles))
 
-    def _roles_recorded(self, member: Member) -> PortalEvent:
+    def _roles_recorded(self, member: PortalMember) -> PortalEvent:
         organization = self._federation.by_id[member.organization_id]
         data = Data(Profile(member.id), organization, member.roles)
         return self._record("role-updated", member, data)

@@ -1,4 +1,4 @@
-"""Drives a portal's events through a sender: a load run, or a demo's daily life. Prints nothing."""
+"""Sends the events of a portal: a load run, or the changes of a demo. It prints nothing."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -8,32 +8,32 @@ from itertools import chain, repeat
 from sync.simulator.disturbance import disturbed
 from sync.simulator.event_bodies import PortalEvent
 from sync.simulator.portal import Portal
-from sync.simulator.sender import Receipt, Sender
+from sync.simulator.sender import Sender, SendResult
 from sync.simulator.summary import Summary, Tally
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a load run sends: `members` join, then `events` live changes happen."""
+    """A load run: `members` join, then `events` changes happen."""
 
     members: int
     events: int
-    # Deliveries a second; 0 is as fast as the receiver answers.
+    # Deliveries per second; 0 sends as fast as the receiver answers.
     rate: float = 0.0
-    # The most deliveries in flight at once.
+    # The number of deliveries in flight at the same time.
     concurrency: int = 32
-    # The share of events delivered twice, and how many places one may be out of order.
+    # The share of events delivered twice, and by how many places one may be out of order.
     duplicates: float = 0.0
     shuffle: int = 0
 
     def __post_init__(self) -> None:
         if self.concurrency < 1:
-            raise ValueError("concurrency must be at least 1: nothing would ever be sent")
+            raise ValueError(f"`concurrency` must be at least 1; got {self.concurrency}.")
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a load run is. `expected` is an estimate until the end: repeats fall by chance."""
+    """The progress of a load run. `expected` is an estimate, since repetitions are random."""
 
     sent: int
     expected: int
@@ -47,11 +47,11 @@ async def simulate(
     load: Load,
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Summary:
-    """Send the load and count what became of it; `on_progress` is called after every delivery.
+    """Sends the load and counts the results; `on_progress` is called after each delivery.
 
-    Events of one member may overtake each other, as they may in life. With a rate the load is
-    open: a delivery is due at its time whether or not earlier ones were answered, and its
-    acknowledgement is timed from when it was due, so that a slow receiver cannot hide its queue.
+    Events of one member may overtake each other. With a rate, a delivery is due at its time whether
+    or not the earlier ones are answered, and its answer is timed from then, so that a slow receiver
+    cannot hide its queue.
     """
     run = _Run(portal, sender, load, on_progress)
     return await run.to_its_end()
@@ -78,23 +78,23 @@ class _Run:
         self._started = self._loop.time()
 
     async def to_its_end(self) -> Summary:
-        async with asyncio.TaskGroup() as lanes:
+        async with asyncio.TaskGroup() as tasks:
             for _ in range(self._load.concurrency):
-                lanes.create_task(self._lane())
+                tasks.create_task(self._send_in_turn())
         self._expected = self._tally.sent
         self._report()
         return self._tally.summary(self._elapsed())
 
-    async def _lane(self) -> None:
+    async def _send_in_turn(self) -> None:
         while (taken := await self._take()) is not None:
             event, due = taken
-            receipt = await self._sender.send(event)
-            self._tally.count(receipt, self._loop.time() - due)
+            result = await self._sender.send(event)
+            self._tally.count(result, self._loop.time() - due)
             self._report()
 
     async def _take(self) -> tuple[PortalEvent, float] | None:
-        # One lane at a time waits for the next due moment and only then draws the event, so that
-        # no event is older than it must be when it leaves.
+        # One task at a time waits for the next due time, and only then draws the event, so that no
+        # event is older than necessary when it is sent.
         async with self._turn:
             due = self._loop.time()
             if self._load.rate > 0:
@@ -116,19 +116,19 @@ async def live(
     portal: Portal,
     sender: Sender,
     interval: float,
-    on_receipt: Callable[[PortalEvent, Receipt], None] = lambda event, receipt: None,
+    on_result: Callable[[PortalEvent, SendResult], None] = lambda event, result: None,
     *,
     duplicates: float = 0.04,
     late: float = 0.04,
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> None:
-    """Deliver a change every `interval` seconds until cancelled, now and then twice or late.
+    """Sends a change every `interval` seconds until cancelled, some of them twice or late.
 
-    A receiver that cannot be reached is reported like any other refusal, and life goes on.
+    If the receiver cannot be reached, the result says so, and the next change follows.
     """
     changes = _changes(portal)
     for event in disturbed(changes, duplicates, 2, seed=portal.seed, late=late):
-        on_receipt(event, await sender.send(event))
+        on_result(event, await sender.send(event))
         await pause(interval)
 
 

@@ -1,4 +1,4 @@
-"""Delivers events the way Dataverse does: signed, posted, tried twice at the very most."""
+"""Sends events as signed webhooks, at most twice each, as Dataverse does."""
 
 import asyncio
 import time
@@ -18,16 +18,16 @@ _USUAL_PAUSE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Receipt:
-    """What became of one delivery. `http_status` is None if no answer came at all."""
+class SendResult:
+    """The result of one delivery. `http_status` is None if there was no answer."""
 
     event_id: str
     http_status: int | None
-    # What the service said of the event, in lower case: success/created, skipped/stale …
+    # From the answer, in lower case: success and created, skipped and stale …
     status: str | None
     outcome: str | None
     detail: str | None
-    # From the first attempt to the last answer, pauses included.
+    # From the first attempt to the last answer, including the pause.
     seconds: float
     attempts: int
 
@@ -37,7 +37,7 @@ class Receipt:
 
 
 class _Answer(msgspec.Struct, frozen=True):
-    # A problem document has a number for its status and may say only a title.
+    # In a problem document the status is a number, and there may be only a title.
     status: str | int | None = None
     outcome: str | None = None
     detail: str | None = None
@@ -45,9 +45,9 @@ class _Answer(msgspec.Struct, frozen=True):
 
 
 class Sender:
-    """Signs and posts events to one source of one service; safe to use concurrently.
+    """Signs events and posts them to one source of a service. It can be used concurrently.
 
-    The client belongs to the caller, who closes it.
+    The caller owns the client and closes it.
     """
 
     def __init__(
@@ -64,10 +64,10 @@ class Sender:
         self._client = client
         self._pause = pause
 
-    async def send(self, event: PortalEvent) -> Receipt:
-        """Deliver once, and once more after a 502, 503, 504 or a broken connection.
+    async def send(self, event: PortalEvent) -> SendResult:
+        """Sends the event, and once more after 502, 503, 504 or a broken connection.
 
-        Raises nothing for what the network or the service does: the receipt says it.
+        Errors of the network and of the service are in the result and raise nothing.
         """
         started = time.perf_counter()
         attempts = 1
@@ -76,18 +76,18 @@ class Sender:
             await self._pause(_pause_before_retry(answer))
             attempts = 2
             answer = await self._attempt(event)
-        return _receipt(event, answer, time.perf_counter() - started, attempts)
+        return _result_of(event, answer, time.perf_counter() - started, attempts)
 
     async def _attempt(self, event: PortalEvent) -> httpx.Response | httpx.TransportError:
-        # Signed anew for every attempt: the receiver refuses a stale timestamp.
+        # Each attempt is signed anew, since the receiver refuses an old timestamp.
         headers = self._headers(event, datetime.now(UTC))
         try:
             return await self._client.post(self._address, content=event.body, headers=headers)
         except httpx.UnsupportedProtocol:
-            # A mistake in the address, not the weather.
+            # The address is wrong; trying again does not help.
             raise
         except httpx.TransportError as error:
-            # Refused, reset or timed out: whether the event arrived is unknown.
+            # Refused, reset or timed out; it is unknown whether the event arrived.
             return error
 
     def _headers(self, event: PortalEvent, now: datetime) -> dict[str, str]:
@@ -107,17 +107,17 @@ def _pause_before_retry(answer: httpx.Response | httpx.TransportError) -> float:
     return _USUAL_PAUSE
 
 
-def _receipt(
+def _result_of(
     event: PortalEvent,
     answer: httpx.Response | httpx.TransportError,
     seconds: float,
     attempts: int,
-) -> Receipt:
+) -> SendResult:
     if isinstance(answer, httpx.TransportError):
         detail = str(answer) or type(answer).__name__
-        return Receipt(event.id, None, None, None, detail, seconds, attempts)
+        return SendResult(event.id, None, None, None, detail, seconds, attempts)
     said = _said(answer)
-    return Receipt(
+    return SendResult(
         event_id=event.id,
         http_status=answer.status_code,
         status=said.status.lower() if isinstance(said.status, str) else None,
@@ -132,5 +132,5 @@ def _said(answer: httpx.Response) -> _Answer:
     try:
         return msgspec.json.decode(answer.content, type=_Answer)
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        # A proxy's error page, say: the status code tells enough.
+        # For example the error page of a proxy; the status code is enough.
         return _Answer()

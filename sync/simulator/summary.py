@@ -1,22 +1,22 @@
-"""Counts what became of a load run's deliveries."""
+"""Counts the results of a load run."""
 
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import ceil
 
-from sync.simulator.sender import Receipt
+from sync.simulator.sender import SendResult
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The result of a load run; times are the sender's, in milliseconds where named `ms`."""
+    """The result of a load run. Times are measured by the sender; `ms` is milliseconds."""
 
     sent: int
     accepted: int
-    # HTTP status -> deliveries that were not accepted; 0 stands for no answer at all.
+    # HTTP status -> number of deliveries that were not accepted; 0 stands for no answer.
     refused: Mapping[int, int]
-    # What the service said of accepted events: the outcome, or the status where there is none.
+    # Outcome of accepted deliveries, or the status where there is none -> number.
     outcomes: Mapping[str, int]
     retried: int
     ack_p50_ms: float
@@ -30,7 +30,7 @@ class Summary:
 
 @dataclass(slots=True)
 class Tally:
-    """The counters while a run is under way."""
+    """The counters of a load run that is under way."""
 
     sent: int = 0
     retried: int = 0
@@ -38,15 +38,15 @@ class Tally:
     outcomes: Counter[str] = field(default_factory=Counter)
     acknowledged: list[float] = field(default_factory=list)
 
-    def count(self, receipt: Receipt, waited: float) -> None:
-        """`waited` is in seconds, from the moment the delivery was due to its answer."""
+    def count(self, result: SendResult, waited: float) -> None:
+        """Counts a result. `waited` is the time from when it was due to its answer, in seconds."""
         self.sent += 1
-        self.retried += receipt.attempts > 1
-        if receipt.accepted:
-            self.outcomes[receipt.outcome or receipt.status or "unknown"] += 1
+        self.retried += result.attempts > 1
+        if result.accepted:
+            self.outcomes[result.outcome or result.status or "unknown"] += 1
             self.acknowledged.append(waited)
         else:
-            self.refused[receipt.http_status or 0] += 1
+            self.refused[result.http_status or 0] += 1
 
     def summary(self, seconds: float) -> Summary:
         times = sorted(self.acknowledged)
@@ -63,5 +63,5 @@ class Tally:
 
 
 def _percentile(ordered: list[float], share: float) -> float:
-    """By nearest rank: a time that was really measured. Zero if nothing was."""
+    """Returns the percentile by nearest rank, or 0 if nothing was measured."""
     return ordered[ceil(share * len(ordered)) - 1] if ordered else 0.0

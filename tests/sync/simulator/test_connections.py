@@ -35,6 +35,6 @@ async def test_proxies_of_the_environment_are_not_used(
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
 
     async with portal_client() as client:
-        receipt = await Sender(receiver.url, SECRET, client).send(next(portal.enrol(1)))
+        result = await Sender(receiver.url, SECRET, client).send(next(portal.enrol(1)))
 
-    assert receipt.accepted
+    assert result.accepted

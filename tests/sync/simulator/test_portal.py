@@ -10,7 +10,7 @@ import pytest
 
 from sync.simulator.event_bodies import PortalEvent
 from sync.simulator.portal import Portal
-from sync.simulator.register import Member
+from sync.simulator.register import PortalMember
 from tests.sync.simulator.conftest import SteppingClock
 from tests.sync.simulator.receiver import body_of
 
@@ -27,7 +27,7 @@ def changes(portal: Portal, count: int) -> list[PortalEvent]:
     return [portal.next_change() for _ in range(count)]
 
 
-def codes(member: Member) -> set[str]:
+def codes(member: PortalMember) -> set[str]:
     return {role.code for role in member.roles}
 
 
@@ -252,7 +252,7 @@ def apply(told: dict[str, dict[str, Any]], event: PortalEvent) -> None:
         person["active"] = event.type == "membership-reactivated"
 
 
-def facts(member: Member) -> dict[str, Any]:
+def facts(member: PortalMember) -> dict[str, Any]:
     return {
         "id": member.id,
         "memberNumber": member.member_number,

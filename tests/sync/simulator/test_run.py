@@ -10,7 +10,7 @@ from starlette.responses import Response
 from sync.simulator.event_bodies import PortalEvent
 from sync.simulator.portal import Portal
 from sync.simulator.run import Load, Progress, live, simulate
-from sync.simulator.sender import Receipt, Sender
+from sync.simulator.sender import Sender, SendResult
 from sync.simulator.summary import Tally
 from tests.sync.simulator.receiver import SECRET, Receiver, unused_url
 
@@ -118,11 +118,11 @@ def test_run_without_concurrency_is_refused() -> None:
 
 def test_percentiles_are_times_that_were_measured() -> None:
     tally = Tally()
-    receipt = Receipt("evt_1", 200, "success", None, None, 0.1, 1)
+    result = SendResult("evt_1", 200, "success", None, None, 0.1, 1)
 
     for milliseconds in range(1, 201):
-        tally.count(receipt, milliseconds / 1000)
-    tally.count(replace(receipt, http_status=503), 9.0)
+        tally.count(result, milliseconds / 1000)
+    tally.count(replace(result, http_status=503), 9.0)
 
     summary = tally.summary(2.0)
     assert summary.ack_p50_ms == pytest.approx(100)
@@ -134,12 +134,12 @@ async def test_live_portal_goes_on_until_cancelled(
     portal: Portal, sender: Sender, receiver: Receiver
 ) -> None:
     receiver.wanted = 50
-    seen: list[tuple[PortalEvent, Receipt]] = []
+    seen: list[tuple[PortalEvent, SendResult]] = []
     list(portal.enrol(40))
 
     async with asyncio.timeout(20):
         living = asyncio.create_task(
-            live(portal, sender, 0, lambda event, receipt: seen.append((event, receipt)))
+            live(portal, sender, 0, lambda event, result: seen.append((event, result)))
         )
         await receiver.enough.wait()
         living.cancel()
@@ -147,30 +147,30 @@ async def test_live_portal_goes_on_until_cancelled(
             await living
 
     assert len(seen) >= 49
-    assert all(event.id == receipt.event_id for event, receipt in seen)
-    assert all(receipt.accepted for _, receipt in seen)
+    assert all(event.id == result.event_id for event, result in seen)
+    assert all(result.accepted for _, result in seen)
 
 
 async def test_live_portal_survives_an_unreachable_receiver(
     portal: Portal, client: httpx.AsyncClient
 ) -> None:
     sender = Sender(unused_url(), SECRET, client, pause=no_pause)
-    seen: list[Receipt] = []
+    seen: list[SendResult] = []
     enough = asyncio.Event()
 
-    def on_receipt(event: PortalEvent, receipt: Receipt) -> None:
-        seen.append(receipt)
+    def on_result(event: PortalEvent, result: SendResult) -> None:
+        seen.append(result)
         if len(seen) == 5:
             enough.set()
 
     async with asyncio.timeout(20):
-        living = asyncio.create_task(live(portal, sender, 0, on_receipt))
+        living = asyncio.create_task(live(portal, sender, 0, on_result))
         await enough.wait()
         living.cancel()
         with pytest.raises(asyncio.CancelledError):
             await living
 
-    assert all(receipt.http_status is None for receipt in seen)
+    assert all(result.http_status is None for result in seen)
 
 
 async def test_live_portal_keeps_its_interval(portal: Portal, sender: Sender) -> None:

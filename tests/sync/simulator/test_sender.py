@@ -1,4 +1,4 @@
-"""Deliveries are signed, retried by Dataverse's rule, and answered for with a receipt."""
+"""Deliveries are signed, retried by Dataverse's rule, and answered for with a result."""
 
 import asyncio
 
@@ -40,22 +40,22 @@ def event(portal: Portal) -> PortalEvent:
 async def test_signed_event_is_accepted(
     sender: Sender, receiver: Receiver, event: PortalEvent
 ) -> None:
-    receipt = await sender.send(event)
+    result = await sender.send(event)
 
     assert receiver.events == {event.id: body_of(event.body)}
-    assert (receipt.event_id, receipt.http_status, receipt.attempts) == (event.id, 200, 1)
-    assert (receipt.status, receipt.outcome, receipt.detail) == ("success", "updated", None)
-    assert receipt.accepted
-    assert receipt.seconds > 0
+    assert (result.event_id, result.http_status, result.attempts) == (event.id, 200, 1)
+    assert (result.status, result.outcome, result.detail) == ("success", "updated", None)
+    assert result.accepted
+    assert result.seconds > 0
 
 
 async def test_wrong_secret_is_refused_and_not_retried(
     receiver: Receiver, client: httpx.AsyncClient, event: PortalEvent
 ) -> None:
-    receipt = await Sender(receiver.url, "whsec_d3Jvbmc=", client).send(event)
+    result = await Sender(receiver.url, "whsec_d3Jvbmc=", client).send(event)
 
-    assert (receipt.http_status, receipt.accepted, receipt.attempts) == (401, False, 1)
-    assert (receipt.status, receipt.detail) == (None, "Unauthorized")
+    assert (result.http_status, result.accepted, result.attempts) == (401, False, 1)
+    assert (result.status, result.detail) == (None, "Unauthorized")
     assert receiver.events == {}
 
 
@@ -65,9 +65,9 @@ async def test_passing_trouble_is_retried_once(
 ) -> None:
     receiver.answers = [Response(status_code=status)]
 
-    receipt = await sender.send(event)
+    result = await sender.send(event)
 
-    assert (receipt.http_status, receipt.attempts) == (200, 2)
+    assert (result.http_status, result.attempts) == (200, 2)
     assert receiver.attempts == [event.id, event.id]
 
 
@@ -76,9 +76,9 @@ async def test_lasting_trouble_is_not_retried_twice(
 ) -> None:
     receiver.answers = [Response(status_code=503), Response(status_code=503)]
 
-    receipt = await sender.send(event)
+    result = await sender.send(event)
 
-    assert (receipt.http_status, receipt.accepted, receipt.attempts) == (503, False, 2)
+    assert (result.http_status, result.accepted, result.attempts) == (503, False, 2)
     assert len(receiver.attempts) == 2
 
 
@@ -88,9 +88,9 @@ async def test_other_refusals_are_final(
 ) -> None:
     receiver.answers = [Response(status_code=status)]
 
-    receipt = await sender.send(event)
+    result = await sender.send(event)
 
-    assert (receipt.http_status, receipt.attempts) == (status, 1)
+    assert (result.http_status, result.attempts) == (status, 1)
     assert receiver.attempts == [event.id]
 
 
@@ -115,10 +115,10 @@ async def test_retry_after_is_honoured_within_reason(
 async def test_unreachable_service_is_reported_and_not_raised(
     client: httpx.AsyncClient, event: PortalEvent, pauses: Pauses
 ) -> None:
-    receipt = await Sender(unused_url(), SECRET, client, pause=pauses).send(event)
+    result = await Sender(unused_url(), SECRET, client, pause=pauses).send(event)
 
-    assert (receipt.http_status, receipt.accepted, receipt.attempts) == (None, False, 2)
-    assert receipt.detail
+    assert (result.http_status, result.accepted, result.attempts) == (None, False, 2)
+    assert result.detail
 
 
 async def test_broken_connection_is_retried(
@@ -138,9 +138,9 @@ async def test_broken_connection_is_retried(
 
     async with await asyncio.start_server(hang_up_once, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        receipt = await Sender(f"http://127.0.0.1:{port}", SECRET, client, pause=pauses).send(event)
+        result = await Sender(f"http://127.0.0.1:{port}", SECRET, client, pause=pauses).send(event)
 
-    assert (receipt.http_status, receipt.accepted, receipt.attempts) == (202, True, 2)
+    assert (result.http_status, result.accepted, result.attempts) == (202, True, 2)
     assert connections == 2
 
 
@@ -159,23 +159,23 @@ async def test_unexpected_answer_leaves_status_and_outcome_unknown(
 ) -> None:
     receiver.answers = [answer]
 
-    receipt = await sender.send(event)
+    result = await sender.send(event)
 
-    assert receipt.accepted
-    assert (receipt.status, receipt.outcome) == (None, None)
+    assert result.accepted
+    assert (result.status, result.outcome) == (None, None)
 
 
 async def test_address_with_a_trailing_slash_is_the_same(
     receiver: Receiver, client: httpx.AsyncClient, event: PortalEvent
 ) -> None:
-    receipt = await Sender(f"{receiver.url}/", SECRET, client).send(event)
+    result = await Sender(f"{receiver.url}/", SECRET, client).send(event)
 
-    assert receipt.accepted
+    assert result.accepted
 
 
 async def test_source_names_the_route(
     receiver: Receiver, client: httpx.AsyncClient, event: PortalEvent
 ) -> None:
-    receipt = await Sender(receiver.url, SECRET, client, source="other").send(event)
+    result = await Sender(receiver.url, SECRET, client, source="other").send(event)
 
-    assert receipt.http_status == 404
+    assert result.http_status == 404
