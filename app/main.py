@@ -28,9 +28,9 @@ from db.migrate import check_schema
 from schema.build import build_schema
 from schema.execution import Budgets
 from sync.deliveries import Delivery, Receipt
-from sync.problems import problem, too_slow
-from sync.sources import SharedKey, Source, StandardWebhooks
-from sync.webhook import WebhookRoute
+from sync.intake.problems import problem, too_slow
+from sync.intake.sources import SharedKey, Source, StandardWebhooks
+from sync.intake.webhook import WebhookRoute
 
 STATIC = Path(__file__).parent / "static"
 GRAPHIQL = STATIC / "graphiql"

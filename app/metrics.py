@@ -13,7 +13,7 @@ from db.vocabulary import SyncStatus
 from schema.engine.documents import Documents
 from schema.engine.field_use import FieldUse
 from sync.deliveries import Receipt
-from sync.errors import Refusal
+from sync.errors import RefusalReason
 
 
 class _DocumentCounts(Collector):
@@ -88,7 +88,7 @@ class Metrics:
         self._registry.register(_DocumentCounts(documents))
         self._registry.register(_FieldUseCounts(field_use))
 
-    def refused(self, source: str, reason: Refusal) -> None:
+    def refused(self, source: str, reason: RefusalReason) -> None:
         self._refusals.labels(source, reason.value).inc()
 
     def answered(self, source: str, status: int, receipt: Receipt | None) -> None:

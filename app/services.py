@@ -21,7 +21,7 @@ from db.feed.retention import Keep, Retention
 from db.migrate import migrate, require_current_schema
 from db.queries.viewers import ViewerLookups
 from resolvers.live.streams import LiveStreams
-from sync.intake import Intake
+from sync.intake.queue import Intake
 from sync.record import record_deliveries
 from sync.worker import RetryWorker
 

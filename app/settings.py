@@ -27,7 +27,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.errors import CommandError
 from schema.engine.trusted_documents import Allowed
-from sync.sources import StandardWebhooks, standard_key
+from sync.intake.sources import StandardWebhooks, standard_key
 
 PREFIX = "LIKEPERSON_"
 DEVELOPMENT_AUTH_SECRET = "for development only: anybody can read this"  # noqa: S105

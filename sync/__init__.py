@@ -1,1 +1,1 @@
-"""Webhooks in, facts recorded: verification, events, handlers, the portal simulator."""
+"""Webhooks in, facts recorded: verifies deliveries, applies events, retries and replays them."""

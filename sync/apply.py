@@ -1,39 +1,28 @@
-"""Applies a set of events within a transaction: everything is loaded once, changed in memory, and
-saved once, however many events there are."""
+"""Applies a set of events within a transaction: changes what was read in memory, and saves it once.
+
+The number of statements does not depend on the number of events.
+"""
 
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Any
 
-from db.driver.locks import LockName, member_lock, organization_lock
-from db.driver.round_trips import Query
+from db.driver.locks import member_lock, organization_lock
 from db.publication import NewChange
 from db.queries.entries import RecordedBody, applied_bodies
-from db.queries.member_records import (
-    MemberRecord,
-    member_records,
-    new_member_ids,
-    save_members,
-    saved_roles,
-)
+from db.queries.member_records import MemberRecord, save_members
 from db.queries.organizations import (
     OrganizationRecord,
     advance_organizations,
-    insert_stubs,
     organization_ids,
-    organization_records,
-    organizations_of_members,
     save_organizations,
 )
-from db.queries.roles import insert_roles, whole_catalogue
 from db.sessions import WriteSession
 from db.stamp import Stamp, make_stamp
 from db.tables.facts import FieldChange, MemberFacts
 from db.vocabulary import PortalId, SyncOutcome, SyncStatus
-from sync.dispatch import HANDLERS
 from sync.draft import (
     ROLES,
     STATE,
@@ -45,7 +34,9 @@ from sync.draft import (
     outcome_of,
 )
 from sync.events import Event, EventType, parse_event
-from sync.history import Statement, restate_times, statement_of
+from sync.handlers import HANDLERS
+from sync.history import DatedStatement, dated_statement, restate_times
+from sync.reading import Reading
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +45,8 @@ CLOCK_TOLERANCE = timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class ReceivedEvent:
+    """An event with its source, its id and the time of its first delivery."""
+
     source: str
     event_id: str
     received_at: datetime
@@ -61,8 +54,8 @@ class ReceivedEvent:
 
     @cached_property
     def at(self) -> datetime:
-        """When it happened. A time too far ahead counts as the time of receipt: otherwise a wrong
-        clock in the portal would win over everything that is yet to come."""
+        """The time of the event. One that is too far ahead counts as the time of receipt: otherwise
+        a wrong clock in the portal would win over all later events."""
         stated = self.event.occurred_at
         ahead = stated > self.received_at + CLOCK_TOLERANCE
         return self.received_at if ahead else stated
@@ -79,8 +72,8 @@ class ReceivedEvent:
 
 @dataclass(slots=True)
 class Result:
-    """What became of one event. `member` is None when its handler failed; there are facts only if
-    something about the member has changed."""
+    """The result of one event. `member` is None if the event failed; `before` and `after` are set
+    only if the member has changed."""
 
     status: SyncStatus
     outcome: SyncOutcome | None = None
@@ -91,91 +84,45 @@ class Result:
     after: MemberFacts | None = None
 
 
-class Reading:
-    """The queries for what some events touch, to be made together with others."""
-
-    def __init__(self, events: Collection[Event]) -> None:
-        members = {event.member_id for event in events}
-        self.organizations = organization_records(_mentioned(events))
-        self.roles = whole_catalogue()
-        self.members = member_records(members)
-        self.saved_roles = saved_roles(members)
-        self.places = organizations_of_members(members)
-        self.new_ids = new_member_ids(len(members))
-
-    def queries(self) -> tuple[Query[Any], ...]:
-        return (
-            self.organizations,
-            self.roles,
-            self.members,
-            self.saved_roles,
-            self.places,
-            self.new_ids,
-        )
-
-
-def member_locks(events: Collection[Event]) -> set[LockName]:
-    return {member_lock(event.member_id) for event in events}
-
-
-def organization_locks(events: Collection[Event]) -> set[LockName]:
-    """They may be shared, as long as no chapter is created, renamed or moved: most events state
-    what is known of a chapter already."""
-    return {organization_lock(id) for id in _mentioned(events)}
-
-
-def locks_for(events: Collection[Event]) -> set[LockName]:
-    """What nobody else may write while the events are applied."""
-    return member_locks(events) | organization_locks(events)
-
-
-def _mentioned(events: Collection[Event]) -> set[PortalId]:
-    return {id for event in events for id in event.organization_ids()}
-
-
 async def apply_events(
     session: WriteSession,
     events: Sequence[ReceivedEvent],
     now: datetime,
+    reading: Reading,
     *,
-    reading: Reading | None = None,
     unrecorded: Sequence[ReceivedEvent] = (),
 ) -> list[Result]:
-    """One result per event. A handler that fails spoils only its own event.
+    """Returns one result for each event. A handler that fails affects only its own event.
 
-    `reading`: of these events or more, fetched under their locks, if that was done already.
-    `unrecorded`: what was applied earlier in this transaction and is not in the log yet.
+    `reading` was fetched under the locks of these events, and perhaps of more. `unrecorded` are
+    events that were applied earlier in this transaction and are not in the log yet.
 
-    ConcurrentWriteError, raised when everything is sent, means that another process created the
-    same rows first. SharedLockError means that a chapter changes whose lock is shared.
+    Raises SharedLockError if a chapter changes whose lock is shared. Once everything is sent,
+    ConcurrentWriteError means that another process has created the same rows.
     """
-    if reading is None:
-        told = [received.event for received in events]
-        reading = Reading(told)
-        await session.lock(locks_for(told))
-        await session.fetch(*reading.queries())
-    members, new_ids, catalogue = await _load(session, events, reading)
+    known = await reading.known(session, [received.event for received in events])
+    members, catalogue = known.members, known.catalogue
     batch = _Batch(members, catalogue, now)
     results: dict[int, Result] = {}
-    # Oldest first, so that as little as possible is found to be stale.
+    # The oldest is applied first, so that as few events as possible are stale.
     for index in sorted(range(len(events)), key=lambda index: events[index].stamp):
         results[index] = batch.apply(events[index])
     applied = [event for index, event in enumerate(events) if results[index].member is not None]
-    # What else was stated of them is read after they were: nobody may add to it in between.
-    session.require_locked([member_lock(member) for member in batch.late])
-    in_hand = [*unrecorded, *applied]
-    for member in batch.late.values():
-        mine = [event for event in in_hand if event.event.member_id == member.portal_id]
-        restate_times(member, await _statements(session, member, mine, catalogue))
-    restated = [known for id, known in batch.organizations.items() if id not in batch.changed]
+    # Their recorded events are read later than they were, so nobody may add to these in between.
+    session.require_locked([member_lock(member) for member in batch.with_late_statements])
+    unsaved = [*unrecorded, *applied]
+    for member in batch.with_late_statements.values():
+        own = [event for event in unsaved if event.event.member_id == member.portal_id]
+        restate_times(member, await _statements(session, member, own, catalogue))
+    confirmed = [chapter for id, chapter in batch.organizations.items() if id not in batch.changed]
     changed = [batch.organizations[id] for id in batch.changed]
     session.require_locked([organization_lock(id) for id in batch.changed])
-    await advance_organizations(session, restated)
+    await advance_organizations(session, confirmed)
     await save_organizations(session, changed)
-    await save_members(session, [members[portal_id] for portal_id in batch.touched], new_ids)
+    await save_members(session, [members[portal_id] for portal_id in batch.touched], known.new_ids)
     for result in results.values():
         if result.member is not None:
-            # Each event has its own copy of the member; the last one was saved.
+            # Each event has its own copy of the member, and only the last one was saved.
             result.member.id = members[result.member.portal_id].id
     if batch.tree_changed:
         session.append(NewChange(access_changed=True))
@@ -184,13 +131,19 @@ async def apply_events(
 
 @dataclass(slots=True)
 class _Batch:
+    """The events of one transaction, applied one after the other in memory.
+
+    `touched` are the members to be saved, `with_late_statements` those for whom something older
+    than the known roles or state was stated. `organizations` are the chapters of which something
+    was stated, `changed` those of them whose name or parent became another.
+    """
+
     members: dict[PortalId, MemberRecord]
     catalogue: Catalogue
     now: datetime
     touched: dict[PortalId, None] = field(default_factory=dict)
-    late: dict[PortalId, MemberRecord] = field(default_factory=dict)
+    with_late_statements: dict[PortalId, MemberRecord] = field(default_factory=dict)
     organizations: dict[PortalId, OrganizationRecord] = field(default_factory=dict)
-    """Those of which something was stated, and which of them it changed."""
     changed: set[PortalId] = field(default_factory=set)
     tree_changed: bool = False
 
@@ -201,14 +154,14 @@ class _Batch:
         try:
             HANDLERS[event.type](event, draft)
         except Exception as error:
-            # Whatever is wrong with this event, its neighbours must not suffer for it.
+            # Whatever is wrong with this event, the others of the batch are applied.
             logger.exception("The handler of %s failed.", event.type, exc_info=error)
             return Result(SyncStatus.FAILED, detail=f"The handler failed: {type(error).__name__}.")
         return self._accept(received, before, draft)
 
     def _accept(self, received: ReceivedEvent, before: MemberRecord | None, draft: Draft) -> Result:
         member = draft.member
-        # First, so that what changed is told with the names that the event itself brings.
+        # First, so that the field changes use the names of chapters that the event itself states.
         self._keep_organizations(draft)
         changes = field_changes(before, member, self.catalogue)
         status, outcome = outcome_of(before, draft, changes)
@@ -235,8 +188,8 @@ class _Batch:
         late = not draft.older.isdisjoint({ROLES, STATE})
         if draft.written or is_new or late:
             self.touched[member.portal_id] = None
-        if late or member.portal_id in self.late:
-            self.late[member.portal_id] = member
+        if late or member.portal_id in self.with_late_statements:
+            self.with_late_statements[member.portal_id] = member
 
     def _keep_organizations(self, draft: Draft) -> None:
         for portal_id, organization in draft.organizations.items():
@@ -262,44 +215,19 @@ def _remarks(received: ReceivedEvent, draft: Draft) -> Iterable[str]:
         yield f"Reason given: {received.event.reason}"
 
 
-async def _load(
-    session: WriteSession, events: Sequence[ReceivedEvent], reading: Reading
-) -> tuple[dict[PortalId, MemberRecord], list[int], Catalogue]:
-    """The members, ids for those that are new, and what the events refer to."""
-    told = [received.event for received in events]
-    organizations = reading.organizations.found
-    unknown = sorted(_mentioned(told) - organizations.keys())
-    session.require_locked([organization_lock(id) for id in unknown])
-    for stub in await insert_stubs(session, unknown):
-        organizations[stub.portal_id] = stub
-    roles = {role.code: role for role in reading.roles.found}
-    new_codes = frozenset(
-        {role.code for event in told for role in event.roles or ()} - roles.keys()
-    )
-    roles |= {role.code: role for role in await insert_roles(session, new_codes)}
-    labels = {place.id: place.name or place.portal_id for place in reading.places.found.values()}
-    labels |= {organization.id: organization.label() for organization in organizations.values()}
-    members = {record.portal_id: record for record in reading.members.found}
-    held = reading.saved_roles.found
-    for record in members.values():
-        if record.id in held:
-            record.load_roles(held[record.id])
-    return members, reading.new_ids.found, Catalogue(organizations, roles, new_codes, labels)
-
-
 async def _statements(
     session: WriteSession,
     member: MemberRecord,
-    in_hand: Sequence[ReceivedEvent],
+    unsaved: Sequence[ReceivedEvent],
     catalogue: Catalogue,
-) -> list[Statement]:
-    """Everything ever stated of the member: what is recorded, and what is being applied."""
+) -> list[DatedStatement]:
+    """Returns all statements about the member: of recorded events and of those being applied."""
     recorded = await applied_bodies(session, [member.id]) if member.id is not None else []
-    events = {(e.source, e.event_id): e for e in [*map(_reread, recorded), *in_hand] if e}
+    events = {(e.source, e.event_id): e for e in [*map(_reread, recorded), *unsaved] if e}
     mentioned = {id for received in events.values() for id in received.event.organization_ids()}
     ids = await organization_ids(session, mentioned)
     return [
-        statement_of(received.event, received.stamp, received.at, catalogue, ids)
+        dated_statement(received.event, received.stamp, received.at, catalogue, ids)
         for received in events.values()
     ]
 

@@ -1,4 +1,4 @@
-"""Deliveries as they are handed over for recording, and the receipts that come back."""
+"""Deliveries on their way into the sync log, and the receipts that tell what became of them."""
 
 import hashlib
 from datetime import datetime
@@ -11,7 +11,8 @@ from sync.events import Event, UnknownEvent, parse_event
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """An authenticated delivery, read: an event, one of an unknown type, or why it is neither."""
+    """An authenticated delivery. `content` is its event, an event of an unknown type, or the reason
+    why the body is neither. `conflict`: its event id belongs to a different body."""
 
     source: str
     event_id: str
@@ -26,7 +27,7 @@ class Delivery(msgspec.Struct, frozen=True):
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """What became of a delivery, as durable as the entry it tells of."""
+    """The result of a delivery. `malformed`: the body was not JSON."""
 
     status: SyncStatus
     outcome: SyncOutcome | None = None
@@ -36,6 +37,7 @@ class Receipt(msgspec.Struct, frozen=True):
 
 
 def read_delivery(source: str, event_id: str, received_at: datetime, body: bytes) -> Delivery:
+    """Parses the body. Raises nothing: what is wrong with it becomes the content."""
     content: Event | UnknownEvent | RejectedError
     try:
         content = parse_event(body)
@@ -45,7 +47,7 @@ def read_delivery(source: str, event_id: str, received_at: datetime, body: bytes
 
 
 def conflicting(delivery: Delivery) -> Delivery:
-    """The delivery under an id of its own, since its event id belongs to another body."""
+    """Returns the delivery under an id of its own, to be recorded as REJECTED."""
     digest = hashlib.sha256(delivery.body).hexdigest()[:16]
     message = f"The event id {delivery.event_id} was used before, for a different body."
     return msgspec.structs.replace(
@@ -59,5 +61,6 @@ def conflicting(delivery: Delivery) -> Delivery:
 def receipt_of(
     delivery: Delivery, status: SyncStatus, outcome: SyncOutcome | None, detail: str | None
 ) -> Receipt:
+    """Returns the receipt for a delivery whose entry has this status, outcome and detail."""
     malformed = isinstance(delivery.content, NotJsonError)
     return Receipt(status, outcome, detail, delivery.conflict, malformed)

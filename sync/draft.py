@@ -1,8 +1,8 @@
-"""A member while one event is applied to it: what the event states, against what is known.
+"""The draft: a copy of a member, and of the chapters an event mentions, while the event is applied.
 
-Pure: no database, no clock. Each part of a member carries the stamp of the statement it came
-from; a statement writes a part only if it is newer. That is why every order of the same events
-ends in the same members.
+Nothing here reads the database or the clock. Each part of a member carries the stamp of the
+statement it came from, and a statement writes a part only if its own stamp is higher. Therefore
+every order of the same events ends in the same members.
 """
 
 from collections.abc import Sequence
@@ -58,7 +58,11 @@ class Catalogue:
 
 @dataclass(slots=True)
 class Draft:
-    """`member` is the draft's own copy: a handler that fails leaves nothing behind."""
+    """The working copy that a handler writes to; a handler that fails leaves nothing behind.
+
+    `written` and `older` name the parts that the event wrote, and those of which something newer
+    is known. `completed` says that the event changed or confirmed what is known of a chapter.
+    """
 
     member: MemberRecord
     stamp: Stamp
@@ -68,11 +72,10 @@ class Draft:
     written: set[str] = field(default_factory=set)
     older: set[str] = field(default_factory=set)
     completed: bool = False
-    """Whether the event was news of a chapter, if not of the member."""
     organizations: dict[PortalId, OrganizationRecord] = field(default_factory=dict)
 
     def claim(self, part: str) -> bool:
-        """Whether this event may write the part; from now on it is the part's latest statement."""
+        """Returns True if the event may write the part, which then carries the event's stamp."""
         known = self.member.as_of.get(part, NEVER)
         if self.stamp > known:
             self.member.as_of[part] = self.stamp
@@ -83,13 +86,14 @@ class Draft:
         return False
 
     def organization(self, portal_id: PortalId) -> OrganizationRecord:
-        """The draft's own copy of a chapter that the event mentions."""
+        """Returns the draft's copy of a chapter that the event mentions."""
         if portal_id not in self.organizations:
             known = self.catalogue.organizations[portal_id]
             self.organizations[portal_id] = known.copy()
         return self.organizations[portal_id]
 
-    def claim_of(self, organization: OrganizationRecord, part: str) -> bool:
+    def claim_organization(self, organization: OrganizationRecord, part: str) -> bool:
+        """Does the same for a part of a chapter."""
         if self.stamp > organization.as_of.get(part, NEVER):
             organization.as_of[part] = self.stamp
             self.completed = True
@@ -104,6 +108,7 @@ def draft_of(
     at: datetime,
     catalogue: Catalogue,
 ) -> Draft:
+    """Returns a draft of the member, or of a new one where the portal id is unknown."""
     own = MemberRecord(portal_id) if member is None else member.copy()
     return Draft(own, stamp, at, catalogue)
 
@@ -111,6 +116,7 @@ def draft_of(
 def outcome_of(
     before: MemberRecord | None, draft: Draft, changes: Sequence[FieldChange]
 ) -> tuple[SyncStatus, SyncOutcome]:
+    """Returns status and outcome of an event whose handler succeeded."""
     after = draft.member
     if before is None:
         return SyncStatus.SUCCESS, SyncOutcome.CREATED
@@ -129,14 +135,14 @@ _NOBODY = MemberRecord(PortalId(""))
 def field_changes(
     before: MemberRecord | None, after: MemberRecord, catalogue: Catalogue
 ) -> list[FieldChange]:
-    """What people would say has changed, in words; empty when nothing they see did."""
+    """Returns the fields that changed, with both values in words."""
     old = _NOBODY if before is None else before
     changes = [
         FieldChange(label, known, stated)
         for field, label in PROFILE_FIELDS.items()
         if (known := getattr(old.profile, field)) != (stated := getattr(after.profile, field))
     ]
-    # Two chapters can have one name, so texts alone tell no change.
+    # Two chapters can have the same name, so the ids are compared.
     if old.organization_id != after.organization_id:
         homes = catalogue.label(old.organization_id), catalogue.label(after.organization_id)
         changes.append(FieldChange("organization", *homes))
@@ -154,8 +160,9 @@ def _roles_in_words(member: MemberRecord, catalogue: Catalogue) -> str | None:
 
 
 def facts_of(member: MemberRecord, catalogue: Catalogue) -> MemberFacts:
+    """Returns the facts of a member for the change feed."""
     if member.updated_at is None:
-        raise ValueError("A member has facts once it was written.")
+        raise ValueError("The member has no facts yet: `updated_at` is not set.")
     held = [catalogue.roles_by_id[role_id] for role_id, _ in member.roles]
     active = member.state is ActivationState.ACTIVE
     places = {where for _, where in member.roles} | {member.organization_id}

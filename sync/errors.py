@@ -1,18 +1,18 @@
-"""What can be wrong with a delivery.
+"""The errors of a delivery.
 
 SyncError
-├── VerificationError       who sent it cannot be told; carries the reason, for the metrics only
-├── RejectedError           authenticated, but not an event we can read; becomes a REJECTED entry
+├── VerificationError       the sender is not authenticated; carries the reason, for metrics only
+├── RejectedError           the body is not an event that can be applied; becomes a REJECTED entry
 │   ├── NotJsonError
 │   └── NotAnEventError
-└── OverloadedError         too much is waiting, or the service is stopping
+└── OverloadedError         too many deliveries are waiting, or the service is stopping
 """
 
 from enum import StrEnum
 
 
-class Refusal(StrEnum):
-    """Why a delivery was not believed. For metrics; senders are never told."""
+class RefusalReason(StrEnum):
+    """Reasons for which a delivery is refused, for metrics only; the sender gets no reason."""
 
     HEADER_MISSING = "header_missing"
     HEADER_MALFORMED = "header_malformed"
@@ -26,13 +26,13 @@ class SyncError(Exception):
 
 
 class VerificationError(SyncError):
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(refusal.value)
-        self.refusal = refusal
+    def __init__(self, reason: RefusalReason) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
 
 
 class RejectedError(SyncError):
-    """The message is for the sender: what is wrong, and where."""
+    """Its message tells the sender what is wrong, and where."""
 
 
 class NotJsonError(RejectedError):

@@ -1,6 +1,6 @@
-"""Events as the portal tells them, and the one parser from JSON.
+"""Events as the portal sends them, and their parser.
 
-What passes here is clean: ids in canonical form, text without surrounding blanks and control
+Parsed events are clean: ids in canonical form, text without surrounding blanks and control
 characters, times in UTC. Unknown fields are ignored.
 """
 
@@ -85,7 +85,7 @@ _PROFILE_PATHS = {field: f"$.data.member.{name}" for field, name in PROFILE_FIEL
 
 
 class OrganizationStatement(msgspec.Struct, frozen=True):
-    """What an event says of a chapter; UNSET where it says nothing."""
+    """A statement about a chapter; UNSET fields are not stated."""
 
     id: PortalId
     name: str | UnsetType = UNSET
@@ -98,10 +98,10 @@ class RoleStatement(msgspec.Struct, frozen=True):
 
 
 class Event(msgspec.Struct, frozen=True):
-    """A fact from the portal. `profile` holds the stated fields, None where one was cleared.
+    """A fact from the portal. `profile` holds the stated fields; None clears one.
 
-    `organization` None: the home organization was cleared; UNSET: nothing was said of it.
-    `roles` is the complete set, or None where nothing was said of roles.
+    `organization` is None if the home organization is cleared, and UNSET if it is not stated.
+    `roles` is the complete set, or None if roles are not stated.
     """
 
     type: EventType
@@ -113,7 +113,7 @@ class Event(msgspec.Struct, frozen=True):
     reason: str | None = None
 
     def organization_ids(self) -> set[PortalId]:
-        """Every chapter the event mentions."""
+        """Returns the ids of all chapters that the event mentions."""
         ids = {role.organization_id for role in self.roles or () if role.organization_id}
         if isinstance(self.organization, OrganizationStatement):
             ids.add(self.organization.id)
@@ -140,9 +140,9 @@ _data: dict[EventType, msgspec.json.Decoder[DataJson]] = {
 
 
 def parse_event(body: bytes, *, max_roles: int | None = MAX_ROLES) -> Event | UnknownEvent:
-    """Raises NotJsonError or NotAnEventError, saying what is wrong and where.
+    """Raises NotJsonError or NotAnEventError, whose message says what is wrong and where.
 
-    `max_roles` None reads again what was applied once, before there was a bound.
+    `max_roles` is None for events that were applied before there was a limit.
     """
     try:
         return _parsed(body, max_roles)
@@ -151,7 +151,7 @@ def parse_event(body: bytes, *, max_roles: int | None = MAX_ROLES) -> Event | Un
 
 
 def _in_the_body(body: bytes, found: UnicodeDecodeError) -> UnicodeDecodeError:
-    """What was found tells its place in the one text that was being read."""
+    """Returns the error with its place in the whole body instead of in a part of it."""
     try:
         body.decode()
     except UnicodeDecodeError as error:
@@ -187,7 +187,7 @@ def _decode(decode: Callable[[msgspec.Raw | bytes], T], text: msgspec.Raw | byte
 
 
 def _reason(text: bytes, found: msgspec.DecodeError) -> str:
-    """Of half a character, msgspec says that the text was cut off."""
+    """Returns why the text is not JSON; half a surrogate pair is told apart from a cut-off text."""
     try:
         json.dumps(json.loads(text), ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
@@ -228,8 +228,8 @@ def _profile(type: EventType, member: MemberJson) -> dict[str, str | None]:
 
 
 def _states_absence(type: EventType, given: bool) -> bool:
-    """Whether a field without a value means that there is none. `membership-created` tells the
-    whole profile, `membership-updated` clears with null; the others speak of something else."""
+    """Returns True if a field without a value means that there is none: `membership-created` states
+    the whole profile, and `membership-updated` clears a field with null."""
     return type is EventType.MEMBERSHIP_CREATED or (given and type is EventType.MEMBERSHIP_UPDATED)
 
 
@@ -283,7 +283,8 @@ def _required(text: str, at: str) -> str:
 
 
 def _clean(text: str | None, at: str) -> str | None:
-    """Blank is absent: the portal sends empty strings for fields that nobody filled in."""
+    """Returns the text without surrounding blanks, or None if it is blank: the portal sends empty
+    strings for fields that are not filled in."""
     if text is None:
         return None
     cleaned = text.strip()

@@ -1,17 +1,21 @@
-"""What each event means for the member it is about: one function per event type.
+"""The handlers: one function for each event type, which writes into a draft what the event says.
 
-A handler writes to its draft and nothing else; it never reads the database, commits or publishes.
+A handler only writes to its draft. It never reads the database, commits or publishes.
 """
+
+from collections.abc import Callable, Mapping
 
 from msgspec import UNSET
 
 from db.queries.member_records import RoleKey
 from db.vocabulary import ActivationState
 from sync.draft import NAME, ORGANIZATION, PARENT, ROLES, STATE, Draft
-from sync.events import Event, OrganizationStatement
+from sync.events import Event, EventType, OrganizationStatement
+
+EventHandler = Callable[[Event, Draft], None]
 
 NAMED_ROLES = 10
-"""How many unknown role codes an entry names; beyond, it only counts them."""
+"""The number of unknown role codes that an entry names; it counts the others."""
 
 
 def membership_created(event: Event, draft: Draft) -> None:
@@ -44,6 +48,15 @@ def membership_reactivated(event: Event, draft: Draft) -> None:
     _state_activation(draft, ActivationState.ACTIVE)
 
 
+HANDLERS: Mapping[EventType, EventHandler] = {
+    EventType.MEMBERSHIP_CREATED: membership_created,
+    EventType.MEMBERSHIP_UPDATED: membership_updated,
+    EventType.ROLE_UPDATED: role_updated,
+    EventType.MEMBERSHIP_DEACTIVATED: membership_deactivated,
+    EventType.MEMBERSHIP_REACTIVATED: membership_reactivated,
+}
+
+
 def _state_profile(event: Event, draft: Draft) -> None:
     draft.member.state_profile(
         {field: value for field, value in event.profile.items() if draft.claim(field)}
@@ -65,13 +78,13 @@ def _state_organization(event: Event, draft: Draft) -> None:
 
 def _complete_organization(stated: OrganizationStatement, draft: Draft) -> None:
     organization = draft.organization(stated.id)
-    if isinstance(stated.name, str) and draft.claim_of(organization, NAME):
+    if isinstance(stated.name, str) and draft.claim_organization(organization, NAME):
         organization.name = stated.name
     if stated.parent_id == stated.id:
         draft.warnings.append("The organization is stated as its own parent; that was ignored.")
-    elif stated.parent_id is None and draft.claim_of(organization, PARENT):
+    elif stated.parent_id is None and draft.claim_organization(organization, PARENT):
         organization.parent_id = None
-    elif isinstance(stated.parent_id, str) and draft.claim_of(organization, PARENT):
+    elif isinstance(stated.parent_id, str) and draft.claim_organization(organization, PARENT):
         organization.parent_id = draft.organization(stated.parent_id).id
 
 

@@ -1,7 +1,7 @@
-"""Since when something holds: answered from everything that was ever stated of a member.
+"""Since when a member's state and roles hold, computed from all recorded statements of the member.
 
-A late event about an older time cannot change what holds now, but it can change since when. The
-answer follows from the statements alone, so it is the same whatever order they came in.
+An event about an older time cannot change what holds now, but it can change since when. The result
+depends on the statements alone and not on the order in which they arrived.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,20 +22,22 @@ _STATED_STATES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
+class DatedStatement:
+    """A statement about a member's state and roles; None for what it does not state."""
+
     stamp: Stamp
     at: datetime
     state: ActivationState | None
     roles: frozenset[RoleKey] | None
 
 
-def statement_of(
+def dated_statement(
     event: Event,
     stamp: Stamp,
     at: datetime,
     catalogue: Catalogue,
     organization_ids: dict[PortalId, OrganizationId],
-) -> Statement:
+) -> DatedStatement:
     roles = None
     if event.roles is not None:
         roles = frozenset(
@@ -45,11 +47,11 @@ def statement_of(
             )
             for role in event.roles
         )
-    return Statement(stamp, at, _STATED_STATES.get(event.type), roles)
+    return DatedStatement(stamp, at, _STATED_STATES.get(event.type), roles)
 
 
-def restate_times(member: MemberRecord, statements: Sequence[Statement]) -> None:
-    """Sets since when the member's state and roles hold, from all statements about the member."""
+def restate_times(member: MemberRecord, statements: Sequence[DatedStatement]) -> None:
+    """Sets `state_changed_at` and the `since` of each role from all statements about the member."""
     ordered = sorted(statements, key=lambda statement: statement.stamp)
     by_state = [statement for statement in ordered if statement.state is not None]
     if by_state:
@@ -61,12 +63,14 @@ def restate_times(member: MemberRecord, statements: Sequence[Statement]) -> None
         member.roles[key] = _held_since(by_roles, _states_role(key))
 
 
-def _states_role(key: RoleKey) -> Callable[[Statement], bool]:
+def _states_role(key: RoleKey) -> Callable[[DatedStatement], bool]:
     return lambda statement: statement.roles is not None and key in statement.roles
 
 
-def _held_since(ordered: Sequence[Statement], holds: Callable[[Statement], bool]) -> datetime:
-    """The earliest time from which on every statement says that it holds."""
+def _held_since(
+    ordered: Sequence[DatedStatement], holds: Callable[[DatedStatement], bool]
+) -> datetime:
+    """Returns the earliest time from which on every statement says that it holds."""
     since = ordered[-1].at
     for statement in reversed(ordered):
         if not holds(statement):

@@ -1,7 +1,7 @@
-"""Records deliveries and applies their events, together in one transaction.
+"""Records deliveries and applies their events, in one transaction.
 
-An event is recorded once, for ever, under its source and id. A repeated delivery changes nothing
-but a counter. An event that cannot be applied leaves its record behind, to be tried again.
+An event is recorded once under its source and id. A repeated delivery only increases a counter. An
+event that cannot be applied is recorded all the same, and tried again later.
 """
 
 from collections import Counter
@@ -27,32 +27,34 @@ from db.queries.entries import (
 from db.sessions import WriteSession
 from db.tables.facts import ChangeFacts
 from db.vocabulary import AttemptTrigger, EntryId, SyncOutcome, SyncStatus
-from sync.apply import Reading, member_locks, organization_locks
+from sync.attempts import attempt, attempt_record, change_of, received_event
 from sync.deliveries import Delivery, Receipt, conflicting, receipt_of
 from sync.errors import RejectedError
 from sync.events import Event
-from sync.retry import as_received, attempt, attempt_of, change_of
+from sync.reading import Reading, member_locks, organization_locks
 
-# In every round at least one of the processes that write the same rows gets through.
+# In each round at least one of the processes that write the same rows succeeds.
 MAX_ROUNDS = 20
 
-Fresh = dict[EventKey, tuple[EntryRecord, Delivery]]
+NewEntries = dict[EventKey, tuple[EntryRecord, Delivery]]
 
 
 async def record_deliveries(database: Database, deliveries: Sequence[Delivery]) -> list[Receipt]:
-    """One receipt per delivery; when it returns, everything they tell is durable.
+    """Returns one receipt for each delivery, after the commit.
 
-    Tried without locks first, and in as few statements as can be; nearly always that is enough.
+    The first round takes no locks and uses as few statements as possible, which is only an
+    optimisation: if another process writes the same rows, the next rounds take locks, and if the
+    database refuses one of the events, they use savepoints.
 
-    Raises DatabaseUnavailableError: then nothing was recorded.
+    Raises DatabaseUnavailableError; then nothing is recorded.
     """
-    optimistic = hopeful = True
+    optimistic, isolated = True, False
     events = [d.content for d in deliveries if isinstance(d.content, Event)]
     holding, sharing = member_locks(events), organization_locks(events)
     for _ in range(MAX_ROUNDS):
         try:
             async with database.write(holding, sharing, optimistic=optimistic) as session:
-                return await _record(session, deliveries, hopeful=hopeful)
+                return await _record(session, deliveries, isolated=isolated)
         except ConcurrentWriteError:
             optimistic = False
         except SharedLockError:
@@ -61,55 +63,54 @@ async def record_deliveries(database: Database, deliveries: Sequence[Delivery]) 
         except DatabaseUnavailableError:
             raise
         except Exception:
-            # The database refuses something of one of the events. Find out which, one by one.
-            if not hopeful:
+            # The database refuses one of the events. Savepoints will show which one.
+            if isolated:
                 raise
-            optimistic = hopeful = False
+            optimistic, isolated = False, True
             holding, sharing = holding | sharing, set()
     raise DatabaseUnavailableError("Other processes keep writing the same rows.")
 
 
 async def _record(
-    session: WriteSession, deliveries: Sequence[Delivery], *, hopeful: bool
+    session: WriteSession, deliveries: Sequence[Delivery], *, isolated: bool
 ) -> list[Receipt]:
-    recorded, ids, reading = await _look_up(session, deliveries, hopeful=hopeful)
-    deliveries = _set_conflicts_apart(deliveries, recorded)
-    if apart := [delivery.key for delivery in deliveries if delivery.conflict]:
-        recorded_apart = await session.find(recorded_entries(apart))
-        recorded = recorded | recorded_apart
+    recorded, ids, reading = await _look_up(session, deliveries, isolated=isolated)
+    deliveries = _with_conflicts_marked(deliveries, recorded)
+    if conflicts := [delivery.key for delivery in deliveries if delivery.conflict]:
+        recorded = recorded | await session.find(recorded_entries(conflicts))
     await _count_repeats(session, deliveries, recorded)
-    fresh: Fresh = {}
+    new: NewEntries = {}
     for delivery, id in zip(deliveries, ids, strict=True):
-        if delivery.key in fresh:
-            fresh[delivery.key][0].deliveries += 1
+        if delivery.key in new:
+            new[delivery.key][0].deliveries += 1
         elif delivery.key not in recorded:
-            fresh[delivery.key] = _new_entry(EntryId(id), delivery), delivery
-    await _apply_and_insert(session, list(fresh.values()), reading)
-    return [_receipt(delivery, recorded, fresh) for delivery in deliveries]
+            new[delivery.key] = _new_entry(EntryId(id), delivery), delivery
+    await _apply_and_insert(session, list(new.values()), reading)
+    return [_receipt(delivery, recorded, new) for delivery in deliveries]
 
 
 async def _look_up(
-    session: WriteSession, deliveries: Sequence[Delivery], *, hopeful: bool
+    session: WriteSession, deliveries: Sequence[Delivery], *, isolated: bool
 ) -> tuple[Recorded, list[int], Reading | None]:
-    """What is recorded already, ids for what is not, and what the events touch."""
+    """Returns the entries that exist already, ids for new ones, and what the events touch."""
     recorded = recorded_entries([delivery.key for delivery in deliveries])
     ids = new_entry_ids(len(deliveries))
-    if not hopeful:
+    if isolated:
         await session.fetch(recorded, ids)
         return recorded.found, ids.found, None
-    # Also of events that turn out to be recorded: that is rare, and this saves a round trip.
+    # Repeated events are read for nothing. They are rare, and this saves a round trip.
     reading = Reading([d.content for d in deliveries if isinstance(d.content, Event)])
     await session.fetch(recorded, ids, *reading.queries())
     return recorded.found, ids.found, reading
 
 
-def _set_conflicts_apart(deliveries: Sequence[Delivery], recorded: Recorded) -> list[Delivery]:
+def _with_conflicts_marked(deliveries: Sequence[Delivery], recorded: Recorded) -> list[Delivery]:
     bodies = {key: body for key, (_, body) in recorded.items()}
-    apart = []
+    marked = []
     for delivery in deliveries:
         body = bodies.setdefault(delivery.key, delivery.body)
-        apart.append(delivery if body == delivery.body else conflicting(delivery))
-    return apart
+        marked.append(delivery if body == delivery.body else conflicting(delivery))
+    return marked
 
 
 async def _count_repeats(
@@ -118,7 +119,7 @@ async def _count_repeats(
     times = Counter(delivery.key for delivery in deliveries if delivery.key in recorded)
     repeated = [(recorded[key][0], count) for key, count in times.items()]
     if repeated:
-        # Nobody else may count meanwhile.
+        # No other process may count at the same time.
         session.require_locked_rows()
     await save_deliveries(
         session, {entry.id: entry.deliveries + count for entry, count in repeated}
@@ -131,7 +132,7 @@ async def _count_repeats(
 
 
 def _new_entry(id: EntryId, delivery: Delivery) -> EntryRecord:
-    """An entry as it stands before anything is applied."""
+    """Returns the entry of a delivery before its event is applied."""
     content = delivery.content
     entry = EntryRecord(
         id=id,
@@ -158,30 +159,30 @@ def _new_entry(id: EntryId, delivery: Delivery) -> EntryRecord:
 
 async def _apply_and_insert(
     session: WriteSession,
-    fresh: Sequence[tuple[EntryRecord, Delivery]],
+    new: Sequence[tuple[EntryRecord, Delivery]],
     reading: Reading | None,
 ) -> None:
     now = datetime.now(UTC)
     events = [
-        (entry, as_received(entry, delivery.content))
-        for entry, delivery in fresh
+        (entry, received_event(entry, delivery.content))
+        for entry, delivery in new
         if isinstance(delivery.content, Event)
     ]
     results = await attempt(session, events, now, reading=reading)
-    await insert_entries(session, [entry for entry, _ in fresh])
+    await insert_entries(session, [entry for entry, _ in new])
     by_id = {entry.id: result for (entry, _), result in zip(events, results, strict=True)}
-    for entry, _ in fresh:
+    for entry, _ in new:
         session.append(change_of(entry, None, by_id.get(entry.id)))
     await insert_attempts(
         session,
         [
-            attempt_of(entry, result, now, AttemptTrigger.DELIVERY)
+            attempt_record(entry, result, now, AttemptTrigger.DELIVERY)
             for (entry, _), result in zip(events, results, strict=True)
             if result.status is SyncStatus.FAILED
         ],
     )
 
 
-def _receipt(delivery: Delivery, recorded: Recorded, fresh: Fresh) -> Receipt:
-    entry = recorded[delivery.key][0] if delivery.key in recorded else fresh[delivery.key][0]
+def _receipt(delivery: Delivery, recorded: Recorded, new: NewEntries) -> Receipt:
+    entry = recorded[delivery.key][0] if delivery.key in recorded else new[delivery.key][0]
     return receipt_of(delivery, entry.status, entry.outcome, entry.detail)

@@ -1,5 +1,7 @@
-"""Replay: recorded events are applied again because somebody asked. The ordering law makes that
-safe: what an event says counts only where nothing newer was said."""
+"""Replay: applies recorded events again because somebody asked for it.
+
+The order of statements makes this safe: an event writes only what nothing newer has stated.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -22,19 +24,25 @@ from db.queries.entries import EntryRecord, entry_facts
 from db.sessions import WriteSession
 from db.vocabulary import AttemptTrigger, AuditAction, EntryId, SyncOutcome, SyncStatus
 from sync.apply import ReceivedEvent, Result
+from sync.attempts import (
+    attempt,
+    attempt_record,
+    change_of,
+    locks_to_apply,
+    received_event,
+)
 from sync.errors import RejectedError
 from sync.events import Event, parse_event
-from sync.retry import as_received, attempt, attempt_of, change_of, locks_to_apply
 
 BATCH = 100
 MAX_ROUNDS = 20
-# A replay with one of these told nothing new of an entry that was applied before.
+# Outcomes of a replay that leave the entry of an applied event as it was.
 _NOTHING_NEW = (SyncOutcome.UNCHANGED, SyncOutcome.STALE)
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """`actor` and `reason` are kept in the history of every entry."""
+class ReplayRequest:
+    """A request to replay; actor and reason are kept in the history of each entry."""
 
     actor: str
     reason: str | None = None
@@ -43,7 +51,7 @@ class Request:
 
 @dataclass(slots=True)
 class Replayed:
-    """`changed`: how many events changed a member, or would have in a dry run."""
+    """Counts the events of a replay. `changed` are those that changed a member, or would have."""
 
     matched: int = 0
     changed: int = 0
@@ -54,14 +62,16 @@ class Replayed:
 async def replay_entries(
     database: Database,
     ids: Sequence[EntryId],
-    request: Request,
+    request: ReplayRequest,
     clock: Callable[[], datetime],
     on_progress: Callable[[Replayed], None] = lambda replayed: None,
 ) -> Replayed:
-    """In batches, each a transaction of its own. A dry run does the same and undoes each batch, so
-    it does not see what the batches before it would have changed.
+    """Replays the entries in batches, each in a transaction of its own.
 
-    Raises DatabaseUnavailableError; the batches before that are done.
+    A dry run does the same and rolls each batch back, so a batch does not see what the batches
+    before it would have changed.
+
+    Raises DatabaseUnavailableError; the batches before that are committed.
     """
     total = Replayed()
     if ids and not request.dry_run:
@@ -81,7 +91,10 @@ async def replay_entries(
 
 
 async def _replay_batch(
-    database: Database, ids: Sequence[EntryId], request: Request, clock: Callable[[], datetime]
+    database: Database,
+    ids: Sequence[EntryId],
+    request: ReplayRequest,
+    clock: Callable[[], datetime],
 ) -> list[Result]:
     for _ in range(MAX_ROUNDS):
         try:
@@ -96,14 +109,14 @@ async def _replay_batch(
 
 
 async def _replay(
-    session: WriteSession, ids: Sequence[EntryId], request: Request, now: datetime
+    session: WriteSession, ids: Sequence[EntryId], request: ReplayRequest, now: datetime
 ) -> list[Result]:
     entries = await entries_to_replay(session, ids)
     before = [replace(entry) for entry in entries]
     results = await _apply_again(session, entries, now)
     for entry, known, result in zip(entries, before, results, strict=True):
         if known.status is SyncStatus.SUCCESS and result.outcome in _NOTHING_NEW:
-            # The entry goes on telling what the event did when it did something.
+            # The entry keeps what the event did when it was applied.
             entry.status, entry.outcome = known.status, known.outcome
             entry.detail, entry.field_changes = known.detail, known.field_changes
     await update_entries(session, entries)
@@ -112,7 +125,7 @@ async def _replay(
     await insert_attempts(
         session,
         [
-            attempt_of(entry, result, now, AttemptTrigger.REPLAY, **who)
+            attempt_record(entry, result, now, AttemptTrigger.REPLAY, **who)
             for entry, result in zip(entries, results, strict=True)
         ],
     )
@@ -124,7 +137,7 @@ async def _replay(
 async def _apply_again(
     session: WriteSession, entries: Sequence[EntryRecord], now: datetime
 ) -> list[Result]:
-    """One result per entry; what is still no event stays as it was."""
+    """Returns one result for each entry; one that still cannot be read keeps its status."""
     contents = [_read(entry) for entry in entries]
     events = [
         (entry, content)
@@ -143,10 +156,10 @@ async def _apply_again(
 
 
 async def _first_attempts(session: WriteSession, entries: Sequence[EntryRecord]) -> list[Attempt]:
-    """Until now only the entries told of them; from now on they tell of the replay."""
+    """Returns history rows for the first attempts. Until the replay only the entries hold them."""
     earlier = await attempts_of(session, [entry.id for entry in entries])
     return [
-        attempt_of(
+        attempt_record(
             entry,
             Result(entry.status, entry.outcome, entry.detail),
             entry.processed_at or entry.received_at,
@@ -158,11 +171,11 @@ async def _first_attempts(session: WriteSession, entries: Sequence[EntryRecord])
 
 
 def _read(entry: EntryRecord) -> ReceivedEvent | Result:
-    """The event, or that it still is none."""
+    """Returns the event, or the result for a body that is still none."""
     try:
         event = parse_event(entry.payload)
     except RejectedError as error:
         return Result(SyncStatus.REJECTED, detail=str(error))
     if isinstance(event, Event):
-        return as_received(entry, event)
+        return received_event(entry, event)
     return Result(SyncStatus.SKIPPED, SyncOutcome.IGNORED, entry.detail)

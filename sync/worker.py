@@ -1,8 +1,7 @@
 """The retry worker: tries failed events again when they are due.
 
-It sleeps until the next one is due, and is woken by the change feed when one fails before that.
-Entries are leased, so several workers never apply one event at the same time, and those of a
-worker that died come back by themselves.
+It sleeps until the next event is due; the change feed wakes it earlier when an event fails. Entries
+are leased, so that two workers never apply the same event. When a worker dies, its leases end.
 """
 
 import asyncio
@@ -25,21 +24,26 @@ from db.queries.attempts import (
 from db.queries.entries import EntryRecord, entry_facts
 from db.vocabulary import AttemptTrigger, EntryId, SyncStatus
 from sync.apply import ReceivedEvent, Result
+from sync.attempts import (
+    attempt,
+    attempt_record,
+    change_of,
+    locks_to_apply,
+    received_event,
+)
 from sync.errors import RejectedError
 from sync.events import Event, parse_event
-from sync.retry import as_received, attempt, attempt_of, change_of, locks_to_apply
 
 logger = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=30)
 BATCH = 50
-# Nothing is due before, unless the feed says so.
-LONGEST_SLEEP = 60.0
-OUTAGE_SECONDS = 1.0
+LONGEST_SLEEP_SECONDS = 60.0
+PAUSE_AFTER_ERROR_SECONDS = 1.0
 
 
 class RetryWorker:
-    """Runs inside `async with`; leaving it finishes the attempt under way."""
+    """Runs as a task while its async context is open. Leaving it finishes the current attempt."""
 
     def __init__(self, database: Database, feed: LiveFeed, clock: Callable[[], datetime]) -> None:
         self._database = database
@@ -67,11 +71,11 @@ class RetryWorker:
             except SlowConsumerError:
                 continue
             except DatabaseUnavailableError:
-                await asyncio.sleep(OUTAGE_SECONDS)
+                await asyncio.sleep(PAUSE_AFTER_ERROR_SECONDS)
             except Exception:
-                # The worker must outlive whatever goes wrong; the leases run out by themselves.
-                logger.exception("The retry worker stumbled.")
-                await asyncio.sleep(OUTAGE_SECONDS)
+                # The worker goes on whatever happens. The leases of these entries will end.
+                logger.exception("The retry worker met an unexpected error.")
+                await asyncio.sleep(PAUSE_AFTER_ERROR_SECONDS)
 
     async def _work(self, follower: QueueFollower) -> None:
         while True:
@@ -83,12 +87,12 @@ class RetryWorker:
             await self._sleep(follower, due)
 
     async def _sleep(self, follower: QueueFollower, due: datetime | None) -> None:
-        """Until then, or until something failed in the meantime."""
+        """Waits until `due`, or until another event fails."""
         loop = asyncio.get_running_loop()
-        patience = LONGEST_SLEEP
+        seconds = LONGEST_SLEEP_SECONDS
         if due is not None:
-            patience = min((due - self._clock()).total_seconds(), LONGEST_SLEEP)
-        wake_at = loop.time() + patience
+            seconds = min((due - self._clock()).total_seconds(), LONGEST_SLEEP_SECONDS)
+        wake_at = loop.time() + seconds
         while (left := wake_at - loop.time()) > 0:
             for change in await follower.next_changes(left):
                 after = change.facts.entry_after
@@ -97,7 +101,7 @@ class RetryWorker:
 
 
 async def retry_due(database: Database, clock: Callable[[], datetime]) -> int:
-    """Tries what is due now, up to a batch; returns how many it took.
+    """Tries the entries that are due, up to a batch, and returns how many it leased.
 
     Raises DatabaseUnavailableError.
     """
@@ -110,9 +114,9 @@ async def retry_due(database: Database, clock: Callable[[], datetime]) -> int:
         async with asyncio.timeout(LEASE.total_seconds() * 0.8):
             await _retry_leased(database, ids, until, clock)
     except ConcurrentWriteError:
-        logger.info("Another process wrote the same rows; the retries come back.")
+        logger.info("Another process wrote the same rows; the events are tried again.")
     except TimeoutError:
-        logger.warning("%d retries took too long; they come back when their lease ends.", len(ids))
+        logger.warning("%d events took too long; they are tried again.", len(ids))
     return len(ids)
 
 
@@ -131,7 +135,7 @@ async def _retry_leased(
         await update_entries(session, [entry for entry, _ in tried])
         await insert_attempts(
             session,
-            [attempt_of(entry, result, now, AttemptTrigger.RETRY) for entry, result in tried],
+            [attempt_record(entry, result, now, AttemptTrigger.RETRY) for entry, result in tried],
         )
         for entry, result in tried:
             session.append(change_of(entry, before[entry.id], result))
@@ -140,10 +144,10 @@ async def _retry_leased(
 
 
 def _event(entry: EntryRecord) -> ReceivedEvent | None:
-    """What failed was an event once, so it can be read; if not, it waits for its lease to end."""
+    """Returns the event of an entry. It could be read before; if not now, its lease has to end."""
     try:
         event = parse_event(entry.payload)
     except RejectedError:
         logger.exception("Event %s can no longer be read.", entry.event_id)
         return None
-    return as_received(entry, event) if isinstance(event, Event) else None
+    return received_event(entry, event) if isinstance(event, Event) else None

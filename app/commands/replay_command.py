@@ -24,7 +24,7 @@ from db.queries.attempts import matching_entry_ids
 from db.queries.entries import EntryFilter
 from db.queries.visibility import Sight
 from db.vocabulary import EntryId
-from sync.replay import Replayed, Request, replay_entries
+from sync.replay import Replayed, replay_entries
 
 MAX_EVENTS = 1_000_000
 
@@ -55,7 +55,7 @@ def replay(
     typer.echo(f"{len(matching)} event(s) match.")
     if not matching or not (dry_run or yes or typer.confirm("Replay them?")):
         return
-    request = Request(f"command line ({_user()})", reason, dry_run)
+    request = ReplayRequest(f"command line ({_user()})", reason, dry_run)
     _show(asyncio.run(_replay(settings, matching, request)), dry_run=dry_run)
 
 
@@ -75,7 +75,7 @@ async def _matching(
         return await matching_entry_ids(session, everything, filter, limit=MAX_EVENTS, ids=ids)
 
 
-async def _replay(settings: Settings, ids: list[EntryId], request: Request) -> Replayed:
+async def _replay(settings: Settings, ids: list[EntryId], request: ReplayRequest) -> Replayed:
     async with open_database(settings) as (database, _):
         with ProgressBar(console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task("Replaying", total=len(ids))

@@ -20,7 +20,7 @@ from schema.engine.masking import SURPRISE, for_client
 from schema.engine.requests import GraphQLRequest, read_json, read_request
 from schema.errors import ApiError, BadRequestError, LimitError
 from schema.execution import Executor, Prepared, RequestRefusedError
-from sync.problems import RETRY_AFTER_SECONDS
+from sync.intake.problems import RETRY_AFTER_SECONDS
 
 JSON = "application/json"
 GRAPHQL_RESPONSE = "application/graphql-response+json"

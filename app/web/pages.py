@@ -7,7 +7,7 @@ from pathlib import Path
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
-from sync.problems import problem
+from sync.intake.problems import problem
 
 
 def page(file: Path) -> Callable[[Request], Response]:

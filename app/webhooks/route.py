@@ -6,8 +6,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from app.edge.rates import Limiter, network_of
-from sync.problems import problem
-from sync.webhook import WebhookRoute
+from sync.intake.problems import problem
+from sync.intake.webhook import WebhookRoute
 
 
 class DeliveryRoute:

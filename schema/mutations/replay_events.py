@@ -14,7 +14,7 @@ from schema.types.inputs import SyncLogFilterInput
 from schema.types.loading import entry_filter
 from schema.types.opaque import row_id, storable
 from schema.types.user_errors import UserError
-from sync.replay import Replayed, Request, replay_entries
+from sync.replay import Replayed, ReplayRequest, replay_entries
 
 MAX_EVENTS = 1000
 MAX_REASON = 1000
@@ -100,7 +100,7 @@ async def replay_events(
     if len(ids) > MAX_EVENTS:
         text = f"More than {MAX_EVENTS} events match; narrow the filter, or use the command line."
         return _unclear(text, "filter")
-    request = Request(context.actor, input.reason, input.dry_run)
+    request = ReplayRequest(context.actor, input.reason, input.dry_run)
     replayed = await replay_entries(context.database, ids, request, context.clock)
     return _success(replayed, dry_run=input.dry_run)
 

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import cast
 
-from sync import dispatch
-from sync.dispatch import Handler
+from sync import handlers as sync_handlers
 from sync.draft import Draft
 from sync.events import Event, EventType
+from sync.handlers import EventHandler
 
 
 class HandlerBrokenError(Exception):
@@ -17,7 +17,7 @@ class HandlerBrokenError(Exception):
 @contextmanager
 def failing_handler(type: EventType, times: int | None = None) -> Iterator[None]:
     """The handler of this type fails so many times, or always, while the block runs."""
-    handlers = cast("dict[EventType, Handler]", dispatch.HANDLERS)
+    handlers = cast("dict[EventType, EventHandler]", sync_handlers.HANDLERS)
     working = handlers[type]
     left = times
 

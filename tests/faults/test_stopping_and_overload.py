@@ -18,7 +18,7 @@ from db.errors import DatabaseUnavailableError
 from db.vocabulary import SyncStatus
 from sync.deliveries import Delivery, Receipt
 from sync.errors import OverloadedError
-from sync.intake import BATCH, MAX_WAITING, Intake
+from sync.intake.queue import BATCH, MAX_WAITING, Intake
 from tests.faults.evidence import check_promises, evidence
 from tests.faults.process import PATIENCE, ServiceProcess, until
 from tests.faults.senders import Senders
@@ -194,7 +194,7 @@ async def test_batches_beside_each_other_are_of_about_one_size(blocked: BlockedR
 async def test_nothing_waits_without_end_and_what_was_accepted_is_recorded_all_the_same(
     blocked: BlockedRecorder, monkeypatch: pytest.MonkeyPatch, longest: float
 ) -> None:
-    monkeypatch.setattr("sync.intake.LONGEST_WAIT", longest)
+    monkeypatch.setattr("sync.intake.queue.LONGEST_WAIT", longest)
     async with Intake(blocked) as intake:
         tasks = await submitted(intake, 3)
         await asyncio.wait(tasks, timeout=DEADLINE)
@@ -240,7 +240,7 @@ async def test_a_closing_intake_finishes_what_it_accepted_and_takes_no_more(
 async def test_a_sender_is_asked_to_come_back_when_too_much_is_waiting(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sync.intake.MAX_WAITING", 10)
+    monkeypatch.setattr("sync.intake.queue.MAX_WAITING", 10)
     service.http.timeout = PATIENCE
     async with asyncio.TaskGroup() as tasks:
         async with nobody_commits(service.settings.database_url):

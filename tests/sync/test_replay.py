@@ -14,7 +14,7 @@ from db.vocabulary import SyncOutcome, SyncStatus
 from sync.errors import RejectedError
 from sync.events import EventType
 from sync.record import record_deliveries
-from sync.replay import Replayed, Request, replay_entries
+from sync.replay import Replayed, ReplayRequest, replay_entries
 from tests.faults.handlers import failing_handler
 from tests.support.builders import EPOCH, created, deactivated, role, role_updated, updated
 from tests.support.opened import opened, row_counts, waiting
@@ -164,7 +164,7 @@ async def record_as_rejected(database: Database, event: dict[str, Any]) -> None:
 async def replay_all(database: Database, *, dry_run: bool = False) -> Replayed:
     ids = [found.id for found in await entries(database)]
     return await replay_entries(
-        database, ids, Request("a test", dry_run=dry_run), lambda: datetime.now(UTC)
+        database, ids, ReplayRequest("a test", dry_run=dry_run), lambda: datetime.now(UTC)
     )
 
 

@@ -224,7 +224,7 @@ async def followed(database: Database) -> AsyncIterator[LiveFeed]:
 async def test_a_worker_goes_on_after_whatever_went_wrong(
     database: Database, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    monkeypatch.setattr(worker, "OUTAGE_SECONDS", 0)
+    monkeypatch.setattr(worker, "PAUSE_AFTER_ERROR_SECONDS", 0)
     failures = [error]
 
     def clock() -> datetime:

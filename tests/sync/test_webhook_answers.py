@@ -17,7 +17,8 @@ from standardwebhooks import Webhook
 
 from app.server import running
 from app.settings import DEVELOPMENT_WEBHOOK_SECRET, Settings
-from sync import intake, record
+from sync import record
+from sync.intake import queue
 from tests.support.builders import body_of, created, deactivated, guid, role, role_updated, updated
 from tests.support.opened import opened, row_counts
 from tests.support.postgres import PostgresCluster
@@ -402,7 +403,7 @@ async def test_delivery_of_the_largest_size_is_taken(service: Service) -> None:
 async def test_more_than_can_wait_is_answered_503_with_a_time_to_come_back(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(intake, "MAX_WAITING", 0)
+    monkeypatch.setattr(queue, "MAX_WAITING", 0)
 
     response = await service.deliver(created("Kari"))
 

@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem documents: what was wrong and what to do, without internals."""
+"""Error answers as RFC 9457 problem documents: what is wrong and what to do, without internals."""
 
 from http import HTTPStatus
 
@@ -9,7 +9,7 @@ RETRY_AFTER_SECONDS = 5
 
 
 def problem(status: HTTPStatus, detail: str | None = None, **members: str | None) -> Response:
-    """A 503 asks to be tried again."""
+    """Returns an answer with this status. A 503 gets a `Retry-After` header."""
     document = {
         "type": "about:blank",
         "title": status.phrase,
@@ -29,7 +29,8 @@ def problem(status: HTTPStatus, detail: str | None = None, **members: str | None
 
 
 def too_slow() -> Response:
-    """Whatever comes yet on this connection is not to be taken for another request."""
+    """Returns a 408 that closes the connection: the rest of the body must not be read as the next
+    request."""
     response = problem(HTTPStatus.REQUEST_TIMEOUT, "The body did not arrive in time.")
     response.headers["Connection"] = "close"
     return response

@@ -1,6 +1,6 @@
-"""The REST route `POST /webhooks/{source}`: limit, verify, read, hand over, answer.
+"""Answers `POST /webhooks/{source}`: reads the body up to the limit, verifies it, has it recorded.
 
-Nothing is stored, and no statement reaches the database, before a delivery is authenticated.
+Before a delivery is authenticated, nothing is stored and the database is not used.
 """
 
 import asyncio
@@ -18,15 +18,14 @@ from starlette.types import Receive
 from db.errors import DatabaseUnavailableError
 from db.vocabulary import SyncStatus
 from sync.deliveries import Delivery, Receipt, read_delivery
-from sync.errors import OverloadedError, Refusal, VerificationError
-from sync.problems import problem, too_slow
-from sync.sources import Headers, Source
+from sync.errors import OverloadedError, RefusalReason, VerificationError
+from sync.intake.problems import problem, too_slow
+from sync.intake.sources import Headers, Source
 
 logger = logging.getLogger(__name__)
 
-
 RawHeaders = Sequence[tuple[bytes, bytes]]
-"""As they came; the names in lower case."""
+"""Headers in the order of the request; the names are in lower case."""
 
 
 class Submit(Protocol):
@@ -34,9 +33,9 @@ class Submit(Protocol):
 
 
 class Observer(Protocol):
-    """Told of every delivery, for the metrics."""
+    """Counts deliveries, for the metrics."""
 
-    def refused(self, source: str, reason: Refusal) -> None: ...
+    def refused(self, source: str, reason: RefusalReason) -> None: ...
 
     def answered(self, source: str, status: int, receipt: Receipt | None) -> None: ...
 
@@ -50,6 +49,8 @@ class TooSlowError(Exception):
 
 
 class WebhookRoute:
+    """Answers the deliveries of all configured sources."""
+
     def __init__(
         self,
         sources: Mapping[str, Source],
@@ -66,8 +67,8 @@ class WebhookRoute:
         self._max_bytes = max_bytes
 
     async def respond(self, name: str, headers: RawHeaders, receive: Receive) -> Response:
-        """The answer to a delivery of the source of this name. `receive` raises TimeoutError when
-        the body takes too long."""
+        """Returns the answer to a delivery of the source. `receive` raises TimeoutError when the
+        body takes too long."""
         source = self._sources.get(name)
         if source is None:
             return problem(HTTPStatus.NOT_FOUND, "There is no source of this name.")
@@ -79,7 +80,7 @@ class WebhookRoute:
         self, source: Source, headers: Headers, receive: Receive
     ) -> tuple[Response, Receipt | None]:
         if not _is_json(headers.get(b"content-type", b"").decode("latin-1")):
-            text = "Send the event as application/json."
+            text = "Send the event with the content type application/json."
             return problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, text), None
         try:
             body = await self._body(receive)
@@ -87,32 +88,30 @@ class WebhookRoute:
             event_id = source.verifier.verify(headers, body, now)
             receipt = await self._submit(read_delivery(source.name, event_id, now, body))
         except TooLargeError:
-            text = f"A delivery may have {self._max_bytes} bytes at the most."
+            text = f"The body has more than {self._max_bytes} bytes, which is the limit."
             return problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, text), None
         except TooSlowError:
             return too_slow(), None
         except ClientDisconnect:
-            # Nobody is there to read the answer.
-            return problem(HTTPStatus.BAD_REQUEST, "The body did not arrive whole."), None
+            # The sender is gone and cannot read the answer.
+            return problem(HTTPStatus.BAD_REQUEST, "The connection ended before the body."), None
         except VerificationError as error:
-            self._observer.refused(source.name, error.refusal)
+            self._observer.refused(source.name, error.reason)
             return problem(HTTPStatus.UNAUTHORIZED), None
         except (OverloadedError, DatabaseUnavailableError) as error:
-            logger.warning(
-                "A delivery of %s was turned away: %s", source.name, type(error).__name__
-            )
+            logger.warning("A delivery of %s was refused: %s", source.name, type(error).__name__)
             return problem(HTTPStatus.SERVICE_UNAVAILABLE, "Try again in a few seconds."), None
         except asyncio.CancelledError:
-            # The server stops, and waits for the answer no longer. It may be recorded yet.
+            # The server is stopping and no longer waits. The delivery may still be recorded.
             return problem(HTTPStatus.SERVICE_UNAVAILABLE, "The service is stopping."), None
         except Exception:
-            # Senders retry only on 502, 503 and 504, so a surprise must not answer 500.
-            logger.exception("A delivery of %s could not be taken.", source.name)
+            # Senders repeat only after 502, 503 and 504, so an unexpected error is no 500.
+            logger.exception("A delivery of %s could not be recorded.", source.name)
             return problem(HTTPStatus.SERVICE_UNAVAILABLE, "Try again in a few seconds."), None
         return answer(event_id, receipt), receipt
 
     async def _body(self, receive: Receive) -> bytes:
-        """Counted while it streams: what Content-Length says is not to be trusted."""
+        """Reads the body and counts its bytes, since Content-Length may be wrong."""
         chunks: list[bytes] = []
         size = 0
         while True:
@@ -132,7 +131,7 @@ class WebhookRoute:
 
 
 def answer(event_id: str, receipt: Receipt) -> Response:
-    """What the sender is told of a recorded delivery."""
+    """Returns the answer to a recorded delivery."""
     status = receipt.status.value.lower()
     if receipt.conflict:
         return problem(HTTPStatus.CONFLICT, receipt.detail, id=event_id, outcome=status)
@@ -151,7 +150,7 @@ def answer(event_id: str, receipt: Receipt) -> Response:
 
 
 def _by_name(headers: RawHeaders) -> Headers:
-    """Of those that come twice, the first."""
+    """Returns the headers by name; the first one counts if a name occurs twice."""
     return dict(reversed(headers))
 
 

@@ -1,4 +1,4 @@
-"""Sources, and how a delivery proves that it comes from one. Works on raw bytes only."""
+"""Sources and their verification schemes, which authenticate a delivery by its raw bytes."""
 
 import base64
 import binascii
@@ -10,21 +10,21 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from sync.errors import Refusal, VerificationError
+from sync.errors import RefusalReason, VerificationError
 
 TOLERANCE_SECONDS = 300
-# Visible ASCII without blanks: what an event id may hold, so that stamps keep their order.
+# Visible ASCII without blanks, so that event ids can be compared inside stamps.
 _EVENT_ID = re.compile(rb"[\x21-\x7e]{1,200}")
 _TIMESTAMP = re.compile(rb"[0-9]{1,12}")
 _SECRET_PREFIX = "whsec_"  # noqa: S105  (the standard's prefix, not a secret)
 
 Headers = Mapping[bytes, bytes]
-"""By name, which is in lower case."""
+"""Header values by name; the names are in lower case."""
 
 
 class Verifier(Protocol):
     def verify(self, headers: Headers, body: bytes, now: datetime) -> str:
-        """Returns the event id. Raises VerificationError."""
+        """Returns the id of the event. Raises VerificationError."""
         ...
 
 
@@ -38,9 +38,9 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class StandardWebhooks:
-    """The Standard Webhooks scheme; any of the keys may have signed, so that keys can rotate."""
+    """The Standard Webhooks scheme. Any of the keys may have signed, so that keys can rotate."""
 
-    # Made once: to make one costs more than to sign a delivery with a copy of it.
+    # Prepared once and copied for each delivery, which is faster than preparing one each time.
     signers: Sequence[hmac.HMAC] = field(repr=False)
 
     @classmethod
@@ -55,27 +55,27 @@ class StandardWebhooks:
         signatures = _header(headers, b"webhook-signature")
         _check_event_id(event_id)
         if not _TIMESTAMP.fullmatch(timestamp):
-            raise VerificationError(Refusal.HEADER_MALFORMED)
+            raise VerificationError(RefusalReason.HEADER_MALFORMED)
         if abs(now.timestamp() - int(timestamp)) > TOLERANCE_SECONDS:
-            raise VerificationError(Refusal.TIMESTAMP_STALE)
+            raise VerificationError(RefusalReason.TIMESTAMP_STALE)
         signed = b".".join((event_id, timestamp, body))
         expected = [_signature(signer, signed) for signer in self.signers]
         if not _any_equal(expected, _v1_signatures(signatures)):
-            raise VerificationError(Refusal.SIGNATURE_WRONG)
+            raise VerificationError(RefusalReason.SIGNATURE_WRONG)
         return event_id.decode()
 
 
 @dataclass(frozen=True, slots=True)
 class SharedKey:
-    """A key in a header, for senders that cannot sign. Without a webhook-id, the same body is the
-    same event."""
+    """A scheme for senders that cannot sign: a header holds the key. Without a `webhook-id` header,
+    the hash of the body is the id of the event."""
 
     header: bytes
     keys: Sequence[bytes] = field(repr=False)
 
     def verify(self, headers: Headers, body: bytes, now: datetime) -> str:
         if not _any_equal(self.keys, [_header(headers, self.header)]):
-            raise VerificationError(Refusal.KEY_WRONG)
+            raise VerificationError(RefusalReason.KEY_WRONG)
         event_id = headers.get(b"webhook-id")
         if event_id is None:
             return f"sha256-{hashlib.sha256(body).hexdigest()}"
@@ -84,16 +84,18 @@ class SharedKey:
 
 
 def standard_key(secret: str) -> bytes:
-    """What a Standard Webhooks secret signs with; it may be written with the prefix or without.
+    """Returns the signing key of a Standard Webhooks secret, written with `whsec_` or without.
 
-    Raises ValueError, which does not show it, for one that is not base64 or holds no key.
+    Raises ValueError for a secret that is not base64 or is empty; the message does not show it.
     """
     try:
         key = base64.b64decode(secret.removeprefix(_SECRET_PREFIX), validate=True)
     except ValueError as error:
         raise ValueError("A Standard Webhooks secret is `whsec_` followed by base64.") from error
     if not key:
-        raise ValueError("A Standard Webhooks secret is `whsec_` followed by base64; it has none.")
+        raise ValueError(
+            "A Standard Webhooks secret is `whsec_` followed by base64; this one is empty."
+        )
     return key
 
 
@@ -106,13 +108,13 @@ def _signature(signer: hmac.HMAC, signed: bytes) -> bytes:
 def _header(headers: Headers, name: bytes) -> bytes:
     value = headers.get(name)
     if not value:
-        raise VerificationError(Refusal.HEADER_MISSING)
+        raise VerificationError(RefusalReason.HEADER_MISSING)
     return value
 
 
 def _check_event_id(event_id: bytes) -> None:
     if not _EVENT_ID.fullmatch(event_id):
-        raise VerificationError(Refusal.HEADER_MALFORMED)
+        raise VerificationError(RefusalReason.HEADER_MALFORMED)
 
 
 def _v1_signatures(header: bytes) -> list[bytes]:
@@ -123,12 +125,12 @@ def _v1_signatures(header: bytes) -> list[bytes]:
             try:
                 signatures.append(base64.b64decode(encoded, validate=True))
             except binascii.Error:
-                continue  # not base64, so it can match no signature
+                continue  # what is not base64 matches no signature
     return signatures
 
 
 def _any_equal(expected: Sequence[bytes], given: Sequence[bytes]) -> bool:
-    """Compares every pair, each in constant time, so that time tells nothing of the keys."""
+    """Compares all pairs, each in constant time, so that the time taken reveals nothing."""
     found = False
     for one in expected:
         for other in given:

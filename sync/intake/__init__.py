@@ -1,0 +1,1 @@
+"""Takes deliveries in: verifies them, queues them for recording, and answers their senders."""

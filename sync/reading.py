@@ -1,0 +1,115 @@
+"""Reads what events touch in one round trip: their members, chapters and roles, locked."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from db.driver.locks import LockName, member_lock, organization_lock
+from db.driver.round_trips import Query
+from db.queries.member_records import (
+    MemberRecord,
+    member_records,
+    new_member_ids,
+    saved_roles,
+)
+from db.queries.organizations import (
+    insert_stubs,
+    organization_records,
+    organizations_of_members,
+)
+from db.queries.roles import insert_roles, whole_catalogue
+from db.sessions import WriteSession
+from db.vocabulary import PortalId
+from sync.draft import Catalogue
+from sync.events import Event
+
+
+def member_locks(events: Collection[Event]) -> set[LockName]:
+    """Returns the locks of the members that the events are about."""
+    return {member_lock(event.member_id) for event in events}
+
+
+def organization_locks(events: Collection[Event]) -> set[LockName]:
+    """Returns the locks of the chapters that the events mention. They may be shared as long as no
+    chapter is created, renamed or moved: most events state what is known already."""
+    return {organization_lock(id) for id in _mentioned(events)}
+
+
+def locks_for(events: Collection[Event]) -> set[LockName]:
+    """Returns the locks that must be held while the events are applied."""
+    return member_locks(events) | organization_locks(events)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The members and chapters of some events, as they are known before these are applied.
+
+    `new_ids` are ids for members that are not known yet.
+    """
+
+    members: dict[PortalId, MemberRecord]
+    catalogue: Catalogue
+    new_ids: list[int]
+
+
+class Reading:
+    """The queries for what some events touch. They can be fetched together with other queries."""
+
+    def __init__(self, events: Collection[Event]) -> None:
+        members = {event.member_id for event in events}
+        self._organizations = organization_records(_mentioned(events))
+        self._roles = whole_catalogue()
+        self._members = member_records(members)
+        self._saved_roles = saved_roles(members)
+        self._places = organizations_of_members(members)
+        self._new_ids = new_member_ids(len(members))
+
+    @classmethod
+    async def fetched(cls, session: WriteSession, events: Collection[Event]) -> "Reading":
+        """Takes the locks of the events and fetches the queries."""
+        reading = cls(events)
+        await session.lock(locks_for(events))
+        await session.fetch(*reading.queries())
+        return reading
+
+    def queries(self) -> tuple[Query[Any], ...]:
+        return (
+            self._organizations,
+            self._roles,
+            self._members,
+            self._saved_roles,
+            self._places,
+            self._new_ids,
+        )
+
+    async def known(self, session: WriteSession, events: Collection[Event]) -> Known:
+        """Returns what was fetched, after adding the chapters and role codes that are new.
+
+        `events` are those of the reading, or fewer. Raises SharedLockError if a chapter is new and
+        its lock is shared.
+        """
+        organizations = self._organizations.found
+        unknown = sorted(_mentioned(events) - organizations.keys())
+        session.require_locked([organization_lock(id) for id in unknown])
+        for stub in await insert_stubs(session, unknown):
+            organizations[stub.portal_id] = stub
+        roles = {role.code: role for role in self._roles.found}
+        codes = {role.code for event in events for role in event.roles or ()}
+        new_codes = frozenset(codes - roles.keys())
+        roles |= {role.code: role for role in await insert_roles(session, new_codes)}
+        labels = {place.id: place.name or place.portal_id for place in self._places.found.values()}
+        labels |= {organization.id: organization.label() for organization in organizations.values()}
+        catalogue = Catalogue(organizations, roles, new_codes, labels)
+        return Known(self._known_members(), catalogue, self._new_ids.found)
+
+    def _known_members(self) -> dict[PortalId, MemberRecord]:
+        members = {record.portal_id: record for record in self._members.found}
+        held = self._saved_roles.found
+        for record in members.values():
+            if record.id in held:
+                record.load_roles(held[record.id])
+        return members
+
+
+def _mentioned(events: Collection[Event]) -> set[PortalId]:
+    return {id for event in events for id in event.organization_ids()}
