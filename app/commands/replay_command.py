@@ -24,7 +24,7 @@ from db.queries.attempts import matching_entry_ids
 from db.queries.entries import EntryFilter
 from db.queries.visibility import Sight
 from db.vocabulary import EntryId
-from sync.replay import Replayed, replay_entries
+from sync.replay import Replayed, ReplayRequest, replay_entries
 
 MAX_EVENTS = 1_000_000
 
