@@ -2,13 +2,16 @@
 
 import gzip
 import re
+import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from hatchling.builders.sdist import SdistBuilder
 
 from console.build import (
     STAMP,
@@ -22,7 +25,8 @@ from console.build import (
 )
 from tests.support.javascript import NODE, NPM_CLI
 
-CONSOLE = Path(__file__).parent.parent / "console"
+ROOT = Path(__file__).parent.parent
+CONSOLE = ROOT / "console"
 PAGES = ["web", "graphiql"]
 
 
@@ -226,3 +230,23 @@ def test_installed_packages_are_no_inputs(project: Project) -> None:
     project.build()
 
     assert digest_of_inputs(project.root) == before
+
+
+def test_sdist_of_a_used_checkout_holds_all_inputs_of_the_pages(tmp_path: Path) -> None:
+    checkout = tmp_path / "checkout"
+    shutil.copytree(CONSOLE, checkout / "console", ignore=shutil.ignore_patterns("node_modules"))
+    for name in (".gitignore", "LICENSE", "README.md", "hatch_build.py", "pyproject.toml"):
+        shutil.copy(ROOT / name, checkout)
+    # What `npm ci` leaves behind: links from node_modules to the workspaces.
+    packages = checkout / "console" / "node_modules"
+    packages.mkdir()
+    for page in PAGES:
+        (packages / page).symlink_to(checkout / "console" / page)
+
+    (archive,) = SdistBuilder(str(checkout)).build(directory=str(tmp_path), versions=["standard"])
+
+    with tarfile.open(archive) as files:
+        files.extractall(tmp_path, filter="data")
+    unpacked = Path(archive.removesuffix(".tar.gz"))
+    assert digest_of_inputs(unpacked) == digest_of_inputs()
+    assert not (unpacked / "console" / "node_modules").exists()
