@@ -6,6 +6,7 @@ database start in a fifth of the time without them.
 
 import base64
 import re
+import stat
 import tomllib
 from collections.abc import Iterator
 from ipaddress import ip_network
@@ -30,6 +31,7 @@ from schema.engine.trusted_documents import Allowed
 from sync.intake.sources import StandardWebhooks, standard_key
 
 PREFIX = "LIKEPERSON_"
+ENV_FILE = Path(".env")
 DEVELOPMENT_AUTH_SECRET = "for development only: anybody can read this"  # noqa: S105
 DEVELOPMENT_WEBHOOK_SECRET = (
     "whsec_" + base64.b64encode(b"for development only: anybody can read this").decode()
@@ -87,7 +89,7 @@ def _development_sources() -> dict[str, SourceSettings]:
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
-        env_file=".env",
+        env_file=ENV_FILE,
         frozen=True,
         extra="ignore",
         hide_input_in_errors=True,
@@ -395,6 +397,20 @@ def _inconsistent(settings: Settings) -> Iterator[str]:
                 StandardWebhooks.from_secrets(source.usable_secrets)
             except ValueError as error:
                 yield f"{PREFIX}SOURCES: {name}: {error}"
+    yield from _shared_secrets(settings)
+
+
+def _shared_secrets(settings: Settings) -> Iterator[str]:
+    """Says which sources have a secret in common: each could send in the name of the other."""
+    first_owner: dict[bytes, str] = {}
+    for name, source in settings.sources.items():
+        keys = {key for secret in source.usable_secrets for key in _readings(secret)}
+        others = {first_owner.setdefault(key, name) for key in keys} - {name}
+        for other in sorted(others):
+            yield (
+                f"{PREFIX}SOURCES: {name}: has a secret of the source {other}; give each source "
+                "secrets of its own"
+            )
 
 
 def _insecure(settings: Settings) -> Iterator[str]:
@@ -419,7 +435,8 @@ def _insecure(settings: Settings) -> Iterator[str]:
 
 
 def doubts(settings: Settings) -> Iterator[str]:
-    """Says what should be improved in production, but does not stop the start."""
+    """Says what should be improved, but does not stop the start."""
+    yield from _open_env_file()
     if settings.env != "production":
         return
     for name, source in settings.sources.items():
@@ -431,6 +448,26 @@ def doubts(settings: Settings) -> Iterator[str]:
             minimum, unit = _MIN_KEY_BYTES, "bytes before base64"
         if any(length < minimum for length in lengths):
             yield (f"{PREFIX}SOURCES: {name}: has a short secret; use at least {minimum} {unit}")
+
+
+def _open_env_file() -> Iterator[str]:
+    try:
+        mode = stat.S_IMODE(ENV_FILE.stat().st_mode)
+    except OSError:
+        return  # There is none.
+    if mode & (stat.S_IRGRP | stat.S_IROTH):
+        yield (
+            f"{ENV_FILE.absolute()}: can be read by other users (mode {mode:04o}), and may hold "
+            "secrets; run `chmod 600` on it"
+        )
+
+
+def _readings(secret: str) -> set[bytes]:
+    """Returns the keys that a secret can stand for, whichever scheme its source has."""
+    try:
+        return {secret.encode(), standard_key(secret)}
+    except ValueError:
+        return {secret.encode()}
 
 
 def _is_known(source: SourceSettings, secret: str) -> bool:

@@ -120,6 +120,43 @@ def test_short_secrets_are_doubted_in_production() -> None:
     assert list(doubts(load_settings(sources=sources(short)))) == []
 
 
+def test_secret_that_two_sources_share_is_refused_however_it_is_written_and_not_shown() -> None:
+    own = base64.b64encode(b"a third secret of our own").decode()
+    flow = {"scheme": "shared-key", "header": "X-Key"}
+    standard = {"scheme": "standard-webhooks"}
+    for one, other in (
+        ({**standard, "secrets": [own]}, {**standard, "secrets": [OWN_WEBHOOK_SECRET, own]}),
+        ({**standard, "secrets": ["whsec_" + own]}, {**standard, "secrets": [own]}),
+        ({**flow, "secrets": [own, "x"]}, {**flow, "secrets": ["y", own]}),
+        ({**standard, "secrets": [own]}, {**flow, "secrets": [own]}),
+        ({**standard, "secrets": [own]}, {**flow, "secrets": ["whsec_" + own]}),
+    ):
+        (line,) = complaints(sources=json.dumps({"one": one, "other": other}))
+
+        assert line.startswith("LIKEPERSON_SOURCES: other: has a secret of the source one")
+        assert own not in line
+
+
+def test_source_may_name_its_own_secret_twice() -> None:
+    twice = sources(OWN_WEBHOOK_SECRET, OWN_WEBHOOK_SECRET)
+
+    assert set(load_settings(sources=twice).sources) == {"portal"}
+
+
+@pytest.mark.parametrize(("mode", "doubted"), [(0o600, False), (0o640, True), (0o604, True)])
+def test_env_file_that_others_can_read_is_doubted(mode: int, doubted: bool) -> None:
+    Path(".env").write_text("LIKEPERSON_PORT=8001\n")
+    Path(".env").chmod(mode)
+
+    lines = list(doubts(load_settings()))
+
+    assert bool(lines) is doubted
+    for line in lines:
+        assert f"mode {mode:04o}" in line
+        assert "chmod 600" in line
+        assert str(Path(".env").absolute()) in line
+
+
 @pytest.mark.parametrize("env", ["development", "production"])
 def test_signing_secret_without_a_key_is_refused(env: str) -> None:
     (line,) = complaints(
