@@ -1,14 +1,13 @@
 """The command `replay`: applies recorded events again."""
 
 import asyncio
-import getpass
-import os
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import Progress as ProgressBar
 
+from app.commands.actor import command_line_actor
 from app.commands.event_options import (
     Before,
     Outcome,
@@ -55,16 +54,8 @@ def replay(
     typer.echo(f"{len(matching)} event(s) match.")
     if not matching or not (dry_run or yes or typer.confirm("Replay them?")):
         return
-    request = ReplayRequest(f"command line ({_user()})", reason, dry_run)
+    request = ReplayRequest(command_line_actor(), reason, dry_run)
     _show(asyncio.run(_replay(settings, matching, request)), dry_run=dry_run)
-
-
-def _user() -> str:
-    """Returns the login name, or the user id where there is none, as in many containers."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.getuid())
 
 
 async def _matching(

@@ -400,14 +400,17 @@ async def test_schema_is_not_exported_to_where_no_file_can_be(tmp_path: Path) ->
     assert folder.err == f"Cannot use {tmp_path}: Is a directory.\n"
 
 
-async def test_replay_by_a_user_without_a_name_tells_their_number(
-    service: Service, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("uid", "actor"), [(0, "command line (uid 0, root)"), (54321, "command line (uid 54321)")]
+)
+async def test_replay_records_the_user_of_the_process_whatever_the_environment_says(
+    uid: int, actor: str, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await service.tell(created("Kari"))
     for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
-        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, "somebody else")
     monkeypatch.setenv("LIKEPERSON_DATABASE_URL", service.settings.database_url)
-    monkeypatch.setattr("os.getuid", lambda: 54321)
+    monkeypatch.setattr("os.getuid", lambda: uid)
 
     done = await asyncio.to_thread(
         CliRunner().invoke, cli, ["replay", "--yes", "--since", "2026-01-01"]
@@ -416,9 +419,7 @@ async def test_replay_by_a_user_without_a_name_tells_their_number(
     assert done.exit_code == 0, done.output
     data = await service.data("{ syncLog { edges { node { attemptHistory { actor } } } } }")
     (edge,) = data["syncLog"]["edges"]
-    assert "command line (54321)" in [
-        attempt["actor"] for attempt in edge["node"]["attemptHistory"]
-    ]
+    assert actor in [attempt["actor"] for attempt in edge["node"]["attemptHistory"]]
 
 
 ATTEMPTS = "{ syncLog { edges { node { eventType attempts } } } }"
