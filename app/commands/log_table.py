@@ -4,7 +4,9 @@ from collections.abc import Iterable
 
 import msgspec
 from rich.table import Table
+from rich.text import Text
 
+from app.commands.plain_text import plain
 from db.queries.entries import EntryRow
 
 _WRAPPED_COLUMNS = ("event", "detail")
@@ -17,7 +19,7 @@ def as_table(entries: Iterable[EntryRow], *, header: bool = True) -> Table:
         # In a narrow terminal ids and details are wrapped, so that the short columns stay whole.
         table.add_column(name, no_wrap=name not in _WRAPPED_COLUMNS, overflow="fold")
     for entry in entries:
-        table.add_row(
+        cells = (
             f"{entry.received_at:%Y-%m-%d %H:%M:%S}",
             entry.source,
             entry.event_id,
@@ -27,12 +29,14 @@ def as_table(entries: Iterable[EntryRow], *, header: bool = True) -> Table:
             str(entry.attempts),
             entry.detail or "",
         )
+        # As Text, since strings would be read as markup.
+        table.add_row(*(Text(plain(cell)) for cell in cells))
     return table
 
 
 def as_json(entry: EntryRow) -> str:
     """Returns the entry without personal data: the names of changed fields, not their values."""
-    return msgspec.json.encode(
+    encoded = msgspec.json.encode(
         {
             "id": entry.id,
             "source": entry.source,
@@ -49,4 +53,5 @@ def as_json(entry: EntryRow) -> str:
             "nextAttemptAt": entry.next_attempt_at,
             "changedFields": [change.field for change in entry.field_changes],
         }
-    ).decode()
+    )
+    return plain(encoded.decode())
