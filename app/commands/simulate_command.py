@@ -1,6 +1,7 @@
 """The command `simulate`: sends signed webhooks to a service, as a portal would."""
 
 import asyncio
+from http import HTTPStatus
 from typing import Annotated
 
 import httpx
@@ -8,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress as ProgressBar
 
+from app.commands.plain_text import plain
 from app.services import utc_now
 from app.settings import SettingsError, load_settings
 from sync.intake.sources import standard_key
@@ -15,8 +17,10 @@ from sync.simulator.keep_alive import portal_client
 from sync.simulator.portal import Portal
 from sync.simulator.run import Load, Progress
 from sync.simulator.run import simulate as run_load
-from sync.simulator.sender import Sender
+from sync.simulator.sender import Sender, address_of, source_of
 from sync.simulator.summary import Summary
+
+DEFAULT_SOURCE = "portal"
 
 
 def _service_url(text: str) -> str:
@@ -35,8 +39,8 @@ def simulate(
         typer.Argument(
             parser=_service_url,
             metavar="URL",
-            help="The service to send to [default: the one of this machine, at LIKEPERSON_PORT or "
-            "8000]",
+            help="The service, or its webhook, such as http://127.0.0.1:8000/webhooks/portal "
+            "[default: the service of this machine, at LIKEPERSON_PORT or 8000]",
         ),
     ] = None,
     members: Annotated[int, typer.Option(help="How many members join first.", min=0)] = 300,
@@ -53,31 +57,45 @@ def simulate(
     seed: Annotated[int, typer.Option(help="The same seed gives the same events.")] = 1,
     concurrency: Annotated[int, typer.Option(help="Concurrent deliveries.", min=1)] = 32,
     secret: Annotated[
-        str | None, typer.Option(help="Signing secret [default: the first of source `portal`]")
+        str | None,
+        typer.Option(help="Signing secret [default: the first of the source in the settings]"),
     ] = None,
 ) -> None:
     """Send signed webhooks to a service, as a portal would, and say what became of them."""
     load = Load(members, events, rate, concurrency, duplicates, shuffle)
     url = url or f"http://127.0.0.1:{load_settings().port}"
     if secret is None:
-        secret = _configured_secret()
+        secret = _configured_secret(source_of(url) or DEFAULT_SOURCE)
     try:
         standard_key(secret)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--secret") from error
     summary = asyncio.run(_simulate(url, load, seed, secret))
     _show(summary)
+    if summary.stopped_by is not None:
+        typer.echo(_stopped(url, summary.stopped_by), err=True)
+        raise typer.Exit(1)
     if summary.sent and not summary.accepted:
         reasons = ", ".join(map(_reason, sorted(summary.refused)))
         typer.echo(f"{url} has accepted nothing: {reasons}.", err=True)
         raise typer.Exit(1)
 
 
-def _configured_secret() -> str:
-    source = load_settings().sources.get("portal")
+def _configured_secret(name: str) -> str:
+    source = load_settings().sources.get(name)
     if source is None or not source.usable_secrets:
-        raise SettingsError("LIKEPERSON_SOURCES has no source `portal`; give --secret.")
+        raise SettingsError(f"LIKEPERSON_SOURCES has no source `{name}`; give --secret.")
     return source.usable_secrets[0]
+
+
+def _stopped(url: str, status: int) -> str:
+    address = address_of(url, DEFAULT_SOURCE)
+    if status == HTTPStatus.NOT_FOUND:
+        return f"Stopped: {address} answers 404. No source has this address; correct the URL."
+    return (
+        f"Stopped: {address} answers 401. It has another secret or another clock; give --secret, "
+        "or look at the service's log."
+    )
 
 
 async def _simulate(url: str, load: Load, seed: int, secret: str) -> Summary:
@@ -99,7 +117,7 @@ def _show(summary: Summary) -> None:
     for status, count in sorted(summary.refused.items()):
         say(f"refused   {count} with {_reason(status)}")
     for outcome, count in sorted(summary.outcomes.items()):
-        say(f"  {outcome:<12} {count}")
+        say(f"  {plain(outcome):<12} {count}")
     say(f"retried   {summary.retried}")
     say(f"ack       p50 {summary.ack_p50_ms:.1f} ms, p99 {summary.ack_p99_ms:.1f} ms")
 

@@ -49,6 +49,8 @@ async def simulate(
 ) -> Summary:
     """Sends the load and counts the results; `on_progress` is called after each delivery.
 
+    The run ends early when the receiver answers 401 or 404: the secret or the address is wrong.
+
     Events of one member may overtake each other. With a rate, a delivery is due at its time whether
     or not the earlier ones are answered, and its answer is timed from then, so that a slow receiver
     cannot hide its queue.
@@ -93,6 +95,8 @@ class _Run:
             self._report()
 
     async def _take(self) -> tuple[PortalEvent, float] | None:
+        if self._tally.stopped_by is not None:
+            return None
         # One task at a time waits for the next due time, and only then draws the event, so that no
         # event is older than necessary when it is sent.
         async with self._turn:

@@ -1,6 +1,7 @@
 """Sends events as signed webhooks, at most twice each, as Dataverse does."""
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from sync.simulator.event_bodies import PortalEvent
 RETRIED_STATUSES = frozenset({502, 503, 504})
 LONGEST_PAUSE = 2.0
 _USUAL_PAUSE = 0.2
+_WEBHOOK_PATH = re.compile(r"/webhooks/([^/?#]+)/?$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +46,22 @@ class _Answer(msgspec.Struct, frozen=True):
     title: str | None = None
 
 
+def source_of(url: str) -> str | None:
+    """Returns the source that a webhook's URL names, or None for the URL of a service."""
+    found = _WEBHOOK_PATH.search(url)
+    return found[1] if found else None
+
+
+def address_of(url: str, source: str) -> str:
+    """Returns the URL of the webhook; `source` counts only if the URL names none."""
+    whole = url.rstrip("/")
+    return whole if source_of(url) else f"{whole}/webhooks/{source}"
+
+
 class Sender:
     """Signs events and posts them to one source of a service. It can be used concurrently.
 
-    The caller owns the client and closes it.
+    `url` is that of the service, or of its webhook. The caller owns the client and closes it.
     """
 
     def __init__(
@@ -59,7 +73,7 @@ class Sender:
         source: str = "portal",
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._address = f"{url.rstrip('/')}/webhooks/{source}"
+        self._address = address_of(url, source)
         self._webhook = Webhook(secret)
         self._client = client
         self._pause = pause

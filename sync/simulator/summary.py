@@ -7,6 +7,9 @@ from math import ceil
 
 from sync.simulator.sender import SendResult
 
+STOPPING_STATUSES = (401, 404)
+"""The secret or the address is wrong: every other delivery would be refused as well."""
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:
@@ -22,6 +25,8 @@ class Summary:
     ack_p50_ms: float
     ack_p99_ms: float
     seconds: float
+    # The status that ended the run early, since no delivery can succeed after it.
+    stopped_by: int | None = None
 
     @property
     def per_second(self) -> float:
@@ -37,6 +42,7 @@ class Tally:
     refused: Counter[int] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
     acknowledged: list[float] = field(default_factory=list)
+    stopped_by: int | None = None
 
     def count(self, result: SendResult, waited: float) -> None:
         """Counts a result. `waited` is the time from when it was due to its answer, in seconds."""
@@ -47,6 +53,8 @@ class Tally:
             self.acknowledged.append(waited)
         else:
             self.refused[result.http_status or 0] += 1
+        if result.http_status in STOPPING_STATUSES:
+            self.stopped_by = result.http_status
 
     def summary(self, seconds: float) -> Summary:
         times = sorted(self.acknowledged)
@@ -59,6 +67,7 @@ class Tally:
             ack_p50_ms=_percentile(times, 0.50) * 1000,
             ack_p99_ms=_percentile(times, 0.99) * 1000,
             seconds=seconds,
+            stopped_by=self.stopped_by,
         )
 
 

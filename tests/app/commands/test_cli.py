@@ -1,6 +1,7 @@
 """The command line as people use it."""
 
 import asyncio
+import json
 import os
 import re
 import socket
@@ -19,6 +20,7 @@ from typer.main import get_group
 from typer.testing import CliRunner, Result
 
 from app.commands.cli import COMMANDS, cli
+from app.settings import DEVELOPMENT_WEBHOOK_SECRET
 from schema.build import build_schema
 from tests.support.builders import created
 from tests.support.commands import ROOT, START_SECONDS, run, start
@@ -173,19 +175,60 @@ async def test_simulation_wants_a_secret_that_is_one(tmp_path: Path, secret: str
     assert "followed by base64" in done.err
 
 
-async def test_simulation_with_a_wrong_secret_says_that_it_was_refused(
+async def test_simulation_stops_at_the_first_delivery_that_is_refused_for_its_secret(
     service: Service, tmp_path: Path
 ) -> None:
     secret = "whsec_" + "c29tZSBvdGhlciBzZWNyZXQ="
+    arguments = ["--members", "300", "--concurrency", "2", "--secret", secret]
 
-    done = await run(
-        tmp_path, "simulate", service.url, "--members", "3", "--events", "0", "--secret", secret
-    )
+    done = await run(tmp_path, "simulate", service.url, *arguments)
 
     assert done.code == 1
-    assert "refused   3 with HTTP 401" in done.out
-    assert f"{service.url} has accepted nothing: HTTP 401." in done.err
+    assert re.search(r"^refused   [12] with HTTP 401$", done.out, re.MULTILINE)
+    assert f"Stopped: {service.url}/webhooks/portal answers 401." in done.err
+    assert "--secret" in done.err
     assert (await service.data("{ members { totalCount } }"))["members"]["totalCount"] == 0
+
+
+async def test_simulation_takes_the_address_of_the_service_or_of_its_webhook(
+    service: Service, tmp_path: Path
+) -> None:
+    small = ["--members", "1", "--events", "0", "--concurrency", "1"]
+    secret = ["--secret", DEVELOPMENT_WEBHOOK_SECRET]
+
+    base, webhook, unknown, wrong = await asyncio.gather(
+        run(tmp_path, "simulate", f"{service.url}/", *small),
+        run(tmp_path, "simulate", f"{service.url}/webhooks/portal", *small),
+        run(tmp_path, "simulate", f"{service.url}/webhooks/other", *small),
+        run(tmp_path, "simulate", f"{service.url}/webhooks/other", *small, *secret),
+    )
+
+    for done in (base, webhook):
+        assert done.code == 0, done.err
+        assert "accepted  1" in done.out
+    assert (unknown.code, unknown.out) == (1, "")
+    assert "LIKEPERSON_SOURCES has no source `other`" in unknown.err
+    assert wrong.code == 1
+    assert "refused   1 with HTTP 404" in wrong.out
+    assert f"Stopped: {service.url}/webhooks/other answers 404." in wrong.err
+
+
+async def test_log_shows_what_a_sender_wrote_as_plain_text(
+    service: Service, tmp_path: Path
+) -> None:
+    hostile = "[/type][red][link=https://evil.example]x[/link] :smile:"
+    sent = await service.deliver({**created("Kari"), "type": hostile})
+    assert sent.status_code == 200
+    database_url = service.settings.database_url
+
+    table, lines = await asyncio.gather(
+        run(tmp_path, "log", database_url=database_url),
+        run(tmp_path, "log", "--json", database_url=database_url),
+    )
+
+    assert (table.code, lines.code) == (0, 0), table.err + lines.err
+    assert hostile in table.out
+    assert json.loads(lines.out)["eventType"] == hostile
 
 
 @pytest.mark.parametrize("url", ["nonsense", "http://", "ftp://127.0.0.1", "http://127.0.0.1:b"])
