@@ -8,6 +8,7 @@ import pytest
 from graphql import OperationDefinitionNode, OperationType, parse
 
 from app.graphql.http import MAX_BODY_BYTES
+from app.graphql.websocket import Close
 from app.settings import Settings
 from schema.engine.limits import LIMITS, LIMITS_OF_KNOWN
 from schema.errors import ApiError
@@ -17,7 +18,7 @@ from tests.support.service import Service
 
 TEXT = (Path(__file__).parents[2] / "docs" / "build" / "api.md").read_text(encoding="utf-8")
 EXAMPLES = {
-    re.search(r"(?:query|subscription) (\w+)", text)[1]: text  # type: ignore[index]  # named all
+    re.search(r"(?:query|mutation|subscription) (\w+)", text)[1]: text  # type: ignore[index]  # named all
     for text in re.findall(r"^```graphql\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 }
 
@@ -115,7 +116,7 @@ async def test_cost_is_told_of_what_was_executed_and_not_of_what_was_refused(
         told[text] = "cost" in response.json().get("extensions", {})
 
     assert list(told.values()) == [True, True, False, False]
-    assert "The answer to a query or mutation that was executed says so" in " ".join(TEXT.split())
+    assert "a query or mutation that was executed names the cost" in " ".join(TEXT.split())
 
 
 def test_limits_of_the_document_are_those_that_hold() -> None:
@@ -132,3 +133,10 @@ def test_every_code_is_explained() -> None:
     explained = set(re.findall(r"^\| `([A-Z_]+)` \|", TEXT, re.MULTILINE))
 
     assert explained == {ApiError.code, *(error.code for error in ApiError.__subclasses__())}
+
+
+def test_every_code_that_closes_a_socket_is_explained() -> None:
+    explained = set(re.findall(r"^\| (\d{4}) \|", TEXT, re.MULTILINE))
+
+    # 1009 is sent by the server itself, for a message that is too large.
+    assert explained == {"1009", *(str(code.value) for code in Close)}
