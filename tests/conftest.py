@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import os
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,8 +17,34 @@ from db.migrate import migrate
 from tests.support.postgres import PostgresCluster
 from tests.support.service import DEADLINE, Service
 
+# Their fixtures start servers, browsers or other processes.
+_NOT_QUICK = ("acceptance", "console", "docs", "faults")
 _TEMPLATE = "template_of_tests"
 _numbers = itertools.count(1)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--quick", action="store_true", help="only what SQLite and this process suffice for"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("quick"):
+        left_out = [item for item in items if not _is_quick(item)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if _is_quick(item)]
+
+
+def _is_quick(item: pytest.Item) -> bool:
+    folder = item.path.relative_to(item.config.rootpath / "tests").parts[0]
+    fixtures: Sequence[str] = getattr(item, "fixturenames", ())
+    return (
+        folder not in _NOT_QUICK
+        and item.get_closest_marker("child_process") is None
+        and not any("postgres" in name for name in fixtures)
+        and "postgresql" not in item.name
+    )
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -9,6 +9,8 @@ import pytest
 
 import bootstrap
 
+pytestmark = pytest.mark.child_process
+
 
 def test_run_hands_its_arguments_to_the_command_line() -> None:
     run = bootstrap.ROOT / "run"

@@ -25,6 +25,8 @@ from console.build import (
 )
 from tests.support.javascript import NODE, NPM_CLI
 
+pytestmark = pytest.mark.child_process
+
 ROOT = Path(__file__).parent.parent
 CONSOLE = ROOT / "console"
 PAGES = ["web", "graphiql"]
@@ -126,6 +128,7 @@ def test_console_is_light_enough_for_a_slow_line() -> None:
 # what `npm ci` and a page's build make, and fails where it finds a file that tells it to.
 NPM = """
 import pathlib, sys
+
 with pathlib.Path("calls.txt").open("a") as calls:
     print(sys.argv[1], file=calls)
 if pathlib.Path("graphiql/broken").exists():

@@ -20,6 +20,8 @@ from app.main import create_app
 from app.settings import PREFIX, Settings, load_settings
 from tests.support.service import DEADLINE, Service
 
+pytestmark = pytest.mark.child_process
+
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 ARCHITECTURE = "docs/maintain/architecture.md"

@@ -136,6 +136,7 @@ async def test_migrating_twice_changes_nothing(database_url: str) -> None:
         assert await row_counts(database) == before
 
 
+@pytest.mark.child_process
 async def test_several_processes_may_migrate_at_once(empty_url: str, tmp_path: Path) -> None:
     outcomes = await asyncio.gather(*(command(empty_url, tmp_path, "migrate") for _ in range(3)))
 

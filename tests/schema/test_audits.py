@@ -14,6 +14,8 @@ import schema
 from tests.support.javascript import NODE, PACKAGES, install_packages
 from tests.support.service import Service
 
+pytestmark = pytest.mark.child_process
+
 SDL = Path(schema.__file__).parent / "schema.graphql"
 MODULES = PACKAGES / "node_modules"
 

@@ -4,8 +4,12 @@ import asyncio
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.association import found_association
 from tests.support.service import Service
+
+pytestmark = pytest.mark.child_process
 
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 

@@ -10,6 +10,8 @@ import schema
 from tests.schema.test_audits import SDL, node
 from tests.support.javascript import PACKAGES, install_packages
 
+pytestmark = pytest.mark.child_process
+
 RELEASED = Path(schema.__file__).parent / "released.graphql"
 CHANGELOG = SDL.parent.parent / "CHANGELOG.md"
 

@@ -22,6 +22,8 @@ from tests.support.builders import created, guid
 from tests.support.provider import AUDIENCE, Provider, identity_provider, new_key
 from tests.support.service import DEADLINE, Service
 
+pytestmark = pytest.mark.child_process
+
 VIEWER = "{ viewer { accessLevel credentialsExpireAt member { givenName } } }"
 
 

@@ -26,6 +26,8 @@ from tests.support.builders import created
 from tests.support.commands import ROOT, START_SECONDS, run, start
 from tests.support.service import Service
 
+pytestmark = pytest.mark.child_process
+
 Replaying = Callable[..., Awaitable[Result]]
 
 

@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.support.commands import START_SECONDS, start
 from tests.support.service import DEADLINE, Service
+
+pytestmark = pytest.mark.child_process
 
 LAST_LINE = "Times are UTC. Ctrl-C stops."
 WHO = ["operator", "administrator (HLF)", "coordinator (a county)", "peer mentor"]

@@ -17,7 +17,7 @@ CHANGES = """subscription ($after: ChangeCursor) { memberChanges(after: $after) 
 SET_ACCESS = """mutation ($level: AccessLevel!) {
     setRoleAccess(input: {code: "member", accessLevel: $level}) { __typename } }"""
 
-pytestmark = pytest.mark.parametrize("protocol", PROTOCOLS)
+pytestmark = [pytest.mark.child_process, pytest.mark.parametrize("protocol", PROTOCOLS)]
 
 
 @pytest.fixture

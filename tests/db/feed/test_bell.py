@@ -16,6 +16,8 @@ from db.feed.bell_postgres import APPLICATION_NAME, QUEUE_LIMIT, PostgresBackend
 from tests.support.brokers import RedisBroker, redis_binary
 from tests.support.postgres import PostgresCluster
 
+pytestmark = pytest.mark.child_process
+
 DEADLINE = 15.0
 A_MOMENT = 0.05
 

@@ -231,6 +231,7 @@ async def test_known_document_may_be_as_large_when_it_is_sent_as_text(
     assert codes(answer) == []
 
 
+@pytest.mark.child_process
 async def test_manifest_of_relays_compiler_is_taken(tmp_path: Path, settings: Settings) -> None:
     install_packages()
     source, folder = tmp_path / "relay", tmp_path / "of relay"
@@ -256,6 +257,7 @@ async def test_manifest_of_relays_compiler_is_taken(tmp_path: Path, settings: Se
     assert codes(answer) == [], answer
 
 
+@pytest.mark.child_process
 async def test_what_cannot_be_executed_or_has_another_id_is_not_added(tmp_path: Path) -> None:
     broken, foreign, no_manifest = (tmp_path / f"{n}.json" for n in ("broken", "foreign", "no"))
     wrong, other, below = (tmp_path / name for name in ("wrong.graphql", "notes.txt", "below"))
