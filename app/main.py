@@ -29,8 +29,10 @@ from schema.build import build_schema
 from schema.execution import Budgets
 from sync.deliveries import Delivery, Receipt
 from sync.intake.problems import problem, too_slow
-from sync.intake.sources import SharedKey, Source, StandardWebhooks
+from sync.intake.sources import Source
 from sync.intake.webhook import WebhookRoute
+from sync.shared_key.scheme import SharedKey
+from sync.standard_webhooks.scheme import StandardWebhooks
 
 STATIC = Path(__file__).parent / "static"
 GRAPHIQL = STATIC / "graphiql"

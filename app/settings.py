@@ -28,7 +28,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.errors import CommandError
 from schema.engine.trusted_documents import Allowed
-from sync.intake.sources import StandardWebhooks, standard_key
+from sync.standard_webhooks.scheme import StandardWebhooks, standard_key
 
 PREFIX = "LIKEPERSON_"
 ENV_FILE = Path(".env")

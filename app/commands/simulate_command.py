@@ -12,13 +12,13 @@ from rich.progress import Progress as ProgressBar
 from app.commands.plain_text import plain
 from app.services import utc_now
 from app.settings import SettingsError, load_settings
-from sync.intake.sources import standard_key
 from sync.simulator.keep_alive import portal_client
 from sync.simulator.portal import Portal
 from sync.simulator.run import Load, Progress
 from sync.simulator.run import simulate as run_load
 from sync.simulator.sender import Sender, address_of, source_of
 from sync.simulator.summary import Summary
+from sync.standard_webhooks.scheme import standard_key
 
 DEFAULT_SOURCE = "portal"
 

@@ -31,7 +31,9 @@ class DeliveryRoute:
             response.headers["Allow"] = "POST"
             return response
         source = scope["path_params"]["source"]
-        response = await self._webhook.respond(source, scope["headers"], receive)
+        response = await self._webhook.respond(
+            source, scope["headers"], scope["query_string"], receive
+        )
         if response.status_code == HTTPStatus.UNAUTHORIZED and self._refusals is not None:
             return self._unless_too_many(response, scope, self._refusals)
         return response

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from http import HTTPStatus
 from typing import Protocol
+from urllib.parse import parse_qs
 
 import msgspec
 from starlette.requests import ClientDisconnect
@@ -17,15 +18,26 @@ from starlette.types import Receive
 
 from db.errors import DatabaseUnavailableError
 from db.vocabulary import SyncStatus
-from sync.deliveries import Delivery, Receipt, read_delivery
+from sync.deliveries import Delivery, Receipt
 from sync.errors import OverloadedError, RefusalReason, VerificationError
 from sync.intake.problems import problem, too_slow
-from sync.intake.sources import Headers, Source
+from sync.intake.sources import CODE, Headers, Source
 
 logger = logging.getLogger(__name__)
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
 """Headers in the order of the request; the names are in lower case."""
+
+
+# The status that needs most attention comes last.
+_BY_ATTENTION = (
+    SyncStatus.SUCCESS,
+    SyncStatus.SKIPPED,
+    SyncStatus.PENDING,
+    SyncStatus.FAILED,
+    SyncStatus.DEAD,
+    SyncStatus.REJECTED,
+)
 
 
 class Submit(Protocol):
@@ -66,31 +78,36 @@ class WebhookRoute:
         self._observer = observer
         self._max_bytes = max_bytes
 
-    async def respond(self, name: str, headers: RawHeaders, receive: Receive) -> Response:
+    async def respond(
+        self, name: str, headers: RawHeaders, query: bytes, receive: Receive
+    ) -> Response:
         """Returns the answer to a delivery of the source. `receive` raises TimeoutError when the
         body takes too long."""
         source = self._sources.get(name)
         if source is None:
             return problem(HTTPStatus.NOT_FOUND, "There is no source of this name.")
-        response, receipt = await self._answer(source, _by_name(headers), receive)
+        response, receipt = await self._answer(source, _by_name(headers, query), receive)
         self._observer.answered(source.name, response.status_code, receipt)
         return response
 
     async def _answer(
         self, source: Source, headers: Headers, receive: Receive
     ) -> tuple[Response, Receipt | None]:
-        if not _is_json(headers.get(b"content-type", b"").decode("latin-1")):
+        if not (source.repeats_only_503 or _is_json(headers.get(b"content-type", b""))):
             text = "Send the event with the content type application/json."
             return problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, text), None
         try:
             body = await self._body(receive)
             now = self._clock()
             event_id = source.verifier.verify(headers, body, now)
-            receipt = await self._submit(read_delivery(source.name, event_id, now, body))
+            deliveries = source.reader(source.name, event_id, now, headers, body)
+            receipt = await self._recorded(deliveries)
         except TooLargeError:
             text = f"The body has more than {self._max_bytes} bytes, which is the limit."
             return problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, text), None
         except TooSlowError:
+            if source.repeats_only_503:
+                return problem(HTTPStatus.SERVICE_UNAVAILABLE, "The body did not arrive."), None
             return too_slow(), None
         except ClientDisconnect:
             # The sender is gone and cannot read the answer.
@@ -108,7 +125,16 @@ class WebhookRoute:
             # Senders repeat only after 502, 503 and 504, so an unexpected error is no 500.
             logger.exception("A delivery of %s could not be recorded.", source.name)
             return problem(HTTPStatus.SERVICE_UNAVAILABLE, "Try again in a few seconds."), None
-        return answer(event_id, receipt), receipt
+        return answer(event_id, receipt, final=source.repeats_only_503), receipt
+
+    async def _recorded(self, deliveries: Sequence[Delivery]) -> Receipt:
+        """Has the deliveries of one body recorded; returns the receipt that needs most attention.
+
+        A body without any is a handshake, of which nothing is recorded."""
+        if len(deliveries) == 1:
+            return await self._submit(deliveries[0])
+        receipts = await asyncio.gather(*map(self._submit, deliveries))
+        return max(receipts, key=_attention, default=Receipt(SyncStatus.SUCCESS))
 
     async def _body(self, receive: Receive) -> bytes:
         """Reads the body and counts its bytes, since Content-Length may be wrong."""
@@ -130,9 +156,17 @@ class WebhookRoute:
                 return b"".join(chunks)
 
 
-def answer(event_id: str, receipt: Receipt) -> Response:
-    """Returns the answer to a recorded delivery."""
+def _attention(receipt: Receipt) -> int:
+    return _BY_ATTENTION.index(receipt.status)
+
+
+def answer(event_id: str, receipt: Receipt, *, final: bool = False) -> Response:
+    """Returns the answer to a recorded delivery. `final`: it is recorded, so that the sender has
+    done its part, whatever became of it."""
     status = receipt.status.value.lower()
+    if final and (receipt.conflict or receipt.status is SyncStatus.REJECTED):
+        document = {"id": event_id, "status": status, "outcome": None, "detail": receipt.detail}
+        return Response(msgspec.json.encode(document), media_type="application/json")
     if receipt.conflict:
         return problem(HTTPStatus.CONFLICT, receipt.detail, id=event_id, outcome=status)
     if receipt.status is SyncStatus.REJECTED:
@@ -149,13 +183,18 @@ def answer(event_id: str, receipt: Receipt) -> Response:
     return Response(msgspec.json.encode(document), code.value, media_type="application/json")
 
 
-def _by_name(headers: RawHeaders) -> Headers:
+def _by_name(headers: RawHeaders, query: bytes) -> Headers:
     """Returns the headers by name; the first one counts if a name occurs twice."""
-    return dict(reversed(headers))
+    by_name = dict(reversed(headers))
+    if b"code=" in query:
+        codes = parse_qs(query).get(b"code", [])
+        if codes:
+            by_name[CODE] = codes[0]
+    return by_name
 
 
-def _is_json(content_type: str) -> bool:
-    media_type = content_type.partition(";")[0].strip().lower()
+def _is_json(header: bytes) -> bool:
+    media_type = header.decode("latin-1").partition(";")[0].strip().lower()
     return media_type == "application/json" or (
         media_type.startswith("application/") and media_type.endswith("+json")
     )

@@ -1,0 +1,1 @@
+"""The shared-key scheme, for senders that cannot sign."""

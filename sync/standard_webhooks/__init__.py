@@ -1,0 +1,1 @@
+"""The Standard Webhooks scheme, which signs each delivery; the default."""
