@@ -22,7 +22,7 @@ from db.queries.organizations import (
 from db.sessions import WriteSession
 from db.stamp import Stamp, make_stamp
 from db.tables.facts import FieldChange, MemberFacts
-from db.vocabulary import PortalId, SyncOutcome, SyncStatus
+from db.vocabulary import ActivationState, PortalId, SyncOutcome, SyncStatus
 from sync.draft import (
     ROLES,
     STATE,
@@ -33,7 +33,7 @@ from sync.draft import (
     field_changes,
     outcome_of,
 )
-from sync.events import Event, EventType, parse_event
+from sync.events import Event, parse_event
 from sync.handlers import HANDLERS
 from sync.history import DatedStatement, dated_statement, restate_times
 from sync.reading import Reading
@@ -64,7 +64,7 @@ class ReceivedEvent:
     def stamp(self) -> Stamp:
         return make_stamp(
             self.at,
-            deactivation=self.event.type is EventType.MEMBERSHIP_DEACTIVATED,
+            deactivation=self.event.state is ActivationState.INACTIVE,
             event_id=self.event_id,
             source=self.source,
         )
@@ -150,6 +150,8 @@ class _Batch:
     def apply(self, received: ReceivedEvent) -> Result:
         event = received.event
         before = self.members.get(event.member_id)
+        if before is None and event.only_if_known:
+            return Result(SyncStatus.SKIPPED, SyncOutcome.IGNORED, _unknown(event))
         draft = draft_of(before, event.member_id, received.stamp, received.at, self.catalogue)
         try:
             HANDLERS[event.type](event, draft)
@@ -204,12 +206,18 @@ class _Batch:
                 self.catalogue.organization_labels[organization.id] = organization.label()
 
 
+def _unknown(event: Event) -> str:
+    why = "Nobody with this id is known here, and nothing shows that it is a member."
+    return " ".join([why, *event.remarks])
+
+
 def _remarks(received: ReceivedEvent, draft: Draft) -> Iterable[str]:
     if received.at != received.event.occurred_at:
         yield (
             f"The event's time, {received.event.occurred_at.isoformat()}, was more than five "
             "minutes ahead; the time of receipt counts."
         )
+    yield from received.event.remarks
     yield from draft.warnings
     if received.event.reason:
         yield f"Reason given: {received.event.reason}"

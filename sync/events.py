@@ -16,7 +16,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from db.tables.profile import PROFILE_FIELDS
-from db.vocabulary import PortalId, canonical_portal_id
+from db.vocabulary import ActivationState, PortalId, canonical_portal_id
 from sync.errors import NotAnEventError, NotJsonError
 
 T = TypeVar("T")
@@ -28,7 +28,16 @@ class EventType(StrEnum):
     ROLE_UPDATED = "role-updated"
     MEMBERSHIP_DEACTIVATED = "membership-deactivated"
     MEMBERSHIP_REACTIVATED = "membership-reactivated"
+    MEMBERSHIP_STATED = "membership-stated"
 
+
+_STATES = {
+    EventType.MEMBERSHIP_CREATED: ActivationState.ACTIVE,
+    EventType.MEMBERSHIP_REACTIVATED: ActivationState.ACTIVE,
+    EventType.MEMBERSHIP_DEACTIVATED: ActivationState.INACTIVE,
+}
+# In these, a profile field or an organization that is null is cleared.
+_CLEARING = (EventType.MEMBERSHIP_UPDATED, EventType.MEMBERSHIP_STATED)
 
 Id = Annotated[str, Meta(min_length=1, max_length=100)]
 Name = Annotated[str, Meta(max_length=200)]
@@ -61,6 +70,7 @@ class DataJson(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
     member: MemberJson
     organization: OrganizationJson | UnsetType | None = UNSET
     roles: list[RoleJson] | None = None
+    state: ActivationState | None = None
     reason: Reason | None = None
 
 
@@ -72,10 +82,20 @@ class RolesJson(DataJson, rename="camel", frozen=True, kw_only=True):
     roles: list[RoleJson]
 
 
+class TranslationJson(msgspec.Struct, rename="camel", frozen=True):
+    """Written by whoever translates another format into this one: what could not be translated, or
+    why nothing could, and whether the event is about people who are known here only."""
+
+    remarks: list[str] = []
+    rejected: str | None = None
+    only_if_known: bool = False
+
+
 class EnvelopeJson(msgspec.Struct, frozen=True):
     type: Annotated[str, Meta(min_length=1, max_length=100)]
     timestamp: msgspec.Raw = msgspec.Raw(b"")
     data: msgspec.Raw = msgspec.Raw(b"")
+    translation: msgspec.Raw = msgspec.Raw(b"")
 
 
 # Unicode's category Cc.
@@ -101,7 +121,8 @@ class Event(msgspec.Struct, frozen=True):
     """A fact from the portal. `profile` holds the stated fields; None clears one.
 
     `organization` is None if the home organization is cleared, and UNSET if it is not stated.
-    `roles` is the complete set, or None if roles are not stated.
+    `roles` is the complete set, or None if roles are not stated; `state` likewise.
+    `only_if_known`: it says nothing of a person who is not known here.
     """
 
     type: EventType
@@ -110,7 +131,10 @@ class Event(msgspec.Struct, frozen=True):
     profile: dict[str, str | None]
     organization: OrganizationStatement | UnsetType | None = UNSET
     roles: frozenset[RoleStatement] | None = None
+    state: ActivationState | None = None
     reason: str | None = None
+    only_if_known: bool = False
+    remarks: list[str] = []
 
     def organization_ids(self) -> set[PortalId]:
         """Returns the ids of all chapters that the event mentions."""
@@ -129,6 +153,8 @@ class UnknownEvent(msgspec.Struct, frozen=True):
 
 
 _envelope = msgspec.json.Decoder(EnvelopeJson)
+_translation = msgspec.json.Decoder(TranslationJson)
+_NO_TRANSLATION = TranslationJson()
 _timestamp = msgspec.json.Decoder(Annotated[datetime, Meta(tz=True)])
 _data: dict[EventType, msgspec.json.Decoder[DataJson]] = {
     EventType.MEMBERSHIP_CREATED: msgspec.json.Decoder(CreatedJson),
@@ -136,6 +162,7 @@ _data: dict[EventType, msgspec.json.Decoder[DataJson]] = {
     EventType.ROLE_UPDATED: msgspec.json.Decoder(RolesJson),
     EventType.MEMBERSHIP_DEACTIVATED: msgspec.json.Decoder(DataJson),
     EventType.MEMBERSHIP_REACTIVATED: msgspec.json.Decoder(DataJson),
+    EventType.MEMBERSHIP_STATED: msgspec.json.Decoder(DataJson),
 }
 
 
@@ -161,6 +188,9 @@ def _in_the_body(body: bytes, found: UnicodeDecodeError) -> UnicodeDecodeError:
 
 def _parsed(body: bytes, max_roles: int | None) -> Event | UnknownEvent:
     envelope = _decode(_envelope.decode, body, "$")
+    translation = _translation_of(envelope)
+    if translation.rejected is not None:
+        raise NotAnEventError(translation.rejected)
     try:
         type = EventType(envelope.type)
     except ValueError:
@@ -171,7 +201,17 @@ def _parsed(body: bytes, max_roles: int | None) -> Event | UnknownEvent:
         raise NotAnEventError("Object missing required field `data`")
     stated_at = _decode(_timestamp.decode, envelope.timestamp, "$.timestamp")
     data = _decode(_data[type].decode, envelope.data, "$.data")
-    return _event(type, _in_utc(stated_at), data, max_roles)
+    return _event(type, _in_utc(stated_at), data, translation, max_roles)
+
+
+def _translation_of(envelope: EnvelopeJson) -> TranslationJson:
+    """Whatever else has a field of this name means something that is not known here."""
+    if not envelope.translation:
+        return _NO_TRANSLATION
+    try:
+        return _translation.decode(envelope.translation)
+    except msgspec.MsgspecError:
+        return _NO_TRANSLATION
 
 
 def _decode(decode: Callable[[msgspec.Raw | bytes], T], text: msgspec.Raw | bytes, at: str) -> T:
@@ -205,7 +245,13 @@ def _in_utc(stated_at: datetime) -> datetime:
         raise NotAnEventError("The time is out of range - at `$.timestamp`") from error
 
 
-def _event(type: EventType, occurred_at: datetime, data: DataJson, max_roles: int | None) -> Event:
+def _event(
+    type: EventType,
+    occurred_at: datetime,
+    data: DataJson,
+    translation: TranslationJson,
+    max_roles: int | None,
+) -> Event:
     return Event(
         type=type,
         occurred_at=occurred_at,
@@ -213,7 +259,10 @@ def _event(type: EventType, occurred_at: datetime, data: DataJson, max_roles: in
         profile=_profile(type, data.member),
         organization=_organization(type, data.organization),
         roles=_roles(type, data.roles, max_roles),
+        state=data.state if type is EventType.MEMBERSHIP_STATED else _STATES.get(type),
         reason=_clean(data.reason, "$.data.reason"),
+        only_if_known=translation.only_if_known,
+        remarks=translation.remarks,
     )
 
 
@@ -230,7 +279,7 @@ def _profile(type: EventType, member: MemberJson) -> dict[str, str | None]:
 def _states_absence(type: EventType, given: bool) -> bool:
     """Returns True if a field without a value means that there is none: `membership-created` states
     the whole profile, and `membership-updated` clears a field with null."""
-    return type is EventType.MEMBERSHIP_CREATED or (given and type is EventType.MEMBERSHIP_UPDATED)
+    return type is EventType.MEMBERSHIP_CREATED or (given and type in _CLEARING)
 
 
 def _organization(
@@ -245,7 +294,7 @@ def _organization(
             name=name or UNSET,
             parent_id=_portal_id(parent, f"{at}.parentId") if isinstance(parent, str) else parent,
         )
-    return stated if type is EventType.MEMBERSHIP_UPDATED else UNSET
+    return stated if type in _CLEARING else UNSET
 
 
 def _roles(
@@ -253,7 +302,7 @@ def _roles(
 ) -> frozenset[RoleStatement] | None:
     if type is EventType.MEMBERSHIP_CREATED:
         stated = stated or []
-    elif type is not EventType.ROLE_UPDATED:
+    elif type not in (EventType.ROLE_UPDATED, EventType.MEMBERSHIP_STATED):
         stated = None
     if stated is None:
         return None

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from msgspec import UNSET
 
 from db.queries.member_records import RoleKey
-from db.vocabulary import ActivationState
 from sync.draft import NAME, ORGANIZATION, PARENT, ROLES, STATE, Draft
 from sync.events import Event, EventType, OrganizationStatement
 
@@ -22,7 +21,7 @@ def membership_created(event: Event, draft: Draft) -> None:
     _state_profile(event, draft)
     _state_organization(event, draft)
     _state_roles(event, draft)
-    _state_activation(draft, ActivationState.ACTIVE)
+    _state_activation(event, draft)
 
 
 def membership_updated(event: Event, draft: Draft) -> None:
@@ -39,13 +38,21 @@ def role_updated(event: Event, draft: Draft) -> None:
 def membership_deactivated(event: Event, draft: Draft) -> None:
     _state_profile(event, draft)
     _state_organization(event, draft)
-    _state_activation(draft, ActivationState.INACTIVE)
+    _state_activation(event, draft)
 
 
 def membership_reactivated(event: Event, draft: Draft) -> None:
     _state_profile(event, draft)
     _state_organization(event, draft)
-    _state_activation(draft, ActivationState.ACTIVE)
+    _state_activation(event, draft)
+
+
+def membership_stated(event: Event, draft: Draft) -> None:
+    """What a row or a line of a file says: any part of a member, and nothing of the others."""
+    _state_profile(event, draft)
+    _state_organization(event, draft)
+    _state_roles(event, draft)
+    _state_activation(event, draft)
 
 
 HANDLERS: Mapping[EventType, EventHandler] = {
@@ -54,6 +61,7 @@ HANDLERS: Mapping[EventType, EventHandler] = {
     EventType.ROLE_UPDATED: role_updated,
     EventType.MEMBERSHIP_DEACTIVATED: membership_deactivated,
     EventType.MEMBERSHIP_REACTIVATED: membership_reactivated,
+    EventType.MEMBERSHIP_STATED: membership_stated,
 }
 
 
@@ -119,7 +127,10 @@ def _in_order(key: RoleKey) -> tuple[int, int]:
     return role_id, organization_id or 0
 
 
-def _state_activation(draft: Draft, state: ActivationState) -> None:
+def _state_activation(event: Event, draft: Draft) -> None:
+    state = event.state
+    if state is None:
+        return
     if draft.claim(STATE) and (
         draft.member.state is not state or draft.member.state_changed_at is None
     ):

@@ -12,13 +12,7 @@ from db.queries.member_records import MemberRecord, RoleKey
 from db.stamp import Stamp
 from db.vocabulary import ActivationState, OrganizationId, PortalId
 from sync.draft import Catalogue
-from sync.events import Event, EventType
-
-_STATED_STATES = {
-    EventType.MEMBERSHIP_CREATED: ActivationState.ACTIVE,
-    EventType.MEMBERSHIP_REACTIVATED: ActivationState.ACTIVE,
-    EventType.MEMBERSHIP_DEACTIVATED: ActivationState.INACTIVE,
-}
+from sync.events import Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +41,7 @@ def dated_statement(
             )
             for role in event.roles
         )
-    return DatedStatement(stamp, at, _STATED_STATES.get(event.type), roles)
+    return DatedStatement(stamp, at, event.state, roles)
 
 
 def restate_times(member: MemberRecord, statements: Sequence[DatedStatement]) -> None:

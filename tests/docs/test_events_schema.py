@@ -102,7 +102,7 @@ members = st.fixed_dictionaries({"id": ids}, optional=dict.fromkeys([*PROFILE, "
 roles = st.fixed_dictionaries({"code": ids}, optional={"organizationId": ids | st.none()})
 data = st.fixed_dictionaries(
     {"member": members, "organization": organizations, "roles": st.lists(roles, max_size=3)},
-    optional={"reason": texts},
+    optional={"reason": texts, "state": st.sampled_from(["ACTIVE", "INACTIVE", None])},
 )
 plain_events = st.fixed_dictionaries(
     {
@@ -230,7 +230,8 @@ def test_null_for_the_organization_means_what_the_page_says() -> None:
     assert read_as["membership-created"] is None
     for type, found in read_as.items():
         if found is not None:
-            assert found.organization is (None if type == "membership-updated" else UNSET)
+            clears = type in ("membership-updated", "membership-stated")
+            assert found.organization is (None if clears else UNSET)
 
 
 def test_parent_that_is_absent_is_not_stated_and_null_is_the_top() -> None:
