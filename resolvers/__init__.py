@@ -1,1 +1,1 @@
-"""How a field is answered: plain async functions from arguments to rows."""
+"""Reads of members and the sync log for GraphQL fields, and live streams of their changes."""

@@ -1,4 +1,4 @@
-"""Members as a client sees them: whole pages with few statements, only what was asked for."""
+"""Reads members with their roles and organizations, a whole page with a few statements."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from db.vocabulary import AccessLevel, ActivationState, MemberId, OrganizationId
 
 @dataclass(frozen=True, slots=True)
 class MemberFields:
-    """What to load besides the rows."""
+    """The requested fields that cost a statement of their own."""
 
     roles: bool = True
     organizations: bool = True
@@ -38,7 +38,7 @@ class AssignmentView(msgspec.Struct, frozen=True):
 
 
 class MemberView(msgspec.Struct, frozen=True):
-    """A member with what was wanted of it; `organizations` holds the home and those of roles."""
+    """A member with the requested fields. `organizations` holds the home and those of roles."""
 
     row: MemberRow
     roles: Sequence[AssignmentRow]
@@ -65,7 +65,7 @@ class MemberView(msgspec.Struct, frozen=True):
         return access_level(self.roles, active=self.row.state is ActivationState.ACTIVE)
 
     def is_seen_by(self, sight: Sight) -> bool:
-        """Only for one that was loaded with its roles: they decide as well."""
+        """Returns True when the sight shows the member, whose roles must have been loaded."""
         places = _places([self.row], self.roles)
         return sight.sees_member(self.row.id, places)
 
@@ -91,7 +91,7 @@ async def page_of_members(
     want_total: bool,
     want_cursor: bool,
 ) -> MemberPage:
-    """With a cursor, the page and the cursor are of the same moment."""
+    """Reads a page. The cursor, if wanted, is of the same snapshot as the page."""
     async with database.read(snapshot=want_cursor) as session:
         cursor = await feed_head(session) if want_cursor else None
         found = await member_page(session, sight, filter, order, page)
@@ -103,7 +103,7 @@ async def page_of_members(
 async def member_views(
     session: ReadSession, sight: Sight, ids: Collection[MemberId], fields: MemberFields
 ) -> dict[MemberId, MemberView]:
-    """Only those whom the sight shows."""
+    """Returns those of the members whom the sight shows."""
     rows = await members_by_id(session, sight, ids)
     views = await view_members(session, list(rows.values()), fields)
     return {view.row.id: view for view in views}
@@ -122,7 +122,7 @@ async def view_members(
     fields: MemberFields,
     roles: Mapping[MemberId, Sequence[AssignmentRow]] | None = None,
 ) -> list[MemberView]:
-    """Two statements at the most, however many rows. `roles`: where they are known already."""
+    """Loads the fields of all rows with two statements, or one when `roles` are known."""
     if roles is None:
         roles = await roles_held(session, [row.id for row in rows]) if fields.roles else {}
     organizations: dict[OrganizationId, OrganizationRow] = {}

@@ -1,4 +1,4 @@
-"""Sync-log entries as an administrator sees them."""
+"""Reads sync-log entries with their members, organizations and attempts."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,12 +27,12 @@ from resolvers.members import MemberFields, MemberView, member_views
 
 MILLISECOND = timedelta(milliseconds=1)
 LONGEST_LAG_MS = 2**31 - 1
-"""What an Int of GraphQL can hold, about 25 days; a dead event can be replayed after longer."""
+"""The largest Int of GraphQL, about 25 days. Events may be replayed later than that."""
 
 
 @dataclass(frozen=True, slots=True)
 class EntryFields:
-    """What to load besides the rows."""
+    """The requested fields that cost a statement of their own."""
 
     member: MemberFields | None = None
     organization: bool = False
@@ -70,7 +70,7 @@ async def page_of_entries(
     want_total: bool,
     want_cursor: bool,
 ) -> EntryPage:
-    """With a cursor, the page and the cursor are of the same moment."""
+    """Reads a page. The cursor, if wanted, is of the same snapshot as the page."""
     async with database.read(snapshot=want_cursor) as session:
         cursor = await feed_head(session) if want_cursor else None
         found = await entry_page(session, sight, filter, page)
@@ -81,7 +81,7 @@ async def page_of_entries(
 
 @dataclass(frozen=True, slots=True)
 class FirstPage:
-    """What is asked of each of several members: the newest entries, so many."""
+    """The request for the newest entries of each of several members."""
 
     size: int
     fields: EntryFields
@@ -92,7 +92,7 @@ class FirstPage:
 async def first_pages_of(
     database: Database, sight: Sight, member_ids: Collection[MemberId], asked: FirstPage
 ) -> dict[MemberId, EntryPage]:
-    """With as many statements as one page takes."""
+    """Reads the newest entries of all members with as many statements as for one of them."""
     async with database.read(snapshot=asked.want_cursor) as session:
         cursor = await feed_head(session) if asked.want_cursor else None
         found = await newest_entries_of(session, sight, member_ids, asked.size)
@@ -110,7 +110,7 @@ async def first_pages_of(
 async def entry_views(
     session: ReadSession, sight: Sight, ids: Collection[EntryId], fields: EntryFields
 ) -> dict[EntryId, EntryView]:
-    """Only those that the sight shows."""
+    """Returns those of the entries that the sight shows."""
     rows = await entries_by_id(session, sight, ids)
     views = await _view_entries(session, sight, list(rows.values()), fields)
     return {view.row.id: view for view in views}
@@ -140,7 +140,7 @@ async def _view_entries(
 
 
 def _only_attempt(row: EntryRow) -> list[Attempt]:
-    """A first attempt that succeeded is told by the entry itself."""
+    """Returns the one attempt of an entry that succeeded at once, which has no row of its own."""
     if not row.attempts:
         return []
     return [

@@ -1,4 +1,4 @@
-"""Puts the schema together, with what reads and executes documents for it. Built once."""
+"""Builds the schema and its executor, once for the process."""
 
 import strawberry
 from strawberry.schema.config import StrawberryConfig
@@ -15,7 +15,7 @@ from schema.types.scalars import SCALARS
 
 
 class Schema(strawberry.Schema):
-    """Strawberry's types; documents are executed by `executor`, over whatever transport."""
+    """The GraphQL schema. Its `executor` executes documents for every transport."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class Schema(strawberry.Schema):
             schema_directives=[CostDirective, ListSizeDirective],
             config=StrawberryConfig(scalar_map=SCALARS),
         )
-        # What an error suggests is a part of the schema.
+        # "Did you mean …?" would give away names of the schema.
         self.documents = Documents(self._schema, hide_suggestions=guarded)
         self.executor = Executor(
             self._schema,
@@ -52,6 +52,6 @@ def build_schema(
     budgets: Budgets | None = None,
     seconds: float = 10.0,
 ) -> Schema:
-    """`guarded`: strangers cannot find out what there is to ask for. `seconds`: how long a query or
-    mutation may take."""
+    """Builds the schema. A query or mutation may take `seconds`; a `guarded` schema shows its names
+    to administrators and operators only."""
     return Schema(guarded=guarded, known=known, budgets=budgets, seconds=seconds)

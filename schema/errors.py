@@ -1,13 +1,12 @@
-"""Errors a client can act on. Each carries its code in `extensions.code`; everything else that
-goes wrong is masked.
+"""Errors that clients can act on, with their codes in `extensions.code`. All others are masked.
 
 ApiError
 ├── UnauthenticatedError
 ├── ForbiddenError
 ├── BadUserInputError      names the argument
-├── BadRequestError        the document or request as a whole cannot be read
-├── LimitError             more than one request may ask for
-├── RateLimitedError       more often than one may ask
+├── BadRequestError        the request or document cannot be read
+├── LimitError             the request asks for too much
+├── RateLimitedError       the client asks too often
 └── MemberInactiveError
 """
 
@@ -55,14 +54,23 @@ class RateLimitedError(ApiError):
 
 
 class LimitError(ApiError):
-    """`limit` says which; `found` is None where counting stopped at the limit."""
+    """`limit` names the limit. `found` is None when counting stopped at the limit."""
 
     code = "COST_LIMIT"
 
     def __init__(self, limit: str, found: int | None, allowed: int) -> None:
-        what = limit.replace(".", " ").replace("_", " ")
-        more = "more" if found is None else str(found)
-        text = f"The {what} may be {allowed} at the most, and here there are {more}."
-        hint = "Ask for less at a time, or in several requests."
-        super().__init__(f"{text} {hint}", limit=limit, allowed=allowed)
+        subject, _, unit = limit.replace("_", " ").partition(".")
+        amount = f"more than {allowed}" if found is None else str(found)
+        text = f"{subject.capitalize()} {_AMOUNTS.get(unit, f'has {{}} {unit}').format(amount)}"
+        if found is not None:
+            text += f"; the limit is {allowed}"
+        hint = "Ask for less, or send several requests."
+        super().__init__(f"{text}. {hint}", limit=limit, allowed=allowed)
         self.limit = limit
+
+
+_AMOUNTS = {
+    "cost": "has a cost of {}",
+    "depth": "has a depth of {}",
+    "seconds": "takes {} seconds",
+}

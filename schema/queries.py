@@ -1,4 +1,4 @@
-"""What can be asked."""
+"""The root type of queries."""
 
 from typing import Annotated
 
@@ -61,33 +61,35 @@ from schema.types.viewer import ViewerType, load_viewer, viewer_fields
 MAX_NODES = 100
 
 
-@view_type("An organization within a page.")
+@view_type("An organization in a page.")
 class OrganizationEdge(View[EdgeView[OrganizationRow]]):
-    cursor: str = from_view("cursor", "Pages can begin after it or before it.")
+    cursor: str = from_view("cursor", "The cursor of this edge, for `after` and `before`.")
     node: OrganizationType = from_view("node", "The organization.")
 
 
-@view_type("A page of organizations, by name.")
+@view_type("A page of organizations, ordered by name.")
 class OrganizationConnection(View[PageView[OrganizationRow]]):
-    edges: list[OrganizationEdge] = from_view("edges", "Those of this page.")
-    page_info: PageInfo = from_view(itself, "Where the page stands.")
+    edges: list[OrganizationEdge] = from_view("edges", "The organizations of this page.")
+    page_info: PageInfo = from_view(itself, "The position of this page in the list.")
     total_count: int | None = from_view(
         "total",
-        "How many organizations there are in all pages. Counted only when asked for.",
+        "The number of organizations in all pages.",
         directives=[cost(COUNTING)],
     )
 
 
-@strawberry.type(description="What can be asked.")
+@strawberry.type(description="All queries.")
 class Query:
-    @strawberry.field(description="Who is asking; null when nobody known is.")
+    @strawberry.field(description="The current viewer; null when anonymous.")
     async def viewer(self, info: Info) -> ViewerType | None:
         viewer = await info.context.viewer()
         return (
             None if viewer is None else await load_viewer(info.context, viewer, viewer_fields(info))
         )
 
-    @strawberry.field(description="Anything by its id; null if absent or not visible.")
+    @strawberry.field(
+        description="An object by its id; null if it does not exist or is not visible."
+    )
     async def node(
         self,
         info: Info,
@@ -96,7 +98,9 @@ class Query:
         return (await _nodes(info, [id], "id"))[0]
 
     @strawberry.field(
-        description="Several things by their ids, in that order.", directives=[sized_by("ids")]
+        description="Objects by their ids, in the order of the ids; null for those that do not "
+        "exist or are not visible.",
+        directives=[sized_by("ids")],
     )
     async def nodes(
         self,
@@ -106,10 +110,10 @@ class Query:
         ],
     ) -> list[Node | None]:
         if len(ids) > MAX_NODES:
-            raise BadUserInputError(f"At most {MAX_NODES} ids.", "ids")
+            raise BadUserInputError(f"There are {len(ids)} ids; the limit is {MAX_NODES}.", "ids")
         return await _nodes(info, ids, "ids")
 
-    @strawberry.field(description="An organization by its id; null if there is none.")
+    @strawberry.field(description="An organization by its id; null if it does not exist.")
     async def organization(
         self,
         info: Info,
@@ -121,7 +125,7 @@ class Query:
         return None if row is None else OrganizationType(row)
 
     @strawberry.field(
-        description="All organizations, by name.", directives=[paged_by("first", "last")]
+        description="All organizations, ordered by name.", directives=[paged_by("first", "last")]
     )
     async def organizations(
         self,
@@ -136,11 +140,11 @@ class Query:
         request = page.request("organizations", (str, int))
         return await _organization_connection(info, request)
 
-    @strawberry.field(description="A member; null if absent or not visible.")
+    @strawberry.field(description="A member; null if they do not exist or are not visible.")
     async def member(
         self,
         info: Info,
-        by: Annotated[MemberLookup, strawberry.argument(description="Which member.")],
+        by: Annotated[MemberLookup, strawberry.argument(description="The id of the member.")],
     ) -> MemberType | None:
         viewer = await require_viewer(info.context)
         fields = member_fields(info)
@@ -155,7 +159,7 @@ class Query:
         return None if view is None else MemberType(view)
 
     @strawberry.field(
-        description="Members the viewer may see.", directives=[paged_by("first", "last")]
+        description="The members that the viewer may see.", directives=[paged_by("first", "last")]
     )
     async def members(
         self,
@@ -172,7 +176,7 @@ class Query:
         return await member_connection(info, organization_id, filter, order_by, page)
 
     @strawberry.field(
-        description="The role catalogue, the highest access level first.",
+        description="The role catalogue, ordered by access level, the highest first.",
         directives=[list_size(10)],
     )
     async def roles(self, info: Info) -> list[RoleType]:
@@ -181,7 +185,7 @@ class Query:
             return [RoleType(row) for row in await role_catalogue(session)]
 
     @strawberry.field(
-        description="What the portal told and what became of it, newest first. For administrators.",
+        description="The sync log, newest first. For administrators.",
         directives=[paged_by("first", "last")],
     )
     async def sync_log(
@@ -199,7 +203,7 @@ class Query:
         return await sync_log_connection(info, organization_id, filter, page)
 
     @strawberry.field(
-        description="How the sync is doing. For administrators.", directives=[cost(COUNTING)]
+        description="The health of the sync. For administrators.", directives=[cost(COUNTING)]
     )
     async def sync_health(self, info: Info) -> SyncHealth:
         await require_log_reader(info)
@@ -209,8 +213,7 @@ class Query:
         return SyncHealth.from_row(row, now, info.context.longest_silence)
 
     @strawberry.field(
-        description="Who read bodies of events, replayed events or changed the role catalogue, "
-        "newest first. For operators.",
+        description="The audit trail, newest first. For operators.",
         directives=[paged_by("first", "last")],
     )
     async def audit_trail(
@@ -234,7 +237,7 @@ async def _organization_connection(info: Info, request: PageRequest) -> Organiza
 
 
 async def _nodes(info: Info, ids: list[strawberry.ID], argument: str) -> list[Node | None]:
-    """In the order of the ids, null for what is absent or not visible: no telling which."""
+    """Returns the nodes in the order of the ids. Absent and hidden ones are None alike."""
     viewer = await require_viewer(info.context)
     keys = [parse_global_id(id, argument) for id in ids]
     wanted: dict[str, list[int]] = {}

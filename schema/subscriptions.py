@@ -1,4 +1,4 @@
-"""Subscriptions: what changes, as it changes, for those who may see it."""
+"""The root type of subscriptions, and the messages they send."""
 
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
@@ -39,74 +39,82 @@ V = TypeVar("V")
 
 AfterChange = Annotated[
     ChangeCursor | None,
-    strawberry.argument(description="Go on after this place; from now on when it is left out."),
+    strawberry.argument(
+        description="The cursor to continue after; by default, the stream begins now."
+    ),
 ]
 
 
 @strawberry.type(
-    description="The stream is alive. Comes first, every 15 seconds, and after many hidden changes."
+    description="A sign of life. Comes first, every 15 seconds, and after many hidden changes."
 )
 class StreamHeartbeat:
-    cursor: ChangeCursor = strawberry.field(description="Everything up to here was sent.")
-    server_time: datetime = strawberry.field(description="The time at the server.")
+    cursor: ChangeCursor = strawberry.field(
+        description="The cursor up to which everything was sent."
+    )
+    server_time: datetime = strawberry.field(description="The time of the server.")
 
 
 @strawberry.type(
-    description="The last message of a stream that cannot go on: query again, then subscribe anew."
+    description="The last message of a stream that cannot continue. Query again, then subscribe."
 )
 class ResyncRequired:
-    cursor: ChangeCursor = strawberry.field(description="How far the stream came.")
-    reason: ResyncReason = strawberry.field(description="Why it cannot go on.")
+    cursor: ChangeCursor = strawberry.field(
+        description="The cursor up to which everything was sent."
+    )
+    reason: ResyncReason = strawberry.field(description="The reason.")
 
 
-@strawberry.type(description="A member changed.")
+@strawberry.type(description="A change of a member.")
 class MemberChange:
-    cursor: ChangeCursor = strawberry.field(description="Go on after this to miss nothing.")
-    operation: ChangeOperation = strawberry.field(description="What it is from the viewer's side.")
-    member_id: strawberry.ID = strawberry.field(description="Which member.")
+    cursor: ChangeCursor = strawberry.field(description="The cursor to continue after.")
+    operation: ChangeOperation = strawberry.field(description="The kind of change for this viewer.")
+    member_id: strawberry.ID = strawberry.field(description="The id of the member.")
     member: MemberType | None = strawberry.field(
-        description="The member as they are now; null once out of sight."
+        description="The member as they are now; null when no longer visible."
     )
-    occurred_at: datetime = strawberry.field(description="When the change was stored.")
+    occurred_at: datetime = strawberry.field(description="The time at which the change was stored.")
 
 
-@strawberry.type(description="A sync-log entry was added or changed.")
+@strawberry.type(description="A change of a sync-log entry.")
 class SyncLogChange:
-    cursor: ChangeCursor = strawberry.field(description="Go on after this to miss nothing.")
-    operation: ChangeOperation = strawberry.field(description="What it is from the viewer's side.")
-    entry_id: strawberry.ID = strawberry.field(description="Which entry.")
+    cursor: ChangeCursor = strawberry.field(description="The cursor to continue after.")
+    operation: ChangeOperation = strawberry.field(description="The kind of change for this viewer.")
+    entry_id: strawberry.ID = strawberry.field(description="The id of the entry.")
     entry: SyncLogEntryType | None = strawberry.field(
-        description="The entry as it is now; null once out of sight."
+        description="The entry as it is now; null when no longer visible."
     )
-    occurred_at: datetime = strawberry.field(description="When the change was stored.")
+    occurred_at: datetime = strawberry.field(description="The time at which the change was stored.")
 
 
-@strawberry.type(description="What the viewer is or may do has changed.")
+@strawberry.type(description="A change of the viewer or of their access.")
 class ViewerChange:
-    cursor: ChangeCursor = strawberry.field(description="The place of the change in the feed.")
+    cursor: ChangeCursor = strawberry.field(description="The cursor of the change.")
     viewer: ViewerType = strawberry.field(description="The viewer as they are now.")
-    occurred_at: datetime = strawberry.field(description="When the change was stored.")
+    occurred_at: datetime = strawberry.field(description="The time at which the change was stored.")
 
 
 MemberChangeMessage = Annotated[
     MemberChange | StreamHeartbeat | ResyncRequired,
-    strawberry.union("MemberChangeMessage", description="What `memberChanges` sends."),
+    strawberry.union("MemberChangeMessage", description="A message of `memberChanges`."),
 ]
 SyncLogChangeMessage = Annotated[
     SyncLogChange | StreamHeartbeat | ResyncRequired,
-    strawberry.union("SyncLogChangeMessage", description="What `syncLogChanges` sends."),
+    strawberry.union("SyncLogChangeMessage", description="A message of `syncLogChanges`."),
 ]
 ViewerChangeMessage = Annotated[
     ViewerChange | StreamHeartbeat | ResyncRequired,
-    strawberry.union("ViewerChangeMessage", description="What `viewerChanges` sends."),
+    strawberry.union("ViewerChangeMessage", description="A message of `viewerChanges`."),
 ]
 
 
-@strawberry.type(description="Live changes, over graphql-transport-ws or server-sent events.")
+@strawberry.type(
+    description="All subscriptions, over WebSocket (graphql-transport-ws) or server-sent events."
+)
 class Subscription:
     @strawberry.subscription(
-        description="The viewer's own access, member data and state, whenever they change. It ends "
-        "with MEMBER_INACTIVE when the membership does."
+        description="Changes of the viewer's own data, state and access. Ends with the error "
+        "MEMBER_INACTIVE when the membership ends."
     )
     async def viewer_changes(self, info: Info) -> AsyncGenerator[ViewerChangeMessage, None]:
         start = await _start(info, None)
@@ -130,7 +138,7 @@ class Subscription:
         async for first in _joined(info, start, projection, typed):
             yield first
 
-    @strawberry.subscription(description="Members the viewer may see, whenever they change.")
+    @strawberry.subscription(description="Changes of members that the viewer may see.")
     async def member_changes(
         self,
         info: Info,
@@ -150,7 +158,7 @@ class Subscription:
             yield first
 
     @strawberry.subscription(
-        description="Sync-log entries the viewer may see, whenever they change. For administrators."
+        description="Changes of the sync-log entries that the viewer may see. For administrators."
     )
     async def sync_log_changes(
         self,
@@ -231,8 +239,8 @@ async def _start(info: Info, after: ChangeCursor | None) -> StreamStart:
             return await stream_start(session, viewer, cursor)
     except ForeignCursorError as error:
         raise BadUserInputError(
-            "The change feed of this database has no such place. Query again, and subscribe after "
-            "the `changeCursor` of the answer.",
+            "The change feed has no such position. Query again, and subscribe after the "
+            "`changeCursor` of the answer.",
             argument,
         ) from error
 

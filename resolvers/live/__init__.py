@@ -1,1 +1,1 @@
-"""Streams of changes, shared by subscribers who see the same."""
+"""Live streams of changes, shared by subscribers who see the same."""

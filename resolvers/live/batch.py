@@ -19,9 +19,9 @@ _EVERYTHING = Sight(everything=True)
 
 
 class Batch:
-    """Rows are read after the changes were, so they show these changes and maybe later ones.
+    """The changes, and a cache of their rows as they are now, or at a later change.
 
-    They are read without regard to visibility: streams decide with `is_seen_by`, which needs roles,
+    Rows are read without regard to visibility: streams decide with `is_seen_by`, which needs roles,
     so roles are always read.
     """
 

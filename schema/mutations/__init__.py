@@ -1,1 +1,1 @@
-"""What clients can change: a module for each mutation. Expected failures are results."""
+"""The mutations, a module each. Expected failures are results, not errors."""

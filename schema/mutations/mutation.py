@@ -1,4 +1,4 @@
-"""What can be changed through the API. Expected failures are part of the result."""
+"""The root type of mutations, and `setRoleAccess`."""
 
 from typing import Annotated
 
@@ -17,12 +17,12 @@ from schema.types.opaque import storable
 from schema.types.user_errors import UserError
 
 
-@strawberry.type(description="There is no role of this code in the catalogue.")
+@strawberry.type(description="The role catalogue has no role with this code.")
 class RoleNotFoundError(UserError):
     pass
 
 
-@strawberry.input(description="What a role shall give from now on.")
+@strawberry.input(description="The access level that a role gives from now on.")
 class SetRoleAccessInput:
     code: str = strawberry.field(description="The portal's role code.")
     access_level: AccessLevel = strawberry.field(description="The new access level.")
@@ -30,34 +30,36 @@ class SetRoleAccessInput:
 
 @strawberry.type(description="The role's access level is set.")
 class SetRoleAccessSuccess:
-    role: RoleType = strawberry.field(description="The role as it is now.")
-    holder_count: int = strawberry.field(description="How many members hold it, and are affected.")
+    role: RoleType = strawberry.field(description="The role with its new access level.")
+    holder_count: int = strawberry.field(description="The number of members who hold the role.")
 
 
 SetRoleAccessResult = Annotated[
     SetRoleAccessSuccess | RoleNotFoundError,
-    strawberry.union("SetRoleAccessResult", description="What `setRoleAccess` answers."),
+    strawberry.union("SetRoleAccessResult", description="The result of `setRoleAccess`."),
 ]
 
 
-@strawberry.type(description="What can be changed.")
+@strawberry.type(description="All mutations.")
 class Mutation:
     replay_events: ReplayEventsResult = strawberry.mutation(
         resolver=replay_events,
-        description="Applies recorded events again; what is newer still wins, so it is always "
-        "safe. For administrators, within what they see.",
+        description="Applies recorded events again. Newer statements still win, so a replay is "
+        "always safe. For administrators, who can replay the entries they see.",
         directives=[cost(WRITING)],
     )
 
     @strawberry.mutation(
-        description="Sets what a role of the catalogue gives, for all its holders at once. For "
+        description="Sets the access level that a role gives to all its holders. For "
         "administrators of the national body.",
         directives=[cost(WRITING)],
     )
     async def set_role_access(
         self,
         info: Info,
-        input: Annotated[SetRoleAccessInput, strawberry.argument(description="Role and level.")],
+        input: Annotated[
+            SetRoleAccessInput, strawberry.argument(description="The role and its level.")
+        ],
     ) -> SetRoleAccessResult:
         await require_catalogue_keeper(info)
         async with info.context.database.write() as session:
@@ -67,11 +69,11 @@ class Mutation:
             if before is None:
                 return RoleNotFoundError(
                     code="ROLE_NOT_FOUND",
-                    message=f"There is no role {input.code!r}. Ask for `roles` to see them all.",
+                    message=f"There is no role {input.code!r}. Query `roles` for all roles.",
                     path=["input", "code"],
                 )
             role = replace(before, access_level=input.access_level, decided=True)
-            # What is so already ends nobody's stream.
+            # Setting what is set already would end streams for nothing.
             if role != before:
                 await set_role_access(session, code, role.access_level)
                 detail = f"{before.access_level.name} -> {role.access_level.name}"

@@ -1,4 +1,4 @@
-"""The mutation `replayEvents`: recorded events are applied again."""
+"""The mutation `replayEvents`, which applies recorded events again."""
 
 from typing import Annotated
 
@@ -20,72 +20,77 @@ MAX_EVENTS = 1000
 MAX_REASON = 1000
 
 
-@strawberry.input(description="Which events are replayed: those with the ids, or all that match.")
+@strawberry.input(description="The events to replay: either `ids` or `filter`.")
 class ReplayEventsInput:
     ids: list[strawberry.ID] | None = strawberry.field(
-        default=None, description="These sync-log entries."
+        default=None, description="Ids of sync-log entries; at most 1000."
     )
     filter: SyncLogFilterInput | None = strawberry.field(
-        default=None, description="All entries that meet this."
+        default=None, description="Replays all entries that match this filter; at most 1000."
     )
     organization_id: strawberry.ID | None = strawberry.field(
-        default=None, description="With a filter: only within this organization and those below."
+        default=None, description="Restricts the filter to this organization and those below it."
     )
     reason: str | None = strawberry.field(
-        default=None, description="Why; kept in the history of every entry."
+        default=None, description="The reason, which is kept with each attempt."
     )
-    dry_run: bool = strawberry.field(
-        default=False, description="Only tell how many there are and what would change."
-    )
+    dry_run: bool = strawberry.field(default=False, description="Only counts what would change.")
 
 
-@strawberry.type(description="How many events had an outcome.")
+@strawberry.type(description="The number of events with one outcome.")
 class OutcomeCount:
     outcome: SyncOutcome = strawberry.field(description="The outcome.")
-    count: int = strawberry.field(description="How many had it.")
+    count: int = strawberry.field(description="The number of events.")
 
 
-@strawberry.type(description="How many events ended in a status.")
+@strawberry.type(description="The number of events with one status.")
 class StatusCount:
     status: SyncStatus = strawberry.field(description="The status.")
-    count: int = strawberry.field(description="How many ended in it.")
+    count: int = strawberry.field(description="The number of events.")
 
 
-@strawberry.type(description="The events are replayed, or would be.")
+@strawberry.type(description="The events were replayed, or counted in a dry run.")
 class ReplayEventsSuccess:
-    dry_run: bool = strawberry.field(description="Whether nothing was changed after all.")
-    matched: int = strawberry.field(description="How many events there are.")
-    changed: int = strawberry.field(description="How many changed a member, or would.")
+    dry_run: bool = strawberry.field(description="True when nothing was changed.")
+    matched: int = strawberry.field(description="The number of events.")
+    changed: int = strawberry.field(
+        description="The number of events that changed a member, or would."
+    )
     outcomes: list[OutcomeCount] = strawberry.field(
-        description="What they did, or would do.", directives=[list_size(7)]
+        description="The events by outcome.", directives=[list_size(7)]
     )
     statuses: list[StatusCount] = strawberry.field(
-        description="How they ended, or would end.", directives=[list_size(6)]
+        description="The events by status.", directives=[list_size(6)]
     )
 
 
-@strawberry.type(description="It cannot be told which events are meant, or they are too many.")
+@strawberry.type(description="The selection is unclear, or matches too many events.")
 class ReplaySelectionError(UserError):
     pass
 
 
 ReplayEventsResult = Annotated[
     ReplayEventsSuccess | ReplaySelectionError,
-    strawberry.union("ReplayEventsResult", description="What `replayEvents` answers."),
+    strawberry.union("ReplayEventsResult", description="The result of `replayEvents`."),
 ]
 
 
 async def replay_events(
     info: Info,
-    input: Annotated[ReplayEventsInput, strawberry.argument(description="Which events, and why.")],
+    input: Annotated[
+        ReplayEventsInput, strawberry.argument(description="The events and the reason.")
+    ],
 ) -> ReplayEventsResult:
     viewer = await require_log_reader(info)
     if (input.ids is None) == (input.filter is None):
         return _unclear("Give either `ids` or `filter`.", "ids")
     if input.reason is not None and len(storable(input.reason, "reason")) > MAX_REASON:
-        return _unclear(f"A reason has at most {MAX_REASON} characters.", "reason")
+        length = len(input.reason)
+        text = f"`reason` has {length} characters; the limit is {MAX_REASON}."
+        return _unclear(text, "reason")
     if input.ids is not None and len(input.ids) > MAX_EVENTS:
-        return _unclear(f"At most {MAX_EVENTS} events at a time.", "ids")
+        text = f"`ids` has {len(input.ids)} ids; the limit is {MAX_EVENTS}."
+        return _unclear(text, "ids")
     wanted = None
     condition = EntryFilter()
     if input.ids is not None:
@@ -98,7 +103,7 @@ async def replay_events(
             session, viewer.sight, condition, limit=MAX_EVENTS + 1, ids=wanted
         )
     if len(ids) > MAX_EVENTS:
-        text = f"More than {MAX_EVENTS} events match; narrow the filter, or use the command line."
+        text = f"More than {MAX_EVENTS} events match. Narrow the filter, or use the command line."
         return _unclear(text, "filter")
     request = ReplayRequest(context.actor, input.reason, input.dry_run)
     replayed = await replay_entries(context.database, ids, request, context.clock)

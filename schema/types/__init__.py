@@ -1,1 +1,1 @@
-"""The nouns of the GraphQL schema."""
+"""The types, inputs and scalars of the schema."""

@@ -1,4 +1,4 @@
-"""The audit trail as operators read it."""
+"""The audit trail in GraphQL."""
 
 from datetime import datetime
 
@@ -15,38 +15,38 @@ from schema.types.opaque import global_id
 _KEY = (datetime, int)
 
 
-@view_type("Something that somebody did and must answer for.", name="AuditRecord")
+@view_type("An action that somebody has to answer for.", name="AuditRecord")
 class AuditRecordType(View[AuditRow]):
-    recorded_at: datetime = from_view("recorded_at", "When.")
+    recorded_at: datetime = from_view("recorded_at", "The time of the action.")
     actor: str = from_view(
         "actor",
-        "Who: `member` or `operator` and the subject of their token, or `command line`.",
+        "The actor: `member` or `operator` with the subject of their token, or `command line`.",
     )
-    action: AuditAction = from_view("action", "What they did.")
-    entry_count: int = from_view("entry_count", "With how many sync-log entries.")
+    action: AuditAction = from_view("action", "The kind of action.")
+    entry_count: int = from_view("entry_count", "The number of sync-log entries it was about.")
     entry_ids: list[strawberry.ID] = from_view(
         lambda row: [global_id("SyncLogEntry", id) for id in row.entry_ids],
-        "With which of them; the first 1000.",
+        "The ids of those entries; at most the first 1000.",
         directives=[list_size(10)],
     )
-    role_code: str | None = from_view("role_code", "With which role of the catalogue.")
-    detail: str | None = from_view("detail", "From what to what, or the reason given.")
+    role_code: str | None = from_view("role_code", "The code of the role it was about.")
+    detail: str | None = from_view("detail", "The change that was made, or the reason given.")
 
 
-@view_type("A record of the audit trail within a page.")
+@view_type("A record in a page of the audit trail.")
 class AuditTrailEdge(View[EdgeView[AuditRow]]):
-    cursor: str = from_view("cursor", "Pages can begin after it or before it.")
+    cursor: str = from_view("cursor", "The cursor of this edge, for `after` and `before`.")
     node: AuditRecordType = from_view("node", "The record.")
 
 
 @view_type("A page of the audit trail, newest first.")
 class AuditTrailConnection(View[PageView[AuditRow]]):
     edges: list[AuditTrailEdge] = from_view("edges", "The records of this page.")
-    page_info: PageInfo = from_view(itself, "Where the page stands.")
+    page_info: PageInfo = from_view(itself, "The position of this page in the list.")
 
 
 async def audit_trail_connection(info: Info, arguments: PageArguments) -> AuditTrailConnection:
-    """For those who were let in."""
+    """Reads a page, without asking who the viewer is."""
     request = arguments.request("auditTrail", _KEY)
     async with info.context.database.read() as session:
         page = await audit_page(session, request)

@@ -1,4 +1,4 @@
-"""Relay connections over keyset pages: arguments in, edges and page info out."""
+"""Relay connections over keyset pages: their arguments, edges and page info."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,13 +20,15 @@ T = TypeVar("T")
 DEFAULT_PAGE = 25
 
 First = Annotated[
-    int | None, strawberry.argument(description="How many at the most, forward: 1 to 100.")
+    int | None,
+    strawberry.argument(description="The size of the page, forward: 1 to 100; 25 by default."),
 ]
-After = Annotated[str | None, strawberry.argument(description="Only those after this cursor.")]
+After = Annotated[str | None, strawberry.argument(description="Begins the page after this cursor.")]
 Last = Annotated[
-    int | None, strawberry.argument(description="How many at the most, backward: 1 to 100.")
+    int | None,
+    strawberry.argument(description="The size of the page, backward: 1 to 100; 25 by default."),
 ]
-Before = Annotated[str | None, strawberry.argument(description="Only those before this cursor.")]
+Before = Annotated[str | None, strawberry.argument(description="Ends the page before this cursor.")]
 
 
 class EdgeView(msgspec.Struct, Generic[T], frozen=True):
@@ -41,7 +43,7 @@ class EdgeView(msgspec.Struct, Generic[T], frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class PageView(Generic[T]):
-    """A page as connections show it: `order` names its order, for cursors."""
+    """A page as connections show it. Its cursors hold in lists of the same `order` only."""
 
     order: str
     found: Slice[T]
@@ -68,21 +70,21 @@ def itself(view: T) -> T:
     return view
 
 
-@view_type("Where a page stands within its list (Relay).")
+@view_type("The position of a page in its list (Relay).")
 class PageInfo(View[PageView[object]]):
-    has_next_page: bool = from_view("found.has_next", "Whether there is something after it.")
+    has_next_page: bool = from_view("found.has_next", "True if there are items after the page.")
     has_previous_page: bool = from_view(
-        "found.has_previous", "Whether there is something before it."
+        "found.has_previous", "True if there are items before the page."
     )
     start_cursor: str | None = from_view(
-        lambda page: page.cursor(0), "The cursor of its first edge."
+        lambda page: page.cursor(0), "The cursor of the first edge."
     )
-    end_cursor: str | None = from_view(lambda page: page.cursor(-1), "The cursor of its last edge.")
+    end_cursor: str | None = from_view(lambda page: page.cursor(-1), "The cursor of the last edge.")
 
 
 @dataclass(frozen=True, slots=True)
 class PageArguments:
-    """`first`/`after` read forward, `last`/`before` backward; not both at once."""
+    """The arguments of a connection: `first` and `after`, or `last` and `before`."""
 
     first: int | None = None
     after: str | None = None
@@ -90,15 +92,15 @@ class PageArguments:
     before: str | None = None
 
     def request(self, order: str, types: tuple[type, ...]) -> PageRequest:
-        """Raises BadUserInputError, naming the argument."""
+        """Checks the arguments. Raises BadUserInputError."""
         backward = self.last is not None or self.before is not None
         if backward and (self.first is not None or self.after is not None):
             sent = "before" if self.last is None else "last"
-            raise BadUserInputError("Page either forward or backward, not both.", sent)
+            raise BadUserInputError("Send either `first` and `after` or `last` and `before`.", sent)
         size, size_name = (self.last, "last") if backward else (self.first, "first")
         cursor, cursor_name = (self.before, "before") if backward else (self.after, "after")
         if size is not None and not 1 <= size <= MAX_SLICE:
-            raise BadUserInputError(f"Must be between 1 and {MAX_SLICE}.", size_name)
+            raise BadUserInputError(f"Must be between 1 and {MAX_SLICE}; got {size}.", size_name)
         start = None
         if cursor is not None:
             start = parse_page_cursor(cursor, order, types, cursor_name)

@@ -1,4 +1,4 @@
-"""The domain's enumerations as GraphQL shows them, each value described."""
+"""The enums of the domain, with descriptions for GraphQL."""
 
 from enum import Enum
 
@@ -18,7 +18,7 @@ from resolvers.live.messages import ResyncReason
 
 
 def _described(enum: type[Enum], description: str, values: dict[str, str]) -> None:
-    """Makes a GraphQL enum of an enum of the domain, which cannot carry the descriptions itself."""
+    """Makes a GraphQL enum of an enum that belongs to a package without GraphQL."""
     strawberry.enum(enum, description=description)
     for value in enum.__strawberry_definition__.values:  # type: ignore[attr-defined]  # set above
         value.description = values[value.name]
@@ -31,95 +31,95 @@ class OrderDirection(Enum):
 
 _described(
     ActivationState,
-    "Whether the portal counts a person as a member at this time.",
+    "The state of a membership.",
     {
-        "ACTIVE": "A member who can use the app.",
-        "INACTIVE": "No longer a member: cannot use the app, and has no access level.",
+        "ACTIVE": "A member, who can use the app.",
+        "INACTIVE": "No longer a member: cannot use the app.",
     },
 )
 _described(
     AccessLevel,
-    "What a member may do in the app. Each level includes those above it in this list.",
+    "What a member may do in the app. Each level includes the ones listed before it.",
     {
-        "NONE": "Nothing: the member holds no role, or is inactive.",
-        "MEMBER": "An ordinary member: sees themselves.",
-        "PEER_MENTOR": "A peer mentor (likeperson): sees themselves.",
+        "NONE": "May do nothing: holds no role, or is inactive.",
+        "MEMBER": "Sees themselves.",
+        "PEER_MENTOR": "A peer mentor (likeperson). Sees themselves.",
         "COORDINATOR": "Sees the members of an organization and of those below it.",
-        "ADMIN": "As a coordinator, and sees and replays the sync log there.",
+        "ADMIN": "As a coordinator, and sees the sync log there and may replay its events.",
     },
 )
 _described(
     SyncStatus,
-    "Where an event stands.",
+    "The status of an event.",
     {
-        "PENDING": "Recorded, and not tried yet.",
-        "SUCCESS": "Applied, or found to be true already.",
-        "SKIPPED": "Recorded, with nothing to apply: see the outcome.",
-        "FAILED": "Could not be applied for now; it is tried again at `nextAttemptAt`.",
-        "DEAD": "Could not be applied for so long that it is no longer tried by itself.",
-        "REJECTED": "Not an event that can be read. `detail` says what is wrong with it.",
+        "PENDING": "Recorded, but not tried yet.",
+        "SUCCESS": "Applied, or had nothing to change.",
+        "SKIPPED": "Recorded, but not applied; the outcome says why.",
+        "FAILED": "Failed; it is tried again at `nextAttemptAt`.",
+        "DEAD": "Failed for so long that it is tried again only by a replay.",
+        "REJECTED": "Cannot be read as an event; `detail` says why.",
     },
 )
 _described(
     SyncOutcome,
-    "What an event did.",
+    "The outcome of an event.",
     {
-        "CREATED": "It made a person known who was not known before.",
+        "CREATED": "It created the member.",
         "UPDATED": "It changed the member.",
-        "UNCHANGED": "The member was as it says already.",
-        "DEACTIVATED": "It made the member inactive.",
-        "REACTIVATED": "It made the member active again.",
-        "STALE": "Everything it says is older than what is known.",
-        "IGNORED": "Its type is not known here.",
+        "UNCHANGED": "It changed nothing: the member was already as it says.",
+        "DEACTIVATED": "It deactivated the member.",
+        "REACTIVATED": "It reactivated the member.",
+        "STALE": "It changed nothing: newer events say otherwise.",
+        "IGNORED": "Its type is unknown.",
     },
 )
 _described(
     AttemptTrigger,
-    "What set an attempt off.",
+    "What caused an attempt.",
     {
         "DELIVERY": "The delivery of the event.",
-        "RETRY": "The schedule, after an attempt that failed.",
-        "REPLAY": "Somebody who asked for it.",
+        "RETRY": "The retry schedule.",
+        "REPLAY": "A person who replayed the event.",
     },
 )
 _described(
     AuditAction,
-    "What is recorded of those who may see or change much.",
+    "A kind of action in the audit trail.",
     {
-        "PAYLOADS_READ": "They read the bodies of events.",
-        "EVENTS_REPLAYED": "They had events applied again.",
-        "ROLE_ACCESS_SET": "They set what a role gives.",
+        "PAYLOADS_READ": "Read the bodies of events.",
+        "EVENTS_REPLAYED": "Replayed events.",
+        "ROLE_ACCESS_SET": "Set the access level of a role.",
     },
 )
 _described(
     ChangeOperation,
-    "What a change is from the viewer's side, within the filter of the subscription.",
+    "The kind of a change for this viewer and the filter of the subscription.",
     {
-        "ADDED": "It came into sight, or into the filter.",
-        "UPDATED": "It changed, and was in sight before.",
-        "REMOVED": "It left the viewer's sight, or the filter.",
+        "ADDED": "It became visible, or matches the filter from now on.",
+        "UPDATED": "It changed and was visible before.",
+        "REMOVED": "It is no longer visible, or no longer matches the filter.",
     },
 )
 _described(
     MemberOrderField,
-    "What members can be ordered by.",
+    "A field that members can be ordered by.",
     {
         "NAME": "Family name, then given name, in Norwegian alphabetical order.",
-        "MEMBER_NUMBER": "Member number, as a number.",
-        "UPDATED_AT": "Time of the last change.",
+        "MEMBER_NUMBER": "Member number, in numerical order.",
+        "UPDATED_AT": "The time of the last change.",
     },
 )
 _described(
     OrderDirection,
-    "Which way an order runs.",
-    {"ASC": "The smallest or earliest first.", "DESC": "The largest or latest first."},
+    "The direction of an order.",
+    {"ASC": "Ascending.", "DESC": "Descending."},
 )
 _described(
     ResyncReason,
-    "Why a subscription cannot go on from its cursor. Query again, then subscribe after that.",
+    "The reason why a stream cannot continue. Query again, then subscribe after that.",
     {
         "CURSOR_EXPIRED": "The changes after the cursor are no longer kept.",
-        "SLOW_CONSUMER": "The client did not read fast enough.",
-        "ACCESS_CHANGED": "What the viewer may see, or what roles give, is no longer what it was.",
+        "SLOW_CONSUMER": "The client reads too slowly.",
+        "ACCESS_CHANGED": "The viewer's access or the access level of a role has changed.",
     },
 )

@@ -1,4 +1,4 @@
-"""How the sync is doing, in numbers and in a sentence."""
+"""The health of the sync: what needs attention, and counts of events."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -15,28 +15,30 @@ PATIENCE = timedelta(minutes=1)
 REJECTION_SHARE = 0.1
 
 
-@strawberry.enum(description="What somebody needs to look after.")
+@strawberry.enum(description="Something that needs attention.")
 class SyncConcern(Enum):
     REJECTIONS = strawberry.enum_value(
-        "REJECTIONS", description="More than 10 % of the last hour's events could not be read."
+        "REJECTIONS", description="More than 10 % of the last hour's events were rejected."
     )
     WAITING = strawberry.enum_value(
         "WAITING", description="An event has been waiting for more than a minute."
     )
-    DEAD = strawberry.enum_value("DEAD", description="Events are no longer tried by themselves.")
+    DEAD = strawberry.enum_value(
+        "DEAD", description="Events have failed for so long that they are no longer retried."
+    )
     SILENCE = strawberry.enum_value(
-        "SILENCE", description="Nothing came for longer than the service is told to expect."
+        "SILENCE", description="No event has come for longer than the settings allow."
     )
 
 
-@strawberry.type(description="Events by what became of them.")
+@strawberry.type(description="The number of events, by status.")
 class DeliveryCounts:
-    received: int = strawberry.field(description="All of them.")
-    succeeded: int = strawberry.field(description="Applied, or true already.")
+    received: int = strawberry.field(description="All events.")
+    succeeded: int = strawberry.field(description="Applied, or had nothing to change.")
     skipped: int = strawberry.field(description="Stale, or of an unknown type.")
-    waiting: int = strawberry.field(description="Recorded, and to be tried again.")
-    dead: int = strawberry.field(description="No longer tried.")
-    rejected: int = strawberry.field(description="Not readable as events.")
+    waiting: int = strawberry.field(description="Waiting to be tried, or tried again.")
+    dead: int = strawberry.field(description="No longer retried.")
+    rejected: int = strawberry.field(description="Rejected, because they cannot be read.")
 
     @classmethod
     def from_counts(cls, counts: dict[SyncStatus, int]) -> "DeliveryCounts":
@@ -50,42 +52,44 @@ class DeliveryCounts:
         )
 
 
-@strawberry.type(description="Events received within one hour.")
+@strawberry.type(description="The events received in one hour.")
 class HourlyDeliveries:
-    begins: datetime = strawberry.field(description="When the hour begins.")
-    counts: DeliveryCounts = strawberry.field(description="What became of them.")
+    begins: datetime = strawberry.field(description="The beginning of the hour.")
+    counts: DeliveryCounts = strawberry.field(description="The number of events.")
 
 
-@strawberry.type(description="Events that could not be read for the same reason.")
+@strawberry.type(description="Events that were rejected for one reason.")
 class Rejections:
-    reason: str = strawberry.field(
-        description="What was wrong with them; `…` stands for what differs between them."
-    )
-    last_hour: int = strawberry.field(description="How many in the last hour.")
-    last_day: int = strawberry.field(description="How many in the last day.")
+    reason: str = strawberry.field(description="The reason; `…` stands for the parts that differ.")
+    last_hour: int = strawberry.field(description="The number of events in the last hour.")
+    last_day: int = strawberry.field(description="The number of events in the last day.")
 
 
-@strawberry.type(description="How the sync is doing, over the whole log.")
+@strawberry.type(description="The health of the sync, over the whole log.")
 class SyncHealth:
     now: strawberry.Private[datetime]
-    healthy: bool = strawberry.field(description="Whether nobody needs to look after it.")
-    summary: str = strawberry.field(description="The same in a sentence.")
+    healthy: bool = strawberry.field(description="True when nothing needs attention.")
+    summary: str = strawberry.field(description="The health in one or more sentences.")
     concerns: list[SyncConcern] = strawberry.field(
-        description="What is wrong, the most urgent first; empty while healthy.",
+        description="What needs attention, the most urgent first.",
         directives=[list_size(len(SyncConcern))],
     )
-    last_received_at: datetime | None = strawberry.field(description="When the last event came.")
-    waiting: int = strawberry.field(description="Events recorded and not applied yet.")
+    last_received_at: datetime | None = strawberry.field(description="The time of the last event.")
+    waiting: int = strawberry.field(
+        description="The number of events that are recorded but not applied yet."
+    )
     oldest_waiting_since: datetime | None = strawberry.field(
-        description="When the one that waits longest came."
+        description="The time at which the oldest waiting event came."
     )
-    dead: int = strawberry.field(description="Events that are no longer tried by themselves.")
+    dead: int = strawberry.field(description="The number of events that are no longer retried.")
     lag_p95_ms: int | None = strawberry.field(
-        description="Milliseconds from first delivery to processing within which 95 % of the last "
-        "hour's events were processed."
+        description="The 95th percentile of the milliseconds from delivery to processing, over the "
+        "last hour."
     )
-    last_hour: DeliveryCounts = strawberry.field(description="Events received in the last hour.")
-    last_day: DeliveryCounts = strawberry.field(description="Events received in the last day.")
+    last_hour: DeliveryCounts = strawberry.field(
+        description="The events received in the last hour."
+    )
+    last_day: DeliveryCounts = strawberry.field(description="The events received in the last day.")
 
     @classmethod
     def from_row(cls, row: HealthRow, now: datetime, longest_silence: timedelta) -> "SyncHealth":
@@ -105,7 +109,7 @@ class SyncHealth:
         )
 
     @strawberry.field(
-        description="The last 24 hours one by one, the oldest first.",
+        description="The last 24 hours, the oldest first.",
         directives=[cost(COUNTING), list_size(HOURS)],
     )
     async def hours(self, info: Info) -> list[HourlyDeliveries]:
@@ -117,7 +121,7 @@ class SyncHealth:
         ]
 
     @strawberry.field(
-        description="Why events of the last day could not be read, the most frequent reason first.",
+        description="The reasons why events of the last day were rejected, by frequency.",
         directives=[cost(COUNTING), list_size(10)],
     )
     async def rejections(self, info: Info) -> list[Rejections]:

@@ -1,4 +1,4 @@
-"""Filters, orders and lookups as clients write them, and what they mean to the database."""
+"""The filters, orders and lookups of clients, translated to those of the database."""
 
 from datetime import UTC, datetime
 from enum import Enum
@@ -24,40 +24,44 @@ V = TypeVar("V", bound=Enum)
 MAX_SEARCH = 100
 
 
-@strawberry.input(one_of=True, description="Which member is meant: exactly one of these.")
+@strawberry.input(one_of=True, description="Identifies a member by exactly one of these.")
 class MemberLookup:
     id: strawberry.ID | None = strawberry.field(
-        default=strawberry.UNSET, description="The member's id in this API."
+        default=strawberry.UNSET, description="The id in this API."
     )
     portal_id: str | None = strawberry.field(
-        default=strawberry.UNSET, description="The portal's id (the contact's GUID in Dataverse)."
+        default=strawberry.UNSET,
+        description="The id in the portal (the GUID of the contact in Dataverse).",
     )
 
 
-@strawberry.input(name="MemberFilter", description="Which members; all given conditions must hold.")
+@strawberry.input(name="MemberFilter", description="Conditions on members, all of which must hold.")
 class MemberFilterInput:
     state: list[ActivationState] | None = strawberry.field(
-        default=None, description="In one of these activation states."
+        default=None, description="The member is in one of these states."
     )
     role: list[str] | None = strawberry.field(
-        default=None, description="Holding one of these roles (portal role codes)."
+        default=None, description="The member holds one of these roles (portal role codes)."
     )
     access_level: list[AccessLevel] | None = strawberry.field(
-        default=None, description="With one of these access levels."
+        default=None, description="The member has one of these access levels."
     )
     search: str | None = strawberry.field(
         default=None,
-        description="Words, each the beginning of a name, of the member number or of the e-mail "
-        "address. Upper and lower case are the same.",
+        description="Each word is the beginning of a name, of the member number or of the e-mail "
+        "address, in upper or lower case; at most 100 characters.",
     )
     changed_since: datetime | None = strawberry.field(
-        default=None, description="Changed at this time or later."
+        default=None, description="The member was changed at this time or later."
     )
 
     def to_filter(self) -> MemberFilter:
         """Raises BadUserInputError."""
         if self.search and len(self.search) > MAX_SEARCH:
-            raise BadUserInputError(f"At most {MAX_SEARCH} characters.", "search")
+            length = len(self.search)
+            raise BadUserInputError(
+                f"There are {length} characters; the limit is {MAX_SEARCH}.", "search"
+            )
         return MemberFilter(
             states=_one_of(self.state),
             role_codes=_texts(self.role, "role"),
@@ -69,9 +73,9 @@ class MemberFilterInput:
 
 @strawberry.input(name="MemberOrder", description="The order of members.")
 class MemberOrderInput:
-    field: MemberOrderField = strawberry.field(description="What they are ordered by.")
+    field: MemberOrderField = strawberry.field(description="The field to order by.")
     direction: OrderDirection = strawberry.field(
-        default=OrderDirection.ASC, description="Which way."
+        default=OrderDirection.ASC, description="The direction."
     )
 
     def to_order(self) -> MemberOrder:
@@ -79,29 +83,29 @@ class MemberOrderInput:
 
 
 @strawberry.input(
-    name="SyncLogFilter", description="Which sync-log entries; all given conditions must hold."
+    name="SyncLogFilter", description="Conditions on sync-log entries, all of which must hold."
 )
 class SyncLogFilterInput:
     status: list[SyncStatus] | None = strawberry.field(
-        default=None, description="With one of these statuses."
+        default=None, description="The entry has one of these statuses."
     )
     outcome: list[SyncOutcome] | None = strawberry.field(
-        default=None, description="With one of these outcomes."
+        default=None, description="The entry has one of these outcomes."
     )
     event_type: list[str] | None = strawberry.field(
-        default=None, description="Of one of these event types, such as `role-updated`."
+        default=None, description="The event is of one of these types, such as `role-updated`."
     )
     source: list[str] | None = strawberry.field(
-        default=None, description="From one of these sources."
+        default=None, description="The event came from one of these sources."
     )
     member_id: strawberry.ID | None = strawberry.field(
-        default=None, description="About this member."
+        default=None, description="The entry is about this member."
     )
     received_from: datetime | None = strawberry.field(
-        default=None, description="Received at this time or later."
+        default=None, description="The event was received at this time or later."
     )
     received_before: datetime | None = strawberry.field(
-        default=None, description="Received before this time."
+        default=None, description="The event was received before this time."
     )
 
     def to_filter(self) -> EntryFilter:
@@ -129,11 +133,13 @@ def _texts(values: list[str] | None, argument: str) -> frozenset[str] | None:
 
 
 def in_utc(moment: datetime | None, argument: str) -> datetime | None:
-    """A time without a zone is refused: whose midnight it means cannot be told."""
+    """Converts a time to UTC. Raises BadUserInputError for one without a time zone."""
     if moment is None:
         return None
     if moment.tzinfo is None:
-        raise BadUserInputError("Give the time with its zone, such as `…Z`.", argument)
+        raise BadUserInputError(
+            "Send the time with its zone, such as `2026-11-23T09:30:00Z`.", argument
+        )
     try:
         return moment.astimezone(UTC)
     except OverflowError as error:
@@ -142,15 +148,15 @@ def in_utc(moment: datetime | None, argument: str) -> datetime | None:
 
 OrganizationArgument = Annotated[
     strawberry.ID | None,
-    strawberry.argument(description="Only within this organization and those below it."),
+    strawberry.argument(description="Restricts the list to this organization and those below it."),
 ]
 MemberFilterArgument = Annotated[
-    MemberFilterInput | None, strawberry.argument(description="Only members who meet this.")
+    MemberFilterInput | None, strawberry.argument(description="Conditions on the members.")
 ]
 MemberOrderArgument = Annotated[
     MemberOrderInput | None,
-    strawberry.argument(description="By name, unless another order is given."),
+    strawberry.argument(description="The order; by default, by name."),
 ]
 SyncLogFilterArgument = Annotated[
-    SyncLogFilterInput | None, strawberry.argument(description="Only entries that meet this.")
+    SyncLogFilterInput | None, strawberry.argument(description="Conditions on the entries.")
 ]

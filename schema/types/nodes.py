@@ -1,5 +1,5 @@
-"""The types with an id: members, organizations, roles and sync-log entries. They refer to each
-other in circles, so they stand in one place."""
+"""The types with an id: members, organizations, roles and sync-log entries, in one module because
+they refer to each other in circles."""
 
 from datetime import datetime
 
@@ -56,30 +56,33 @@ _KEY_TYPES: dict[MemberOrderField, tuple[type, ...]] = {
 }
 
 
-SAME_FOR_EVER = "Opaque, and the same for ever."
+ID = "The id: opaque, and never changes."
 
 
-@strawberry.interface(description="Something with an id of its own (Relay).")
+@strawberry.interface(description="An object with an id (Relay).")
 class Node:
-    id: strawberry.ID = strawberry.field(description=SAME_FOR_EVER)
+    id: strawberry.ID = strawberry.field(description=ID)
 
 
-@view_type("An entry of the role catalogue: a portal role and what it gives.", name="Role")
+@view_type(
+    "An entry of the role catalogue: a role of the portal, and the access level it gives.",
+    name="Role",
+)
 class RoleType(View[RoleRow], Node):
     repeated = True
 
-    id: strawberry.ID = from_view(lambda row: global_id("Role", row.id), SAME_FOR_EVER)
-    code: str = from_view("code", "The portal's code, such as `peer-mentor`.")
-    name: str = from_view("name", "A name for people.")
-    access_level: AccessLevel = from_view("access_level", "What holders may do in the app.")
+    id: strawberry.ID = from_view(lambda row: global_id("Role", row.id), ID)
+    code: str = from_view("code", "The code in the portal, such as `peer-mentor`.")
+    name: str = from_view("name", "The name.")
+    access_level: AccessLevel = from_view("access_level", "The access level that the role gives.")
     decided: bool = from_view(
         "decided",
-        "Whether somebody has said what it gives. False for a code that came with an event: until "
-        "then it gives MEMBER.",
+        "True when an administrator has set the access level, or it is one of the first roles. "
+        "False for a code that came with an event, which gives MEMBER until then.",
     )
 
     @strawberry.field(
-        description="How many members hold it, wherever.", directives=[cost(COUNTING)]
+        description="The number of members who hold the role.", directives=[cost(COUNTING)]
     )
     async def holder_count(self, info: Info) -> int:
         return await info.context.loader(loading.holder_counts).load(self.view.id)
@@ -89,11 +92,11 @@ class RoleType(View[RoleRow], Node):
 class OrganizationType(View[OrganizationRow], Node):
     repeated = True
 
-    id: strawberry.ID = from_view(lambda row: global_id("Organization", row.id), SAME_FOR_EVER)
-    portal_id: str = from_view("portal_id", "The portal's id.")
-    name: str | None = from_view("name", "Its name; null while the portal has only mentioned it.")
+    id: strawberry.ID = from_view(lambda row: global_id("Organization", row.id), ID)
+    portal_id: str = from_view("portal_id", "The id in the portal.")
+    name: str | None = from_view("name", "The name; null until the portal sends it.")
 
-    @strawberry.field(description="The chapter above it; null for the national body.")
+    @strawberry.field(description="The chapter above; null for the national body.")
     async def parent(self, info: Info) -> "OrganizationType | None":
         if self.view.parent_id is None:
             return None
@@ -101,15 +104,15 @@ class OrganizationType(View[OrganizationRow], Node):
         return None if row is None else OrganizationType(row)
 
     @strawberry.field(
-        description="The chapters directly below it, by name.", directives=[list_size(10)]
+        description="The chapters directly below, ordered by name.", directives=[list_size(10)]
     )
     async def children(self, info: Info) -> "list[OrganizationType]":
         rows = await info.context.loader(loading.children).load(self.view.id)
         return [OrganizationType(row) for row in rows]
 
     @strawberry.field(
-        description="Members who belong to it or to a chapter below it, or hold a role there; of "
-        "those the viewer may see.",
+        description="The visible members who belong to this chapter or one below it, or hold a "
+        "role there.",
         directives=[paged_by("first", "last")],
     )
     async def members(
@@ -130,42 +133,47 @@ class OrganizationType(View[OrganizationRow], Node):
 class RoleAssignmentType(View[AssignmentView]):
     role: RoleType = from_view("row.role", "The role.")
     organization: OrganizationType | None = from_view(
-        "organization", "Where. Null: in the home organization, which is not known yet."
+        "organization", "The organization; null for a home organization that is not known yet."
     )
     since: datetime = from_view(
-        "row.since", "From when on the portal has stated it without a break."
+        "row.since", "The time since which the member has held the role without a break."
     )
 
 
 @view_type("A person known to the portal.", name="Member")
 class MemberType(View[MemberView], Node):
-    id: strawberry.ID = from_view(lambda view: global_id("Member", view.row.id), SAME_FOR_EVER)
-    portal_id: str = from_view("row.portal_id", "The portal's id (contact GUID in Dataverse).")
-    member_number: str | None = from_view("row.member_number", "The membership number.")
-    given_name: str | None = from_view("row.given_name", "Given name.")
-    family_name: str | None = from_view("row.family_name", "Family name.")
+    id: strawberry.ID = from_view(lambda view: global_id("Member", view.row.id), ID)
+    portal_id: str = from_view(
+        "row.portal_id", "The id in the portal (the GUID of the contact in Dataverse)."
+    )
+    member_number: str | None = from_view("row.member_number", "The member number.")
+    given_name: str | None = from_view("row.given_name", "The given name.")
+    family_name: str | None = from_view("row.family_name", "The family name.")
     display_name: str = from_view(
         "display_name",
-        "Given and family name; the member number or portal id while no name is known.",
+        "The given and family name; the member number or portal id if there is no name.",
     )
-    email: str | None = from_view("row.email", "E-mail address.")
-    phone: str | None = from_view("row.phone", "Telephone number, as the portal has it.")
-    state: ActivationState = from_view("row.state", "Whether this is a member now.")
+    email: str | None = from_view("row.email", "The e-mail address.")
+    phone: str | None = from_view("row.phone", "The telephone number, as written in the portal.")
+    state: ActivationState = from_view("row.state", "The state of the membership.")
     state_changed_at: datetime | None = from_view(
-        "row.state_changed_at", "From when on that is so; null while the portal has not said."
+        "row.state_changed_at",
+        "The time since which the member is in this state; null if the portal has not said.",
     )
     access_level: AccessLevel = from_view(
         "access_level", "The highest level of the roles held; NONE while inactive."
     )
     organization: OrganizationType | None = from_view("home", "The home organization.")
     roles: list[RoleAssignmentType] = from_view(
-        "assignments", "Every role held, wherever.", directives=[list_size(3)]
+        "assignments", "All roles held, in any organization.", directives=[list_size(3)]
     )
-    updated_at: datetime = from_view("row.updated_at", "When an event last changed something.")
+    updated_at: datetime = from_view(
+        "row.updated_at", "The time at which an event last changed the member."
+    )
 
     @strawberry.field(
-        description="What the portal told of this member, newest first; for administrators. "
-        "Empty for others.",
+        description="The log entries about this member, newest first. For administrators; empty "
+        "for others.",
         directives=[paged_by("first", "last")],
     )
     async def sync_log(
@@ -193,111 +201,116 @@ class MemberType(View[MemberView], Node):
         return SyncLogConnection(PageView("syncLog", found.entries, found.total, found.cursor))
 
 
-@view_type("A member within a page.")
+@view_type("A member in a page.")
 class MemberEdge(View[EdgeView[MemberView]]):
-    cursor: str = from_view("cursor", "Pages can begin after it or before it.")
+    cursor: str = from_view("cursor", "The cursor of this edge, for `after` and `before`.")
     node: MemberType = from_view("node", "The member.")
 
 
 @view_type("A page of members.")
 class MemberConnection(View[PageView[MemberView]]):
     edges: list[MemberEdge] = from_view("edges", "The members of this page.")
-    page_info: PageInfo = from_view(itself, "Where the page stands.")
+    page_info: PageInfo = from_view(itself, "The position of this page in the list.")
     total_count: int | None = from_view(
         "total",
-        "How many members there are in all pages. Counted only when asked for.",
+        "The number of members in all pages.",
         directives=[cost(COUNTING)],
     )
     change_cursor: ChangeCursor = from_view(
         "change_cursor",
-        "The place in the change feed at which this page was read: subscribe to `memberChanges` "
-        "after it to miss nothing.",
+        "The position in the change feed at which this page was read. A subscription to "
+        "`memberChanges` after it misses nothing.",
     )
 
 
-@view_type("One field of a member, before and after an event.", name="FieldChange")
+@view_type("A field of a member, before and after an event.", name="FieldChange")
 class FieldChangeType(View[FieldChange]):
-    field: str = from_view("field", "The field's name, as `Member` has it.")
-    before: str | None = from_view("before", "What it was.")
-    after: str | None = from_view("after", "What it became.")
+    field: str = from_view("field", "The name of the field in `Member`.")
+    before: str | None = from_view("before", "The value before.")
+    after: str | None = from_view("after", "The value after.")
 
 
-@view_type("One attempt to apply an event.", name="SyncAttempt")
+@view_type("An attempt to apply an event.", name="SyncAttempt")
 class SyncAttemptType(View[Attempt]):
-    attempted_at: datetime = from_view("attempted_at", "When.")
-    trigger: AttemptTrigger = from_view("trigger", "What set it off.")
-    status: SyncStatus = from_view("status", "Where the event stood after it.")
-    outcome: SyncOutcome | None = from_view("outcome", "What it did, if it succeeded.")
-    detail: str | None = from_view("detail", "Remarks, or why it failed.")
-    actor: str | None = from_view("actor", "Who asked for a replay.")
-    reason: str | None = from_view("reason", "Why they asked for it.")
+    attempted_at: datetime = from_view("attempted_at", "The time of the attempt.")
+    trigger: AttemptTrigger = from_view("trigger", "What caused the attempt.")
+    status: SyncStatus = from_view("status", "The status of the event after the attempt.")
+    outcome: SyncOutcome | None = from_view("outcome", "The outcome, if the attempt succeeded.")
+    detail: str | None = from_view("detail", "Remarks, or the reason why it failed.")
+    actor: str | None = from_view("actor", "The person who replayed the event.")
+    reason: str | None = from_view("reason", "The reason they gave.")
 
 
-@view_type("The record of one event from the portal.", name="SyncLogEntry")
+@view_type("The record of an event from the portal.", name="SyncLogEntry")
 class SyncLogEntryType(View[EntryView], Node):
-    id: strawberry.ID = from_view(
-        lambda view: global_id("SyncLogEntry", view.row.id), SAME_FOR_EVER
-    )
-    event_id: str = from_view("row.event_id", "The sender's id of the event.")
-    source: str = from_view("row.source", "The configured sender.")
+    id: strawberry.ID = from_view(lambda view: global_id("SyncLogEntry", view.row.id), ID)
+    event_id: str = from_view("row.event_id", "The id that the sender gave the event.")
+    source: str = from_view("row.source", "The source that sent the event.")
     event_type: str | None = from_view(
-        "row.event_type", "Such as `role-updated`; null when it could not be read."
+        "row.event_type", "The type, such as `role-updated`; null if it could not be read."
     )
-    occurred_at: datetime | None = from_view("row.occurred_at", "When it happened in the portal.")
-    received_at: datetime = from_view("row.received_at", "When it was first delivered.")
-    processed_at: datetime | None = from_view("row.processed_at", "When it was applied or skipped.")
-    status: SyncStatus = from_view("row.status", "Where it stands.")
-    outcome: SyncOutcome | None = from_view("row.outcome", "What it did, once processed.")
-    detail: str | None = from_view("row.detail", "Remarks, warnings, or what was wrong.")
-    attempts: int = from_view("row.attempts", "How often it was tried.")
-    deliveries: int = from_view("row.deliveries", "How often it was delivered.")
-    next_attempt_at: datetime | None = from_view("row.next_attempt_at", "When it is tried again.")
+    occurred_at: datetime | None = from_view(
+        "row.occurred_at", "The time at which it happened in the portal."
+    )
+    received_at: datetime = from_view("row.received_at", "The time of the first delivery.")
+    processed_at: datetime | None = from_view(
+        "row.processed_at", "The time at which it was applied or skipped."
+    )
+    status: SyncStatus = from_view("row.status", "The status.")
+    outcome: SyncOutcome | None = from_view("row.outcome", "The outcome, once processed.")
+    detail: str | None = from_view(
+        "row.detail", "Remarks and warnings, or the reason why it failed."
+    )
+    attempts: int = from_view("row.attempts", "The number of attempts.")
+    deliveries: int = from_view("row.deliveries", "The number of deliveries.")
+    next_attempt_at: datetime | None = from_view(
+        "row.next_attempt_at", "The time of the next attempt."
+    )
     lag_ms: int | None = from_view(
-        "lag_ms", "Milliseconds from the first delivery until it was processed."
+        "lag_ms", "The milliseconds from the first delivery to processing."
     )
-    member: MemberType | None = from_view("member", "Whom it is about, if visible.")
+    member: MemberType | None = from_view("member", "The member it is about, if visible.")
     organization: OrganizationType | None = from_view(
         "organization", "The member's home organization after the event."
     )
     changes: list[FieldChangeType] = from_view(
-        "row.field_changes", "What it changed, field by field.", directives=[list_size(5)]
+        "row.field_changes", "The fields it changed.", directives=[list_size(5)]
     )
     attempt_history: list[SyncAttemptType] = from_view(
-        "attempts", "Every attempt to apply it, the first one first.", directives=[list_size(3)]
+        "attempts", "The attempts to apply it, the first one first.", directives=[list_size(3)]
     )
 
     @strawberry.field(
-        description="The body as it came, which may tell more than is kept otherwise. For "
-        "administrators of the national body; null for others. Who reads it is recorded, so it "
-        "is not for subscriptions."
+        description="The body of the delivery. For administrators of the national body; null for "
+        "others. Reading it is recorded in the audit trail, so subscriptions cannot ask for it."
     )
     async def payload(self, info: Info) -> str | None:
         if info.operation.operation is OperationType.SUBSCRIPTION:
-            # What is sent to many at once cannot be recorded as read by each of them.
-            raise ForbiddenError("Ask for `payload` by a query.")
+            # A message is rendered once for many subscribers, so their reading is not recorded.
+            raise ForbiddenError("`payload` is for queries, not for subscriptions.")
         payload = await info.context.loader(loading.bodies).load(self.view.row.id)
         return None if payload is None else payload.decode("utf-8", "replace")
 
 
-@view_type("A sync-log entry within a page.")
+@view_type("A sync-log entry in a page.")
 class SyncLogEdge(View[EdgeView[EntryView]]):
-    cursor: str = from_view("cursor", "Pages can begin after it or before it.")
+    cursor: str = from_view("cursor", "The cursor of this edge, for `after` and `before`.")
     node: SyncLogEntryType = from_view("node", "The entry.")
 
 
 @view_type("A page of the sync log, newest first.")
 class SyncLogConnection(View[PageView[EntryView]]):
     edges: list[SyncLogEdge] = from_view("edges", "The entries of this page.")
-    page_info: PageInfo = from_view(itself, "Where the page stands.")
+    page_info: PageInfo = from_view(itself, "The position of this page in the list.")
     total_count: int | None = from_view(
         "total",
-        "How many entries there are in all pages. Counted only when asked for.",
+        "The number of entries in all pages.",
         directives=[cost(COUNTING)],
     )
     change_cursor: ChangeCursor = from_view(
         "change_cursor",
-        "The place in the change feed at which this page was read: subscribe to `syncLogChanges` "
-        "after it to miss nothing.",
+        "The position in the change feed at which this page was read. A subscription to "
+        "`syncLogChanges` after it misses nothing.",
     )
 
 

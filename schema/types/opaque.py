@@ -1,5 +1,5 @@
-"""Opaque texts for clients: global ids, page cursors and change cursors. What was not made here is
-refused, naming the argument it came in."""
+"""Opaque texts for clients: global ids, page cursors and change cursors. Texts that were not made
+here are refused with the name of their argument."""
 
 import base64
 import binascii
@@ -17,13 +17,13 @@ T = TypeVar("T")
 
 MAX_ROW_ID = 2**63 - 1
 NODE_TYPES = ("Member", "Organization", "Role", "SyncLogEntry")
-"""The types whose ids are made here."""
+"""The types that have global ids."""
 
 
 def storable(text: str, argument: str) -> str:
-    """Raises BadUserInputError for text that no database row can hold, so none can match."""
+    """Returns the text. Raises BadUserInputError if no database can store it."""
     if "\0" in text or (not text.isprintable() and any("\ud800" <= c <= "\udfff" for c in text)):
-        raise BadUserInputError("This is not text: it holds NUL or half a character.", argument)
+        raise BadUserInputError("The text holds NUL or half a surrogate pair.", argument)
     return text
 
 
@@ -32,7 +32,7 @@ def global_id(type_name: str, row_id: int) -> str:
 
 
 def parse_global_id(text: str, argument: str) -> tuple[str, int]:
-    """Raises BadUserInputError."""
+    """Returns the type and the row id. Raises BadUserInputError."""
     type_name, _, number = (
         _from_text(text, argument, "an id").decode("ascii", "replace").partition(":")
     )
@@ -46,20 +46,20 @@ def parse_global_id(text: str, argument: str) -> tuple[str, int]:
 
 
 def row_id(text: str, type_name: str, argument: str) -> int:
-    """Raises BadUserInputError, also for an id of another type."""
+    """Returns the row id. Raises BadUserInputError, for an id of another type as well."""
     found, number = parse_global_id(text, argument)
     if found != type_name:
-        raise BadUserInputError(f"This is the id of no {type_name}.", argument)
+        raise BadUserInputError(f"This is not the id of a {type_name}.", argument)
     return number
 
 
 def page_cursor(order: str, key: KeyValues) -> str:
-    """`order` names the order the key belongs to: a cursor is of no use in another one."""
+    """Returns the cursor of a key. It holds for lists of the same `order` only."""
     return _to_text(msgspec.json.encode([order, *key]))
 
 
 def parse_page_cursor(text: str, order: str, types: tuple[type, ...], argument: str) -> KeyValues:
-    """Raises BadUserInputError, also for a cursor of another order."""
+    """Returns the key. Raises BadUserInputError, for a cursor of another order as well."""
     raw = _from_text(text, argument, "a cursor")
     try:
         found, *values = msgspec.json.decode(raw, type=list[msgspec.Raw])
@@ -74,7 +74,7 @@ def parse_page_cursor(text: str, order: str, types: tuple[type, ...], argument: 
 
 
 def _key_value(value: Any, argument: str) -> Any:
-    """Raises BadUserInputError, ValueError or OverflowError for what no row can have."""
+    """Raises BadUserInputError, ValueError or OverflowError for a value that no row has."""
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise ValueError("A time without a zone.")
@@ -89,7 +89,7 @@ def change_cursor(cursor: Cursor) -> str:
 
 
 def parse_change_cursor(text: str, argument: str) -> Cursor:
-    """Raises BadUserInputError. Whether the place exists, only the feed can tell."""
+    """Raises BadUserInputError. The feed has to check that the position exists."""
     raw = _from_text(text, argument, "a change cursor").decode("ascii", "replace")
     feed_id, _, position = raw.partition(":")
     if not (position.isascii() and position.isdecimal()) or int(position[:20]) > MAX_ROW_ID:
@@ -99,7 +99,7 @@ def parse_change_cursor(text: str, argument: str) -> Cursor:
 
 def _to_text(raw: bytes) -> str:
     text = binascii.b2a_base64(raw, newline=False).decode().rstrip("=")
-    # Rarely there is one of these; base64's own function would rewrite every text to look for them.
+    # Most texts have neither character, so this is faster than base64.urlsafe_b64encode.
     return text.replace("+", "-").replace("/", "_") if "+" in text or "/" in text else text
 
 
@@ -113,5 +113,5 @@ def _from_text(text: str, argument: str, what: str) -> bytes:
 
 def _foreign(what: str, argument: str) -> BadUserInputError:
     return BadUserInputError(
-        f"This is not {what} of this API. Send one as an answer gave it.", argument
+        f"This is not {what} of this API. Send one unchanged, as an answer gave it.", argument
     )

@@ -1,4 +1,4 @@
-"""Scalars of our own."""
+"""The scalars `ChangeCursor` and `DateTime`."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -17,30 +17,30 @@ _read_iso: Any = DateTimeDefinition.parse_value
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise TypeError("A change cursor is a string.")
+        raise TypeError("A change cursor must be a string.")
     return value
 
 
 def _moment(value: datetime) -> str:
-    """As `isoformat` writes it, which takes several times as long; a page has a hundred of them."""
+    """Writes a time like `isoformat`, several times faster."""
     text: str = msgspec.to_builtins(value)
     return f"{text[:-1]}+00:00" if text[-1] == "Z" else text
 
 
 def _read_moment(value: object) -> datetime:
-    """Strawberry's own error says neither where the value stands nor what to write instead."""
+    """Reads a time. Unlike Strawberry's own error, ours says how to write it."""
     try:
         moment: datetime = _read_iso(value)
     except GraphQLError as error:
-        raise ValueError("Write a time as `2026-11-23T09:30:00Z`.") from error
+        raise ValueError("Write the time like `2026-11-23T09:30:00Z`.") from error
     return moment
 
 
 SCALARS: dict[object, ScalarDefinition] = {
     ChangeCursor: strawberry.scalar(
         name="ChangeCursor",
-        description="A place in the change feed. Opaque: keep the latest one, and subscribe "
-        "after it to go on where you were.",
+        description="A position in the change feed. Opaque: keep the latest one, and subscribe "
+        "after it to continue.",
         serialize=str,
         parse_value=_text,
     ),

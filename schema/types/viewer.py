@@ -1,4 +1,4 @@
-"""Who is asking, as they see themselves."""
+"""The viewer and their access."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,36 +16,41 @@ from schema.types.loading import member_fields
 from schema.types.nodes import MemberType, OrganizationType
 
 
-@strawberry.type(description="What the viewer may do in one organization.")
+@strawberry.type(description="The access of the viewer in an organization.")
 class OrganizationAccess:
-    organization: OrganizationType = strawberry.field(description="Where; and in those below it.")
+    organization: OrganizationType = strawberry.field(
+        description="The organization; the access holds in those below it as well."
+    )
     access_level: AccessLevel = strawberry.field(description="The highest level held there.")
 
 
-@strawberry.type(name="Viewer", description="Who is asking, and what they may do now.")
+@strawberry.type(name="Viewer", description="The current viewer and their access.")
 class ViewerType:
-    member: MemberType | None = strawberry.field(description="The viewer; null for an operator.")
+    member: MemberType | None = strawberry.field(
+        description="The viewer as a member; null for an operator."
+    )
     access_level: AccessLevel = strawberry.field(
-        description="The highest access level held anywhere, as the database has it now."
+        description="The highest access level held anywhere."
     )
     accesses: list[OrganizationAccess] = strawberry.field(
-        description="Where the viewer holds which access level.", directives=[list_size(3)]
+        description="The access level in each organization where the viewer holds a role.",
+        directives=[list_size(3)],
     )
     credentials_expire_at: datetime | None = strawberry.field(
-        description="When the token ends; null if it does not."
+        description="The time at which the token expires."
     )
 
 
 @dataclass(frozen=True, slots=True)
 class ViewerFields:
-    """What to load besides what is known of a viewer."""
+    """The requested fields that cost a statement of their own."""
 
     member: MemberFields | None
     accesses: bool
 
 
 def viewer_fields(info: Info, *path: str) -> ViewerFields:
-    """What was asked for at the path."""
+    """Returns what to load for the viewer at the path below the current field."""
     fields = selected(info, *path)
     member = member_fields(info, *path, "member") if "member" in fields else None
     return ViewerFields(member, accesses="accesses" in fields)

@@ -300,7 +300,7 @@ async def test_budget_may_be_spent_to_the_last_point(service: Service) -> None:
 
     assert codes(allowed) == []
     assert codes(refused) == ["COST_LIMIT"]
-    assert "may be 5000 at the most, and here there are 5001" in refused["errors"][0]["message"]
+    assert "Operation has a cost of 5001; the limit is 5000." in refused["errors"][0]["message"]
 
 
 @pytest.mark.parametrize("size", ["-1000000", "$size"])
