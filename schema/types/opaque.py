@@ -49,7 +49,7 @@ def row_id(text: str, type_name: str, argument: str) -> int:
     """Returns the row id. Raises BadUserInputError, for an id of another type as well."""
     found, number = parse_global_id(text, argument)
     if found != type_name:
-        raise BadUserInputError(f"This is not the id of a {type_name}.", argument)
+        raise BadUserInputError(f"Expected an id of `{type_name}`; got one of `{found}`.", argument)
     return number
 
 
