@@ -1,6 +1,6 @@
 import { session } from './session/session';
 import { SignIn } from './session/SignIn';
-import { Console } from './shell/Console';
+import { Console } from './Console';
 import { useStore } from './store';
 import { Loading } from './ui/Loading';
 

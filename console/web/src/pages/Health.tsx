@@ -11,7 +11,7 @@ import { Loading } from '../ui/Loading';
 import { Remark } from '../ui/Tags';
 import { Ago, useNow } from '../ui/Time';
 import { useTitle } from '../ui/title';
-import { sentences } from './concerns';
+import { sentences } from '../ui/concerns';
 import { HourChart } from './HourChart';
 
 type Found = HealthQuery['syncHealth'];

@@ -7,7 +7,7 @@ import { useQuery } from '../api/query';
 import { useThrottled } from '../live/throttle';
 import { useWatch } from '../live/watch';
 import { useMessages } from '../messages';
-import { readsLog, useViewer } from '../shell/viewer';
+import { readsLog, useViewer } from '../session/viewer';
 import { Back } from '../ui/Back';
 import { Facts } from '../ui/Facts';
 import { Failure } from '../ui/Failure';

@@ -7,7 +7,7 @@ import { useQuery } from '../api/query';
 import { announce } from '../live/announcements';
 import { usePoll } from '../live/poll';
 import { useMessages } from '../messages';
-import { keepsCatalogue, useViewer } from '../shell/viewer';
+import { keepsCatalogue, useViewer } from '../session/viewer';
 import { Failure } from '../ui/Failure';
 import { Loading } from '../ui/Loading';
 import { useTitle } from '../ui/title';

@@ -3,7 +3,7 @@ import { useEffect, useState } from 'react';
 import { useClient } from 'urql';
 
 import { OrganizationsDocument, type OrganizationsQuery } from '../api/operations';
-import { isOperator, useViewer } from '../shell/viewer';
+import { isOperator, useViewer } from '../session/viewer';
 
 type Organization = OrganizationsQuery['organizations']['edges'][number]['node'];
 

@@ -3,10 +3,11 @@ import { ChevronRightIcon } from '@navikt/aksel-icons';
 import { useState } from 'react';
 
 import { useMessages } from '../messages';
-import { LanguageChoice } from '../shell/choices';
+import { LanguageChoice } from '../ui/choices';
 import { Brand } from '../ui/Brand';
 import { useTitle } from '../ui/title';
-import { be, signInByOidc, type Trouble, type Ways } from './session';
+import { be, signInByOidc, type Trouble } from './session';
+import type { Ways } from './ways';
 
 export function SignIn({ ways, trouble }: { ways: Ways; trouble?: Trouble }) {
   const text = useMessages();

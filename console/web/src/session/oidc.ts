@@ -1,7 +1,7 @@
 /** Sign-in by OpenID Connect: authorization code with PKCE. Tokens stay in memory. */
 import { InMemoryWebStorage, UserManager, WebStorageStateStore, type User } from 'oidc-client-ts';
 
-import { refused, type Credentials, type Ways } from './session';
+import type { Credentials, Ways } from './ways';
 
 type Provider = NonNullable<Ways['oidc']>;
 
@@ -31,12 +31,15 @@ function managerOf(provider: Provider): UserManager {
 }
 
 /** What the address and the time before say: back from the provider, to be asked again, or a first visit. */
-export async function continueOidc(provider: Provider): Promise<Credentials | 'failed' | 'new'> {
+export async function continueOidc(
+  provider: Provider,
+  onExpired: () => void,
+): Promise<Credentials | 'failed' | 'new'> {
   const oidc = managerOf(provider);
   const query = new URLSearchParams(location.search);
   try {
     if (query.has('state') && (query.has('code') || query.has('error'))) {
-      return await backFromProvider(oidc, query);
+      return await backFromProvider(oidc, query, onExpired);
     }
     if (sessionStorage.getItem(BEFORE) !== null) {
       sessionStorage.removeItem(BEFORE);
@@ -56,7 +59,11 @@ export async function toProvider(provider: Provider, prompt?: 'none'): Promise<v
   await managerOf(provider).signinRedirect(prompt ? { state, prompt } : { state });
 }
 
-async function backFromProvider(oidc: UserManager, query: URLSearchParams): Promise<Credentials> {
+async function backFromProvider(
+  oidc: UserManager,
+  query: URLSearchParams,
+  onExpired: () => void,
+): Promise<Credentials> {
   const user = await oidc.signinRedirectCallback(`${location.origin}/?${query}`);
   const place = typeof user.state === 'string' && user.state.startsWith('/') ? user.state : '/';
   history.replaceState(null, '', place);
@@ -70,7 +77,7 @@ async function backFromProvider(oidc: UserManager, query: URLSearchParams): Prom
     // Without a refresh token nothing can be done unasked; the page then says so when it has expired.
     if (latest.refresh_token) oidc.signinSilent().catch(() => {});
   });
-  oidc.events.addAccessTokenExpired(() => refused('UNAUTHENTICATED'));
+  oidc.events.addAccessTokenExpired(onExpired);
 
   return {
     token: () => latest.access_token,

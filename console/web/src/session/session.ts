@@ -1,27 +1,6 @@
 /** Who is signed in. Their token stays in memory: nothing here, nor anywhere else, writes it down. */
 import { store } from '../store';
-
-/** A way to be somebody; the token may be another one later. */
-export interface Credentials {
-  token(): string;
-  /** Ends it at the identity provider too, where there is one. */
-  signOut(): Promise<void>;
-}
-
-export interface Person {
-  /** Null for an operator. */
-  name: string | null;
-  accessLevel: 'MEMBER' | 'PEER_MENTOR' | 'COORDINATOR' | 'ADMIN';
-  organization: string | null;
-  token: string;
-}
-
-/** How one can sign in here, as the service says. */
-export interface Ways {
-  oidc: { issuer: string; clientId: string; scope: string } | null;
-  /** In development: whom one can be without further ado. */
-  people: Person[] | null;
-}
+import type { Credentials, Person, Ways } from './ways';
 
 export type Trouble = 'expired' | 'inactive' | 'failed' | 'unreachable';
 
@@ -49,7 +28,7 @@ export async function begin(): Promise<void> {
   } else if (ways.oidc !== null) {
     // Loaded only where it is needed: the library is a fifth of the whole.
     const { continueOidc } = await import('./oidc');
-    const result = await continueOidc(ways.oidc);
+    const result = await continueOidc(ways.oidc, () => refused('UNAUTHENTICATED'));
     if (typeof result === 'object') enter(ways, result);
     else session.set({ state: 'out', ways, trouble: result === 'failed' ? 'failed' : undefined });
   } else {

@@ -6,9 +6,9 @@ import { Link, useLocation } from 'wouter';
 import { useMessages } from '../messages';
 import { signOut } from '../session/session';
 import { Brand } from '../ui/Brand';
-import { LanguageChoice, ThemeChoice } from './choices';
+import { LanguageChoice, ThemeChoice } from '../ui/choices';
 import { ConnectionState } from './ConnectionState';
-import { isOperator, readsLog, useViewer } from './viewer';
+import { isOperator, readsLog, useViewer } from '../session/viewer';
 
 export function Header() {
   return (

@@ -5,7 +5,7 @@ import { ConcernsDocument } from '../api/operations';
 import { useQuery } from '../api/query';
 import { usePoll } from '../live/poll';
 import { useMessages } from '../messages';
-import { sentences } from '../pages/concerns';
+import { sentences } from '../ui/concerns';
 import { useNow } from '../ui/Time';
 
 const POLL_MS = 10_000;

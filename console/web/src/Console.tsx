@@ -3,23 +3,24 @@ import { useEffect, useRef, useState } from 'react';
 import { Provider } from 'urql';
 import { Route, Switch, useLocation } from 'wouter';
 
-import { openClient } from '../api/client';
-import { ViewerDocument } from '../api/operations';
-import { openConnection } from '../live/connection';
-import { useAnnouncement } from '../live/announcements';
-import { useMessages } from '../messages';
-import { Entry } from '../pages/Entry';
-import { Health } from '../pages/Health';
-import { Member } from '../pages/Member';
-import { Members } from '../pages/Members';
-import { NotFound } from '../pages/NotFound';
-import { Roles } from '../pages/Roles';
-import { SyncLog } from '../pages/SyncLog';
-import { refused, type Credentials } from '../session/session';
-import { ConnectionContext, LostConnection } from './ConnectionState';
-import { Header } from './Header';
-import { HealthBanner } from './HealthBanner';
-import { readsLog, useViewer, ViewerProvider } from './viewer';
+import { openClient } from './api/client';
+import { ViewerDocument } from './api/operations';
+import { openConnection } from './live/connection';
+import { useAnnouncement } from './live/announcements';
+import { useMessages } from './messages';
+import { Entry } from './pages/Entry';
+import { Health } from './pages/Health';
+import { Member } from './pages/Member';
+import { Members } from './pages/Members';
+import { NotFound } from './pages/NotFound';
+import { Roles } from './pages/Roles';
+import { SyncLog } from './pages/SyncLog';
+import { refused } from './session/session';
+import type { Credentials } from './session/ways';
+import { ConnectionContext, LostConnection } from './shell/ConnectionState';
+import { Header } from './shell/Header';
+import { HealthBanner } from './shell/HealthBanner';
+import { readsLog, useViewer, ViewerProvider } from './session/viewer';
 
 /** Everything behind the sign-in, with a cache and a socket of its own for whoever is signed in. */
 export function Console({ credentials }: { credentials: Credentials }) {

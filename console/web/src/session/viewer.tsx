@@ -4,7 +4,7 @@ import { createContext, useContext, useState, type ReactNode } from 'react';
 import { ViewerChangesDocument, ViewerDocument, type ViewerFieldsFragment } from '../api/operations';
 import { useQuery } from '../api/query';
 import { useLive } from '../live/live';
-import { refused } from '../session/session';
+import { refused } from './session';
 import { Failure } from '../ui/Failure';
 import { Loading } from '../ui/Loading';
 
