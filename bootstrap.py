@@ -1,6 +1,7 @@
-"""What ./run and ./test share: the way from a bare Python to a program of the installed project.
+"""Installs the project for ./run and ./test, from a bare Python, and starts its programs.
 
-Standard library only, and only syntax that an old Python can read, for it is told that it is old.
+Uses the standard library only, and only syntax that an old Python can parse, so that an old Python
+runs far enough to say that it is too old.
 """
 # ruff: noqa: S603 -- the programs started here are named here
 
@@ -39,12 +40,12 @@ PAGES_ARE_BUILT = ROOT / "app" / "static" / "console-inputs.sha256"
 
 
 class BootstrapError(Exception):
-    """The project could not be installed; the message is for whoever typed the command."""
+    """The project could not be installed. The message is for the person who typed the command."""
 
 
 @contextmanager
 def plain_endings() -> Iterator[None]:
-    """Ends without a traceback what was interrupted or could not be installed."""
+    """Ends the program without a traceback after an interrupt or a failed installation."""
     try:
         yield
     except BootstrapError as error:
@@ -54,22 +55,23 @@ def plain_endings() -> Iterator[None]:
 
 
 def install(*dependencies: str) -> None:
-    """Brings .venv to what uv.lock says, in silence when it is there already.
+    """Brings .venv to the state of uv.lock, and prints nothing when it is there already.
 
-    Takes the arguments of `uv sync` that say which dependencies are meant, and moves to the root.
+    Takes the arguments of `uv sync` that select dependencies. Makes the project's folder the
+    current one.
     """
     os.chdir(ROOT)
     tools = ROOT / ".tools"
-    # Named for its version and platform, and there only when complete.
+    # The file is named for version and platform, and exists only when it is complete.
     uv = tools / f"uv-{UV_VERSION}-{platform.system()}-{platform.machine()}".lower()
     sync = [str(uv), "sync", "--frozen", *dependencies]
     if _is_installed(uv, sync):
         return
     tools.mkdir(exist_ok=True)
     with (tools / "install.lock").open("w") as lock:
-        # Of several first starts at once, one installs; the others wait and find it done.
+        # When several first starts run at once, one installs; the others wait and find it done.
         fcntl.flock(lock, fcntl.LOCK_EX)
-        # If this process is killed, what it started goes on, and holds the lock while it does.
+        # If this process is killed, its children go on, and hold the lock while they do.
         os.set_inheritable(lock.fileno(), True)
         if not uv.exists():
             _fetch_uv(uv)
@@ -83,13 +85,13 @@ def _is_installed(uv: Path, sync: "list[str]") -> bool:
 
 def _sync(sync: "list[str]") -> None:
     if not venv().exists():
-        _say("First start: installing what is needed, which later starts find in place.")
+        _say("First start: installing everything takes a minute or more. Later starts are fast.")
     if not PAGES_ARE_BUILT.exists():
-        # They are made when the project is installed, but uv does not look after them.
+        # The pages are built when the project is installed, and uv does not notice their absence.
         sync = [*sync, "--reinstall-package", "likeperson-sync"]
-    # Compiled at once on all cores, rather than one import after the other in the first start.
+    # Compiling everything now, on all cores, is faster than import by import at the first start.
     if not _succeeds(*sync, "--compile-bytecode"):
-        raise BootstrapError("The project could not be installed; the reason stands above.")
+        raise BootstrapError("The project could not be installed. The messages above say why.")
 
 
 def venv() -> Path:
@@ -97,13 +99,13 @@ def venv() -> Path:
 
 
 def environment() -> dict[str, str]:
-    """The environment of a program in .venv, as if that were activated."""
+    """Returns the environment of a program in .venv, as if .venv were activated."""
     path = os.pathsep.join([str(venv() / "bin"), os.environ.get("PATH", os.defpath)])
     return {**os.environ, "VIRTUAL_ENV": str(venv()), "PATH": path}
 
 
 def become(program: str, *args: str) -> NoReturn:
-    """Turns this process into a program of .venv, so that signals reach that program itself."""
+    """Replaces this process by a program of .venv, so that signals reach that program."""
     sys.stdout.flush()
     os.execve(venv() / "bin" / program, [program, *args], environment())  # noqa: S606 -- no shell
 
@@ -115,12 +117,14 @@ def _fetch_uv(uv: Path) -> None:
         shutil.rmtree(scratch)  # Left by a start that was interrupted.
     if not _succeeds(sys.executable, "-m", "venv", str(scratch)):
         raise BootstrapError(
-            f"{sys.executable} could not make a virtual environment;"
-            " on Debian and Ubuntu it takes `apt install python3-venv`."
+            f"{sys.executable} could not create a virtual environment."
+            " On Debian and Ubuntu, run `apt install python3-venv` first."
         )
     pip = [str(scratch / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "--quiet"]
     if not _succeeds(*pip, "install", "--only-binary=:all:", f"uv=={UV_VERSION}"):
-        raise BootstrapError(f"uv {UV_VERSION} could not be fetched from PyPI; pip says why above.")
+        raise BootstrapError(
+            f"uv {UV_VERSION} could not be fetched from PyPI. The messages of pip above say why."
+        )
     (scratch / "bin" / "uv").replace(uv)
     shutil.rmtree(scratch)
 
@@ -129,7 +133,7 @@ def _succeeds(*command: str) -> bool:
     settings = {"UV_PYTHON_DOWNLOADS": "never"}
     if not venv().exists():
         settings["UV_PYTHON"] = sys.executable
-    # An environment that happens to be activated is not the one meant here; uv would warn of it.
+    # uv would warn of another environment that happens to be activated.
     inherited = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
     done = subprocess.run(command, env=inherited | settings, close_fds=False, check=False)
     return done.returncode == 0

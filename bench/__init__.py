@@ -1,1 +1,1 @@
-"""Measurements that anyone can repeat. They print what they measured, and judge nothing."""
+"""Benchmarks that anyone can repeat. Each prints its measurements and does not judge them."""

@@ -1,15 +1,19 @@
-"""What access costs, and how fast it ends: `.venv/bin/python -m bench.access --help`.
+"""Measures how soon access ends and what the viewer's look-up costs.
 
-`deactivation`: two processes on one PostgreSQL, sockets of as many members, and one membership
-after the other ends at the first process: how long until that member's socket is closed.
+Run it as `.venv/bin/python -m bench.access --help`.
 
-`viewer`: the CPU that one process spends on the same small query with a token and without one. The
-difference is what verifying the token, finding the viewer and their sight cost, and showing them.
-An operator is not looked up, so theirs is the part without the database. Each request of a kind is
-of another person than the one before. Those that are under way together share a round trip to the
-database, so it matters how many there are (`--connections`). The kinds take turns of a few
-milliseconds, and of the differences between neighbours it is the median that is told: what else
-the machine does meets both. On SQLite, the database itself is a part of the process.
+`deactivation` runs two processes on one PostgreSQL, opens a socket for each of some members, and
+ends one membership after the other at the first process. It prints how long it takes until that
+member's socket is closed.
+
+`viewer` compares the CPU that one process spends on the same small query with a token and without
+one. The difference is the cost of verifying the token, looking up the viewer and their sight, and
+writing them into the answer. An operator is not looked up, so theirs is the cost without the
+database. Each request of a kind comes from another person than the one before. Requests under way
+together share a round trip to the database, so their number matters (`--connections`). The kinds
+take turns of a few milliseconds, and the median of the differences between neighbours is printed,
+because other load on the machine affects both alike. On SQLite, the database is a part of the
+process.
 """
 
 import argparse
@@ -41,7 +45,7 @@ VIEWER = "{ viewer { accessLevel } }"
 SUBSCRIPTION = "subscription { memberChanges { __typename } }"
 PROTOCOL = Subprotocol("graphql-transport-ws")
 PEOPLE = 50
-"""Of each kind. More than may ask at a time."""
+"""The number of people of each kind; more than ask at the same time."""
 WARMING = 10
 
 
@@ -69,7 +73,7 @@ async def subscribed(stack: AsyncExitStack, url: str, name: str) -> ClientConnec
 
 
 async def deactivations(urls: Sequence[str], sockets: int, trials: int) -> list[float]:
-    """Seconds from the sending of the webhook until the socket is closed with 4403."""
+    """Returns the seconds from sending the webhook until the socket is closed with 4403."""
     names = [f"member {number}" for number in range(sockets)]
     took = []
     async with AsyncExitStack() as stack:
@@ -110,7 +114,7 @@ def measure_deactivation(options: argparse.Namespace) -> None:
 
 
 class Turns:
-    """Requests of one kind after the other, on connections that stay open."""
+    """Sends requests of one kind after the other, over connections that stay open."""
 
     def __init__(self, url: str, pid: int) -> None:
         self._url = f"{url}/graphql"
@@ -146,14 +150,14 @@ class Turns:
 
 
 def process_time(pid: int) -> float:
-    """User and system time of all threads so far, in seconds."""
+    """Returns the user and system time of all threads so far, in seconds."""
     # In nanoseconds, unlike `stat`.
     threads = Path(f"/proc/{pid}/task").iterdir()
     return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
 
 
 async def found_people(url: str) -> dict[str, list[str]]:
-    """Names by kind; the coordinators and administrators see a county with 50 chapters."""
+    """Returns names by kind; coordinators and administrators see a county with 50 chapters."""
     county = organization("Oslo county", "HLF")
     roles = {"member": [], "coordinator": ["coordinator"]}
     roles["administrator"] = ["organization-administrator"]

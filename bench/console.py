@@ -1,7 +1,7 @@
-"""How soon the console shows something: `uv run python -m bench.console --help`.
+"""Measures how soon the console shows something: `.venv/bin/python -m bench.console --help`.
 
-Starts the service on an embedded database, lets a simulated portal enrol the members by signed
-webhooks, and looks at the members page in a real browser, which is found as the tests find it.
+Starts the service on SQLite, lets a simulated portal enrol the members by signed webhooks, and
+opens the members page in a real browser, which it finds in the same way as the tests.
 """
 
 import argparse
@@ -54,7 +54,8 @@ def _enrol(service: ConsoleService, members: int) -> None:
 
 
 def _first_view(browser: Browser, service: ConsoleService) -> float:
-    """With nothing cached, from the address to rows on the screen and a live line."""
+    """Measures the time from the address to rows on the screen and a live connection, with an empty
+    cache."""
     page = _page(browser)
     address = f"{service.url}/medlemmer#token={service.token()}"
     begun = time.monotonic()

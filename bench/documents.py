@@ -1,8 +1,8 @@
-"""What hostile documents cost before they are refused, in milliseconds of CPU.
+"""Measures what hostile documents cost before they are refused, in milliseconds of CPU.
 
     .venv/bin/python -m bench.documents
 
-Each is built as large as it may be (100 kB), and once more as large as the limits let it pass.
+Each document is built once with 100 kB, and once as large as the limits on text and tokens allow.
 """
 
 import time
@@ -16,7 +16,7 @@ ROUNDS = 5
 
 
 def hostile_documents() -> dict[str, str]:
-    """By what is wrong with them."""
+    """Returns the documents by what is wrong with them."""
     chain = "".join(f"fragment f{n} on Member {{ ...f{n + 1} ...f{n + 1} }}" for n in range(2_500))
     spreads = " ".join(f"...f{n}" for n in range(80))
     pieces = {
@@ -67,7 +67,7 @@ def _filled(begin: str, piece: str, end: str, size: int) -> str:
 
 
 def _within(begin: str, piece: str, end: str) -> str:
-    """As many pieces as pass the limits of text and tokens: then they are parsed."""
+    """Builds the largest document that passes the limits on text and tokens, and so is parsed."""
     tokens = max(1, len(piece.split()))
     pieces = min((LIMITS.tokens - 20) // tokens, (LIMITS.characters - 200) // len(piece))
     if len(piece) == 1 and piece not in "[{":

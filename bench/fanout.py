@@ -1,8 +1,9 @@
-"""What a change costs when thousands are subscribed: `uv run python -m bench.fanout --help`.
+"""Measures what a change costs with thousands of subscribers.
 
-Starts the service itself, subscribes over real sockets, and delivers signed webhooks at a steady
-rate. With --peer, a running server is measured in the same way that speaks graphql-transport-ws and
-commits a change when it is sent `POST CHANGE_URL&seq=N`.
+Run it as `.venv/bin/python -m bench.fanout --help`. It starts the service, subscribes over real
+sockets, and delivers signed webhooks at a steady rate. With --peer it measures another running
+server in the same way: one that speaks graphql-transport-ws and commits a change for each
+`POST CHANGE_URL&seq=N`.
 """
 
 import argparse
@@ -37,7 +38,7 @@ DRAIN_SECONDS = 30
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A server that runs. `requests`: each commits one change."""
+    """A running server. Each of its `requests` commits one change."""
 
     name: str
     pid: int
@@ -51,7 +52,7 @@ class Target:
 
 @dataclass(slots=True)
 class Run:
-    """One round with one target."""
+    """The measurements of one round with one target."""
 
     expected: int
     deliveries: Deliveries
@@ -144,7 +145,7 @@ def own_target(
 
 
 def peer_target(text: str, first: int, count: int, operation: dict[str, object]) -> Target:
-    """NAME,PID,SOCKET_URL,CHANGE_URL"""
+    """Parses `NAME,PID,SOCKET_URL,CHANGE_URL`."""
     name, pid, socket_url, change_url = text.split(",")
     parts = urlsplit(change_url)
     requests = [

@@ -1,6 +1,7 @@
-"""The same three queries as most would write them: Strawberry, SQLAlchemy's ORM, DataLoaders.
+"""A server that answers the three queries of `bench.reads` in the usual way.
 
-For comparison only, over the same tables; it has none of the rest. `bench.reads` starts it.
+It uses Strawberry, SQLAlchemy's ORM and DataLoaders over the same tables, has nothing else, and
+exists for comparison only. `bench.reads` starts it.
 """
 
 import os

@@ -1,7 +1,8 @@
-"""How fast events are acknowledged and applied: `uv run python -m bench.ingest --help`.
+"""Measures how fast events are acknowledged and applied.
 
-Starts the service itself, on SQLite and on a PostgreSQL of its own with fsync on. With --peer, a
-server that takes the reference harness's webhooks is measured in turn with it, on its own database.
+Run it as `.venv/bin/python -m bench.ingest --help`. It starts the service, on SQLite or on a
+PostgreSQL of its own with fsync on. With --peer it measures, in turn with the service, another
+server that accepts the webhooks of the reference harness and has its own database.
 """
 
 import argparse
@@ -29,14 +30,14 @@ from app.settings import DEVELOPMENT_WEBHOOK_SECRET
 from bench.load import Measured, at_rate, http_request, saturate
 
 Requests = Callable[[str, int, int], list[bytes]]
-"""(URL, how many, number of the first) -> requests, ready to be sent."""
+"""Builds requests from a URL, their count, and the number of the first one."""
 
 PEER_SECRET = b"benchsecret"
 PEER_MEMBERS = 70_000
 
 
 def own_requests(url: str, count: int, first: int, members: int = 5000) -> list[bytes]:
-    """Whole statements about members that exist after the first round: profile, home, two roles."""
+    """Builds events about members that exist after the first round: profile, home and two roles."""
     webhook = Webhook(DEVELOPMENT_WEBHOOK_SECRET)
     return [_own_request(webhook, url, number, members) for number in range(first, first + count)]
 
@@ -85,7 +86,7 @@ def _own_request(webhook: Webhook, url: str, number: int, members: int) -> bytes
 
 
 def peer_requests(url: str, count: int, first: int) -> list[bytes]:
-    """The same facts as the reference harness words and signs them."""
+    """Builds the same facts in the format and with the signature of the reference harness."""
     run = hashlib.sha256(os.urandom(8)).hexdigest()[:10]
     requests = []
     for number in range(first, first + count):
@@ -116,7 +117,7 @@ def peer_requests(url: str, count: int, first: int) -> list[bytes]:
 
 @contextmanager
 def own_service(database_url: str, port: int) -> Iterator[int]:
-    """Gives the process id."""
+    """Starts the service and yields its process id."""
     environment = {**os.environ, "LIKEPERSON_DATABASE_URL": database_url}
     command = [sys.executable, "-m", "app", "serve", "--port", str(port)]
     subprocess.run([sys.executable, "-m", "app", "migrate"], env=environment, check=True)
@@ -145,7 +146,7 @@ def wait_until_ready(url: str) -> None:
 
 
 async def applied(database_url: str) -> int:
-    """Entries of the log that were applied; read from the database, not from the answers."""
+    """Counts the applied sync-log entries in the database, not by the answers."""
     if not database_url.startswith("postgresql"):
         return -1
     connection = await asyncpg.connect(database_url.replace("+asyncpg", ""))
@@ -220,7 +221,7 @@ def _database(kind: str) -> Iterator[str]:
 
 @contextmanager
 def durable_postgres() -> Iterator[str]:
-    """The tests' PostgreSQL, on disk and with fsync."""
+    """Starts the PostgreSQL of the tests, on disk and with fsync on."""
     from tests.support.postgres import PostgresCluster  # noqa: PLC0415  (it needs the dev dependencies)
 
     with PostgresCluster(durable=True) as cluster:

@@ -1,4 +1,4 @@
-"""A load generator that costs little itself: requests made beforehand, over plain sockets."""
+"""A load generator that uses little CPU itself: it sends prepared requests over plain sockets."""
 
 import asyncio
 import time
@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 @dataclass(slots=True)
 class Measured:
-    """`seconds` of every answer, by when it came; the statuses that were not in the 200s."""
+    """The answers of one run. `acks` holds the time of each answer and the seconds it took;
+    `refused` counts the statuses outside the 200s."""
 
     started: float
     acks: list[tuple[float, float]] = field(default_factory=list)
@@ -24,7 +25,7 @@ class Measured:
         return 1000 * ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
     def rate_between(self, first: float, last: float) -> float:
-        """Answers a second among those between two shares of all, in the order they came."""
+        """Returns the answers per second between two shares of all answers, in order of arrival."""
         times = sorted(at for at, _ in self.acks)
         low, high = int(first * len(times)), int(last * len(times)) - 1
         return (high - low) / (times[high] - times[low])
@@ -38,7 +39,7 @@ def http_request(url: str, body: bytes, headers: dict[str, str]) -> bytes:
 
 
 async def saturate(url: str, requests: Sequence[bytes], connections: int) -> Measured:
-    """As fast as the answers come, over so many connections."""
+    """Sends each request as soon as the answer to the one before it has come."""
     todo = iter(requests)
     measured = Measured(time.perf_counter())
     await asyncio.gather(*(_worker(url, todo, measured) for _ in range(connections)))
@@ -48,9 +49,10 @@ async def saturate(url: str, requests: Sequence[bytes], connections: int) -> Mea
 async def at_rate(
     url: str, requests: Sequence[bytes], rate: float, connections: int = 64
 ) -> Measured:
-    """Each at its time, whether or not earlier ones were answered; acks count from then.
+    """Sends each request at its time, whether or not earlier ones were answered.
 
-    A connection that waits for its turn for seconds is closed by the server.
+    An answer is timed from the moment at which its request was due. The server closes a connection
+    that waits several seconds for its turn, so it is opened again.
     """
     measured = Measured(time.perf_counter())
     free: asyncio.Queue[Connection] = asyncio.Queue()
@@ -100,7 +102,7 @@ class Connection:
         return cls(*await asyncio.open_connection(parts.hostname, parts.port))
 
     async def exchange(self, request: bytes) -> int:
-        """The status of the answer. Knows answers with Content-Length and chunked ones."""
+        """Returns the status of an answer, which has a Content-Length or is chunked."""
         self.writer.write(request)
         head = (await self.reader.readuntil(b"\r\n\r\n")).lower()
         _, found, length = head.partition(b"content-length:")

@@ -1,7 +1,7 @@
-"""How fast queries are answered: `.venv/bin/python -m bench.reads --help`.
+"""Measures how fast queries are answered: `.venv/bin/python -m bench.reads --help`.
 
-A PostgreSQL of its own with 70,000 members in 50 chapters and 200,000 entries of the log; the
-service, and beside it what most would write (`bench.idiomatic`), one process each, in turn.
+It starts a PostgreSQL with 70,000 members in 50 chapters and 200,000 sync-log entries, and asks in
+turn the service and a straightforward implementation (`bench.idiomatic`), one process each.
 """
 
 import argparse
@@ -87,7 +87,7 @@ class Target:
 
 
 def requests(target: Target, case: str, count: int) -> list[bytes]:
-    """Ready to be sent; the same for every target but for how ids are written."""
+    """Builds requests that differ between targets only in how ids are written."""
     chance = random.Random(count)  # noqa: S311  (the same in every round)
     operator = _token("bench", scope="sync:operate")
     body_of = {"query": DOCUMENTS[case]}
@@ -120,7 +120,7 @@ def _token(subject: str, **claims: str) -> str:
 
 @cache
 def _tokens() -> Sequence[str]:
-    """Of active members."""
+    """Returns tokens of active members."""
     numbers = [n for n in range(1000) if n % 11]
     digests = [hashlib.md5(f"member:{n}".encode()).hexdigest() for n in numbers]  # noqa: S324
     return [_token(str(UUID(digest))) for digest in digests]
@@ -213,7 +213,7 @@ def main() -> None:
 
 
 def check(target: Target, case: str) -> None:
-    """What is measured must be an answer, and a whole one."""
+    """Fails unless the target answers the query completely."""
     raw = requests(target, case, 1)[0]
     head, _, body = raw.partition(b"\r\n\r\n")
     headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:])

@@ -1,4 +1,4 @@
-"""Thousands of subscribers over graphql-transport-ws that cost little themselves."""
+"""Thousands of subscribers over graphql-transport-ws that use little CPU themselves."""
 
 import asyncio
 import json
@@ -23,7 +23,8 @@ CONNECT_SECONDS = 60
 
 @dataclass(slots=True)
 class Deliveries:
-    """When each change was committed, when its last subscriber had it, and how often it came."""
+    """The messages received: when each change was committed, when the last subscriber had it, and
+    how often it came."""
 
     committed: dict[int, float] = field(default_factory=dict)
     last: dict[int, float] = field(default_factory=dict)
@@ -53,7 +54,7 @@ def _committed(text: bytes) -> float | None:
 
 
 class Subscriber(asyncio.Protocol):
-    """Just enough of a WebSocket client: its frames are not masked by anything but zeros."""
+    """A minimal WebSocket client, whose frames are masked with zeros."""
 
     def __init__(
         self, url: str, operation: dict[str, object], token: str, deliveries: Deliveries
@@ -121,7 +122,7 @@ class Subscriber(asyncio.Protocol):
 
 
 def _frame(buffer: bytes, start: int) -> tuple[int, int, int] | None:
-    """Opcode, where the payload begins, and where it ends; None when it is not there as a whole."""
+    """Returns the opcode and the bounds of the payload, or None while the frame is incomplete."""
     if len(buffer) - start < 2:
         return None
     size, begin = buffer[start + 1], start + 2
@@ -138,7 +139,7 @@ def _frame(buffer: bytes, start: int) -> tuple[int, int, int] | None:
 async def connected(
     count: int, make: Callable[[], Subscriber], host: str, port: int
 ) -> list[Subscriber]:
-    """A few dozen at a time, as a server meets them after the restart of another."""
+    """Connects a few dozen at a time, as clients do after another server has restarted."""
     loop = asyncio.get_running_loop()
     slots = asyncio.Semaphore(50)
 
@@ -154,7 +155,7 @@ async def connected(
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Of a process, up to now: seconds of CPU, and KiB of memory at present."""
+    """The CPU seconds of a process so far, and its memory in KiB now."""
 
     cpu: float
     memory_kib: float

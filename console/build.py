@@ -1,4 +1,4 @@
-"""Builds the pages of console/ into app/static/, unless those there came from the same inputs.
+"""Builds the pages of console/ into app/static/, unless they were built from the same inputs.
 
 hatch_build.py starts it as `console/build.py NODE NPM-CLI.JS`, with paths into a wheel from PyPI.
 """
@@ -17,17 +17,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Written into the output as the last file of a build: output without it is not complete.
+# The last file that a build writes. Output without it is incomplete.
 STAMP = "console-inputs.sha256"
 
 
 class ConsoleBuildError(Exception):
-    """A step failed, and its own output, on the terminal by now, says why."""
+    """A step failed; its own output on the terminal says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A Node.js and the npm that came with it."""
+    """A Node.js and its npm."""
 
     node: Path
     npm_cli: Path
@@ -35,7 +35,7 @@ class Node:
     def npm(self, *args: str, cwd: Path) -> None:
         # Scripts and the tools they start look for `node` on the PATH.
         path = os.pathsep.join([str(self.node.parent), os.environ.get("PATH", os.defpath)])
-        # On stdout, a build backend talks to its front end.
+        # stdout belongs to the build backend, which talks to its front end there.
         done = subprocess.run(  # noqa: S603 -- the arguments are ours
             [str(self.node), str(self.npm_cli), *args],
             cwd=cwd,
@@ -53,7 +53,7 @@ def output(root: Path = ROOT) -> Path:
 
 
 def digest_of_inputs(root: Path = ROOT) -> str:
-    """One hash over the paths and bytes in console/, but for what npm and Python put there."""
+    """Returns a hash of the paths and bytes in console/, without what npm and Python put there."""
     console = root / "console"
     digest = hashlib.sha256()
     for file in sorted(_inputs(console)):
@@ -74,7 +74,7 @@ def _inputs(folder: Path) -> Iterator[Path]:
 
 
 def digest_of_output(root: Path = ROOT) -> str | None:
-    """The hash of the inputs that the output was made of; None without a complete output."""
+    """Returns the hash of the inputs of the present output, or None without a complete output."""
     try:
         return (output(root) / STAMP).read_text()
     except FileNotFoundError:
@@ -82,14 +82,14 @@ def digest_of_output(root: Path = ROOT) -> str | None:
 
 
 def build(node: Node, root: Path = ROOT) -> bool:
-    """Replaces the output as a whole, or leaves it alone; tells whether it did.
+    """Replaces the whole output if the inputs have changed, and returns whether it did.
 
-    Builds at the same time wait for each other, and then find nothing left to do. A build that is
-    killed leaves at worst no output, never a part of one.
+    Concurrent builds wait for each other, and then find nothing left to do. A build that is killed
+    leaves either the old output or none, never a part of one.
     """
     console = root / "console"
     with _lock(root):
-        # Taken before the build: an edit made meanwhile must show as a difference afterwards.
+        # Taken before the build, so that an edit during the build shows as a difference later.
         wanted = digest_of_inputs(root)
         if digest_of_output(root) == wanted:
             return False
@@ -104,11 +104,11 @@ def build(node: Node, root: Path = ROOT) -> bool:
 
 
 def install_packages(node: Node, console: Path) -> None:
-    """Fills node_modules from the lock file, unless the last complete install did just that."""
+    """Fills node_modules from the lock file, unless that was done already."""
     wishes = [console / "package-lock.json", console / "package.json"]
     wishes += sorted(console.glob("*/package.json"))
     digest = hashlib.sha256(b"\0".join(wish.read_bytes() for wish in wishes)).hexdigest()
-    # Inside node_modules, because `npm ci` begins by deleting that.
+    # In node_modules, because `npm ci` starts by deleting that.
     stamp = console / "node_modules" / ".installed.sha256"
     if stamp.exists() and stamp.read_text() == digest:
         return
@@ -142,7 +142,7 @@ def _scratch(root: Path) -> Path:
 def _lock(root: Path) -> Iterator[None]:
     with (_scratch(root) / "console.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        # An npm that outlives us still writes for a moment, and so holds the lock as well.
+        # An npm that outlives this process still writes for a moment, so it holds the lock as well.
         os.set_inheritable(file.fileno(), True)
         yield
 
@@ -153,7 +153,7 @@ def main() -> None:
     except ConsoleBuildError as error:
         sys.exit(f"The web pages in console/ could not be built: {error}")
     if not built:
-        print("The web pages are up to date.", file=sys.stderr)  # noqa: T201 -- a command's answer
+        print("The web pages are up to date.", file=sys.stderr)  # noqa: T201 -- the command's output
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""./run and ./test: that they start, and what they do on a machine that is not ready for them."""
+"""./run and ./test start, and say what is missing on a machine that is not ready for them."""
 
 import ast
 import subprocess

@@ -1,4 +1,5 @@
-"""The built web pages: made of the present sources, from nowhere else, fit for a strict CSP."""
+"""The built web pages come from the present sources, load nothing from elsewhere, and fit a strict
+Content Security Policy."""
 
 import gzip
 import re
@@ -33,7 +34,7 @@ PAGES = ["web", "graphiql"]
 
 
 class Page(HTMLParser):
-    """What an HTML page loads, and what it would run by itself."""
+    """Collects what an HTML page loads, and what it would run inline."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -124,8 +125,8 @@ def test_console_is_light_enough_for_a_slow_line() -> None:
     assert sum(len(gzip.compress(script.read_bytes())) for script in scripts) <= 250_000
 
 
-# A stand-in for npm-cli.js, run by Python in Node's place. It notes what it was asked to do, makes
-# what `npm ci` and a page's build make, and fails where it finds a file that tells it to.
+# A stand-in for npm-cli.js, which Python runs in place of Node. It records its arguments, creates
+# what `npm ci` and the build of a page create, and fails when the file `broken` exists.
 NPM = """
 import pathlib, sys
 
@@ -143,7 +144,7 @@ else:
 
 
 class Project:
-    """A small tree with one page, and an npm that only pretends."""
+    """A small project with one page and a stand-in for npm."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
