@@ -38,16 +38,14 @@ class SigningKeys:
     def from_json(cls, raw: bytes) -> "SigningKeys":
         """Reads a key set without the keys that are too weak or for another use.
 
-        Raises ValueError if the document is not a key set, or no usable key is left.
+        A set without usable keys is valid, and empty. Raises ValueError if the document is not a
+        key set.
         """
         try:
             stated = msgspec.json.decode(raw, type=_Document).keys
         except msgspec.MsgspecError as error:
             raise ValueError("The document is not a JSON Web Key Set.") from error
-        keys = dict(_usable(stated))
-        if not keys:
-            raise ValueError("The key set holds no usable key.")
-        return cls(keys)
+        return cls(dict(_usable(stated)))
 
     def find(self, header: Mapping[str, Any]) -> PyJWK | None:
         """Returns the key that verifies a token with this header, or None if it is not here."""

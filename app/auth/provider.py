@@ -1,7 +1,7 @@
 """Fetches the keys of the identity provider, keeps them, and refreshes them in the background.
 
 A request waits for the provider only if its token names an unknown key. While the provider is away,
-the known keys stay in use.
+the known keys stay in use for a day.
 """
 
 import asyncio
@@ -25,6 +25,8 @@ RETRY_SECONDS = 5.0
 UNKNOWN_KEY_SECONDS = 5.0
 """The shortest time between two questions for unknown keys, however many tokens name one."""
 FETCH_SECONDS = 5.0
+MAX_AGE_SECONDS = 24 * 3600.0
+"""How long keys are used after the provider last published them."""
 MAX_DOCUMENT_BYTES = 256 * 1024
 
 
@@ -43,6 +45,7 @@ class IdentityProvider:
         self._jwks_url = jwks_url
         self._keys: SigningKeys | None = None
         self._document: bytes | None = None
+        self._published_at = 0.0
         self._asking: asyncio.Task[bool] | None = None
         self._unknown_key_allowed_at = 0.0
         self._task: asyncio.Task[None] | None = None
@@ -69,9 +72,9 @@ class IdentityProvider:
     async def fetched(self, header: Mapping[str, Any]) -> PyJWK:
         """Returns the key for a token with this header after asking the provider for new keys.
 
-        Raises InvalidTokenError, or KeysUnavailableError if no keys were ever fetched.
+        Raises InvalidTokenError, or KeysUnavailableError if there are no keys, or too old ones.
         """
-        if self._asking is not None:
+        if self._asking is not None and not self._asking.done():
             await self._ask()
         # The provider may have published the key after that question.
         if self.known(header) is None and monotonic() >= self._unknown_key_allowed_at:
@@ -86,14 +89,10 @@ class IdentityProvider:
 
     async def _ask(self) -> bool:
         """Fetches the keys; returns False if that failed. Concurrent callers share one request."""
-        if self._asking is None:
+        if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._fetch(), name="fetching keys")
-            self._asking.add_done_callback(self._answered)
         # A caller that is cancelled must not cancel the request of the others.
         return await asyncio.shield(self._asking)
-
-    def _answered(self, _: asyncio.Task[bool]) -> None:
-        self._asking = None
 
     async def _keep_fresh(self) -> None:
         while True:
@@ -105,13 +104,29 @@ class IdentityProvider:
             async with asyncio.timeout(FETCH_SECONDS):
                 document = await self._get(self._jwks_url or await self._discovered())
             if document != self._document:
-                self._keys = SigningKeys.from_json(document)
-                self._document = document
-                self.generation += 1
-        except (OSError, httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+                self._replace(SigningKeys.from_json(document), document)
+        except Exception as error:  # Whatever the provider answers, the next attempt must come.
             logger.warning("Fetching the keys of the identity provider failed: %r", error)
+            self._drop_old_keys()
             return False
+        self._published_at = monotonic()
         return True
+
+    def _replace(self, keys: SigningKeys | None, document: bytes | None) -> None:
+        self._keys, self._document = keys, document
+        self.generation += 1
+        if keys is not None and not keys.keys:
+            logger.warning("The identity provider publishes no usable key: no token is accepted.")
+
+    def _drop_old_keys(self) -> None:
+        """Ends the use of keys that the provider may have withdrawn while it could not be asked."""
+        if self._keys is not None and monotonic() - self._published_at > MAX_AGE_SECONDS:
+            logger.error(
+                "The keys of the identity provider are %d s old: no token is accepted until it "
+                "can be reached.",
+                monotonic() - self._published_at,
+            )
+            self._replace(None, None)
 
     async def _discovered(self) -> str:
         """Returns the URL of the keys. Raises ValueError if the document is not the issuer's."""

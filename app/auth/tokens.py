@@ -164,7 +164,8 @@ class Authenticator:
         except jwt.InvalidTokenError as error:
             fault = _FAULTS.get(type(error), TokenFault.NOT_VALID)
             raise InvalidTokenError(fault) from error
-        except (ValueError, OverflowError, TypeError) as error:
+        except (ValueError, OverflowError, OSError, TypeError) as error:
+            # A time beyond the calendar raises any of the first three, by how far it is beyond.
             raise InvalidTokenError(TokenFault.NOT_VALID) from error
         if expires_at.timestamp() <= time.time():
             raise InvalidTokenError(TokenFault.EXPIRED)

@@ -38,6 +38,7 @@ odd_values: st.SearchStrategy[Any] = st.one_of(
     st.lists(st.text(max_size=5), max_size=3),
     st.sampled_from(["none", "None", "HS256", "RS256", "ES256", "EdDSA", "", KEY["kid"], "\0"]),
     st.sampled_from(["sync:operate", AUDIENCE, "http://127.0.0.1:1", 2**70, 1e300, -1]),
+    st.sampled_from([10**18, 2**63 - 1, -(10**18)]),
 )
 HEADER = ["alg", "typ", "kid", "crit", "b64", "jku", "x5u", "x5c", "jwk", "cty", "zip"]
 headers_of_tokens = st.fixed_dictionaries({}, optional=dict.fromkeys(HEADER, odd_values))

@@ -1,11 +1,16 @@
 """The authenticator alone: what each refused token is told, and what is remembered of good ones."""
 
+import hmac
+import json
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jwt
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from jwt.utils import base64url_encode
 
 from app.auth import tokens
 from app.auth.errors import InvalidTokenError, KeysUnavailableError, TokenFault
@@ -105,6 +110,68 @@ def test_every_fault_and_the_outage_have_a_text_that_a_test_holds() -> None:
     )
 
 
+# Where converting a number to a time fails, and each in its own way.
+BEYOND = (10**11, 10**12, 10**15, 10**18, 2**63 - 1, 2**63, 10**30, 1e18, 1e300, -(10**18), -1)
+odd_values: st.SearchStrategy[Any] = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.floats(allow_nan=True, allow_infinity=True),
+        st.text(max_size=20),
+        st.sampled_from([*BEYOND, *map(str, BEYOND), "sync:operate", ISSUER, AUDIENCE]),
+    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=4,
+)
+CLAIMS = ["sub", "iss", "aud", "exp", "nbf", "iat", "jti", "scope"]
+
+
+class NoKeys(SharedSecret):
+    """Keys of a provider that does not know the key of any token."""
+
+    def known(self, _header: Mapping[str, Any]) -> None:  # type: ignore[override]  # the protocol's
+        return None
+
+    async def fetched(self, _header: Mapping[str, Any]) -> str:
+        raise InvalidTokenError(TokenFault.UNKNOWN_KEY)
+
+
+@settings(deadline=None)
+@given(st.fixed_dictionaries({}, optional=dict.fromkeys(CLAIMS, odd_values)), st.booleans())
+@example({"exp": 10**18}, False)
+@example({"exp": 10**18}, True)
+@example({"exp": float("inf")}, True)
+async def test_whatever_a_token_claims_it_is_refused_or_good_and_nothing_breaks(
+    claims: dict[str, Any], key_is_known: bool
+) -> None:
+    verifier = authenticator(SharedSecret(SECRET) if key_is_known else NoKeys(SECRET))
+    given = {"sub": "x", "iss": ISSUER, "aud": AUDIENCE, "exp": 2**33, **claims}
+    # By hand, since PyJWT refuses to make most of these.
+    parts = [{"alg": "HS256"}, given]
+    signed = b".".join(base64url_encode(json.dumps(part).encode()) for part in parts)
+    signature = base64url_encode(hmac.digest(SECRET.encode(), signed, "sha256"))
+
+    try:
+        found = await verifier.credentials(f"Bearer {signed.decode()}.{signature.decode()}")
+    except InvalidTokenError:
+        return
+
+    assert key_is_known
+    assert found is not None
+    assert found.expires_at.timestamp() > time.time()
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=60), st.sampled_from(["", "{", "[", '{"a":']), st.integers(0, 1500))
+@example(b"", "[", 1500)
+async def test_bytes_that_are_no_token_are_refused(raw: bytes, opening: str, depth: int) -> None:
+    nested = base64url_encode((opening * depth).encode() + raw).decode()
+    for text in (raw.decode("latin-1"), nested, f"{nested}.{nested}.", f"a.{nested}.b"):
+        with pytest.raises(InvalidTokenError):
+            await authenticator().credentials(f"Bearer {text}")
+
+
 async def test_times_in_the_future_are_accepted_up_to_the_skew_of_clocks() -> None:
     soon = int(time.time()) + CLOCK_SKEW_SECONDS - 5
 
@@ -151,11 +218,11 @@ async def test_no_more_than_so_many_tokens_are_remembered(monkeypatch: pytest.Mo
     keys = CountedSecret(SECRET)
     verifier = authenticator(keys)
     oldest, *later = [token(sub=name) for name in ("a", "b", "c")]
-    for given in (oldest, *later):
-        await verifier.credentials(given)
+    for each in (oldest, *later):
+        await verifier.credentials(each)
 
-    for given in later:
-        await verifier.credentials(given)
+    for each in later:
+        await verifier.credentials(each)
     assert keys.asked == 3
 
     await verifier.credentials(oldest)

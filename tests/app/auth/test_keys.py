@@ -12,7 +12,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from jwt.algorithms import RSAAlgorithm
 
-from app.auth.errors import InvalidTokenError
+from app.auth import provider as provider_module
+from app.auth.errors import InvalidTokenError, KeysUnavailableError
 from app.auth.keys import SigningKeys
 from app.auth.provider import MAX_DOCUMENT_BYTES, IdentityProvider
 from tests.support.provider import new_key
@@ -85,11 +86,11 @@ UNUSABLE = {
 
 
 @pytest.mark.parametrize("case", UNUSABLE)
-def test_key_of_no_use_is_left_out(case: str) -> None:
-    with pytest.raises(ValueError, match="no usable key"):
-        SigningKeys.from_json(key_set(UNUSABLE[case]))
-
+def test_unusable_key_is_left_out(case: str) -> None:
+    alone = SigningKeys.from_json(key_set(UNUSABLE[case]))
     beside = SigningKeys.from_json(key_set(UNUSABLE[case], public(ED)))
+
+    assert len(alone.keys) == 0
     assert len(beside.keys) == 1
 
 
@@ -170,7 +171,7 @@ async def test_caller_that_goes_away_does_not_take_the_answer_from_the_others() 
 BAD_ANSWERS: dict[str, dict[str, Any]] = {
     "an error": {"status": "500 Internal Server Error"},
     "not JSON": {"document": b"<html>"},
-    "no keys": {"document": key_set()},
+    "nested without end": {"document": b"[" * 100_000},
     "too large": {"document": key_set(public(ED)) + b" " * MAX_DOCUMENT_BYTES},
     "somewhere else": {"status": "302 Found", "more": b"Location: http://127.0.0.1:1/\r\n"},
     "somewhere that is no address": {"status": "302 Found", "more": b"Location: http://[\r\n"},
@@ -188,6 +189,55 @@ async def test_bad_answer_changes_no_keys(case: str) -> None:
 
         assert provider.known(header_of(EC)) is not None
         assert provider.generation == 1
+
+
+@pytest.mark.parametrize(
+    "document",
+    [key_set(), key_set(UNUSABLE["weak"]), key_set(public(EC, use="enc"))],
+    ids=["empty", "weak", "for encryption"],
+)
+async def test_set_without_usable_keys_withdraws_all_of_them(
+    document: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving(public(EC)) as server, provider_at(server) as provider:
+        server.document = document
+
+        with pytest.raises(InvalidTokenError, match="unknown key"):
+            await provider.fetched(header_of(ED))
+
+        assert provider.known(header_of(EC)) is None
+        assert provider.generation == 2
+        assert "publishes no usable key" in caplog.text
+
+
+async def test_keys_are_dropped_when_the_provider_has_been_away_for_too_long(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(provider_module, "REFRESH_SECONDS", 0.01)
+    monkeypatch.setattr(provider_module, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(provider_module, "MAX_AGE_SECONDS", 0.5)
+    async with serving(public(EC)) as server, provider_at(server) as provider:
+        # As long as it answers, nothing ages.
+        async with asyncio.timeout(DEADLINE):
+            while server.asked < 20:  # noqa: ASYNC110 -- it tells nobody
+                await asyncio.sleep(0.05)
+        assert provider.known(header_of(EC)) is not None
+        assert provider.generation == 1
+
+        server.status = "500 Internal Server Error"
+        async with asyncio.timeout(DEADLINE):
+            while provider.known(header_of(EC)) is not None:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+        assert provider.generation == 2
+        assert "no token is accepted" in caplog.text
+        with pytest.raises(KeysUnavailableError):
+            await provider.fetched(header_of(EC))
+
+        server.status = "200 OK"
+        async with asyncio.timeout(DEADLINE):
+            while provider.known(header_of(EC)) is None:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize(
