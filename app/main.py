@@ -27,6 +27,9 @@ from db.errors import DatabaseError, DatabaseUnavailableError
 from db.migrate import check_schema
 from schema.build import build_schema
 from schema.execution import Budgets
+from sync.dataverse.mapping import load_mapping
+from sync.dataverse.reader import MessageReader
+from sync.dataverse.scheme import DataverseKey
 from sync.deliveries import Delivery, Receipt
 from sync.intake.problems import problem, too_slow
 from sync.intake.sources import Source
@@ -121,17 +124,21 @@ def _webhook(
 def sources_of(settings: Settings) -> dict[str, Source]:
     """Returns the sources that have a secret, by name; the others are off."""
     return {
-        name: Source(name, _verifier(source))
+        name: _source(name, source)
         for name, source in settings.sources.items()
         if source.usable_secrets
     }
 
 
-def _verifier(source: SourceSettings) -> StandardWebhooks | SharedKey:
-    if source.scheme == "standard-webhooks":
-        return StandardWebhooks.from_secrets(source.usable_secrets)
-    keys = tuple(secret.encode() for secret in source.usable_secrets)
-    return SharedKey((source.header or "").lower().encode(), keys)
+def _source(name: str, settings: SourceSettings) -> Source:
+    if settings.scheme == "standard-webhooks":
+        return Source(name, StandardWebhooks.from_secrets(settings.usable_secrets))
+    keys = tuple(secret.encode() for secret in settings.usable_secrets)
+    header = settings.header.lower().encode() if settings.header else None
+    if settings.mapping is None:
+        return Source(name, SharedKey(header or b"", keys))
+    reader = MessageReader(load_mapping(settings.mapping))
+    return Source(name, DataverseKey(keys, header), reader, repeats_only_503=True)
 
 
 async def _healthz(_request: Request) -> Response:

@@ -28,6 +28,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.errors import CommandError
 from schema.engine.trusted_documents import Allowed
+from sync.dataverse.mapping import MappingError, load_mapping
 from sync.standard_webhooks.scheme import StandardWebhooks, standard_key
 
 PREFIX = "LIKEPERSON_"
@@ -57,13 +58,15 @@ class SettingsError(CommandError):
 
 
 class SourceSettings(BaseModel):
-    """The settings of one source. `header` belongs to the scheme `shared-key`."""
+    """The settings of one source. `header` belongs to the schemes `shared-key` and `dataverse`,
+    `mapping` to `dataverse`."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
-    scheme: Literal["standard-webhooks", "shared-key"]
+    scheme: Literal["standard-webhooks", "shared-key", "dataverse"]
     secrets: list[SecretStr]
     header: str | None = None
+    mapping: Path | None = None
 
     @field_validator("header")
     @classmethod
@@ -119,8 +122,9 @@ class Settings(BaseSettings):
     sources: Annotated[dict[str, SourceSettings], NoDecode] = Field(
         default_factory=_development_sources,
         description="JSON: the sources of webhooks by the NAME in `/webhooks/NAME`, each with "
-        "`scheme` (`standard-webhooks` or `shared-key`), `secrets` (each of them is valid) and, "
-        "for `shared-key`, `header`. A source without a secret is switched off.",
+        "`scheme` (`standard-webhooks`, `shared-key` or `dataverse`), `secrets` (each of them is "
+        "valid), `header` for the last two and `mapping` for `dataverse`. A source without a "
+        "secret is switched off.",
     )
     sources_file: Path | None = Field(
         default=None,
@@ -355,7 +359,7 @@ def load_settings(**given: object) -> Settings:
 
 
 _MESSAGES = {
-    "extra_forbidden": "is unknown; a source has scheme, secrets and header",
+    "extra_forbidden": "is unknown; a source has scheme, secrets, header and mapping",
     "missing": "is missing",
 }
 
@@ -397,7 +401,21 @@ def _inconsistent(settings: Settings) -> Iterator[str]:
                 StandardWebhooks.from_secrets(source.usable_secrets)
             except ValueError as error:
                 yield f"{PREFIX}SOURCES: {name}: {error}"
+        yield from _mapping_errors(name, source)
     yield from _shared_secrets(settings)
+
+
+def _mapping_errors(name: str, source: SourceSettings) -> Iterator[str]:
+    if source.scheme != "dataverse":
+        if source.mapping is not None:
+            yield f"{PREFIX}SOURCES: {name}: a mapping belongs to the scheme dataverse only"
+    elif source.mapping is None:
+        yield f"{PREFIX}SOURCES: {name}: the scheme dataverse needs a mapping, which is a file"
+    else:
+        try:
+            load_mapping(source.mapping)
+        except MappingError as error:
+            yield f"{PREFIX}SOURCES: {name}: {error}"
 
 
 def _shared_secrets(settings: Settings) -> Iterator[str]:
@@ -440,7 +458,7 @@ def doubts(settings: Settings) -> Iterator[str]:
     if settings.env != "production":
         return
     for name, source in settings.sources.items():
-        if source.scheme == "shared-key":
+        if source.scheme != "standard-webhooks":
             lengths = [len(secret) for secret in source.usable_secrets]
             minimum, unit = _MIN_SHARED_KEY_CHARACTERS, "characters"
         else:
@@ -472,7 +490,7 @@ def _readings(secret: str) -> set[bytes]:
 
 def _is_known(source: SourceSettings, secret: str) -> bool:
     """Returns True for a secret of the source code. One key can be written in several ways."""
-    if source.scheme == "shared-key":
+    if source.scheme != "standard-webhooks":
         return secret in _KNOWN_TEXTS
     try:
         return standard_key(secret) == _KNOWN_KEY

@@ -26,7 +26,7 @@ def bodies(kind: Path) -> list[Path]:
 
 
 def test_the_kinds_are_those_that_the_settings_know() -> None:
-    assert {kind.name for kind in KINDS} >= {"shared_key", "standard_webhooks"}
+    assert {kind.name for kind in KINDS} >= {"dataverse", "shared_key", "standard_webhooks"}
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)

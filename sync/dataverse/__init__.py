@@ -1,0 +1,1 @@
+"""Dataverse: what the portal's own messages and rows mean here."""

@@ -1,0 +1,120 @@
+"""Reads a delivery of Dataverse: a message of the portal becomes events of our own format.
+
+What is stored of a message are these events and where they come from. Columns that are not in the
+mapping are stored nowhere.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from sync.dataverse.mapping import PortalMapping
+from sync.dataverse.messages import Message, decode_body, read_message
+from sync.dataverse.statements import Foreign, document_of, statements_of
+from sync.deliveries import Delivery, read_delivery
+from sync.errors import NotAnEventError, NotJsonError
+from sync.intake.sources import Headers
+
+# A URL is proved to exist by a message of this name, to be answered with 200.
+_HANDSHAKE = "URL_VALIDATION"
+_TOO_LARGE = b"x-ms-dynamics-msg-size-exceeded"
+_KEPT_HEADERS = (
+    b"x-ms-dynamics-organization",
+    b"x-ms-dynamics-entity-name",
+    b"x-ms-dynamics-request-name",
+    b"x-ms-correlation-request-id",
+    _TOO_LARGE,
+)
+
+
+class MessageReader:
+    """Translates messages by the mapping. What a message says is all there is: no row is read."""
+
+    def __init__(self, mapping: PortalMapping) -> None:
+        self._mapping = mapping
+
+    def __call__(
+        self, source: str, event_id: str, received_at: datetime, headers: Headers, body: bytes
+    ) -> Sequence[Delivery]:
+        if headers.get(b"x-ms-dynamics-request-name") == _HANDSHAKE.encode():
+            return []
+        try:
+            document = decode_body(body)
+        except NotJsonError as error:
+            return [Delivery(source, event_id, received_at, body, error)]
+        except NotAnEventError as error:
+            return [_delivery(source, event_id, received_at, _rejected("message", error, {}))]
+        if document.get("MessageName") == _HANDSHAKE:
+            return []
+        event_id = _event_id(document, body)
+        first, *others = self._documents(document, headers, received_at)
+        return [
+            _delivery(source, event_id, received_at, first),
+            *(
+                _delivery(source, f"{event_id}.{number}", received_at, other)
+                for number, other in enumerate(others, start=2)
+            ),
+        ]
+
+    def _documents(
+        self, document: Mapping[str, Any], headers: Headers, received_at: datetime
+    ) -> list[dict[str, Any]]:
+        """The events, or why there are none."""
+        origin = {"headers": _kept(headers)}
+        try:
+            message = read_message(document, stripped=_TOO_LARGE in headers)
+        except NotAnEventError as error:
+            return [_rejected("message", error, origin)]
+        origin |= _origin(message)
+        try:
+            statements = statements_of(message, self._mapping, received_at)
+        except NotAnEventError as error:
+            return [_rejected(f"{message.name}-{message.table}".lower(), error, origin)]
+        return [
+            {"type": statement.type, "dataverse": origin}
+            if isinstance(statement, Foreign)
+            else document_of(statement, origin)
+            for statement in statements
+        ]
+
+
+def _delivery(
+    source: str, event_id: str, received_at: datetime, document: Mapping[str, Any]
+) -> Delivery:
+    return read_delivery(source, event_id, received_at, msgspec.json.encode(document))
+
+
+def _rejected(type: str, error: NotAnEventError, origin: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": type, "translation": {"rejected": str(error)}, "dataverse": origin}
+
+
+def _event_id(document: Mapping[str, Any], body: bytes) -> str:
+    """Two steps may send the same operation, and the organization need not be in the body."""
+    step = document.get("OwningExtension")
+    parts = (
+        document.get("OrganizationId"),
+        step.get("Id") if isinstance(step, dict) else None,
+    )
+    digest = hashlib.sha256("\n".join(str(part) for part in parts).encode())
+    digest.update(b"\n" + body)
+    return f"sha256-{digest.hexdigest()}"
+
+
+def _origin(message: Message) -> dict[str, Any]:
+    return {
+        "message": message.name,
+        "table": message.table,
+        "id": message.id,
+        "organizationId": message.organization_id,
+        "stepId": message.step_id,
+    }
+
+
+def _kept(headers: Headers) -> dict[str, str]:
+    """A replay has only what is stored, so that what matters of the headers is stored as well."""
+    return {
+        name.decode(): headers[name].decode("latin-1") for name in _KEPT_HEADERS if name in headers
+    }

@@ -1,0 +1,1 @@
+"""Dataverse as a source."""
