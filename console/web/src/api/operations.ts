@@ -4,106 +4,106 @@ type Exact<T extends { [key: string]: unknown }> = { [K in keyof T]: T[K] };
 /** Internal type. DO NOT USE DIRECTLY. */
 export type Incremental<T> = T | { [P in keyof T]?: P extends ' $fragmentName' | '__typename' ? T[P] : never };
 import type { TypedDocumentNode as DocumentNode } from '@graphql-typed-document-node/core';
-/** What a member may do in the app. Each level includes those above it in this list. */
+/** What a member may do in the app. Each level includes the ones listed before it. */
 export type AccessLevel =
-  /** Nothing: the member holds no role, or is inactive. */
+  /** May do nothing: holds no role, or is inactive. */
   | 'NONE'
-  /** An ordinary member: sees themselves. */
+  /** Sees themselves. */
   | 'MEMBER'
-  /** A peer mentor (likeperson): sees themselves. */
+  /** A peer mentor (likeperson). Sees themselves. */
   | 'PEER_MENTOR'
   /** Sees the members of an organization and of those below it. */
   | 'COORDINATOR'
-  /** As a coordinator, and sees and replays the sync log there. */
+  /** As a coordinator, and sees the sync log there and may replay its events. */
   | 'ADMIN';
 
-/** Whether the portal counts a person as a member at this time. */
+/** The state of a membership. */
 export type ActivationState =
-  /** A member who can use the app. */
+  /** A member, who can use the app. */
   | 'ACTIVE'
-  /** No longer a member: cannot use the app, and has no access level. */
+  /** No longer a member: cannot use the app. */
   | 'INACTIVE';
 
-/** What set an attempt off. */
+/** What caused an attempt. */
 export type AttemptTrigger =
   /** The delivery of the event. */
   | 'DELIVERY'
-  /** The schedule, after an attempt that failed. */
+  /** The retry schedule. */
   | 'RETRY'
-  /** Somebody who asked for it. */
+  /** A person who replayed the event. */
   | 'REPLAY';
 
-/** What a change is from the viewer's side, within the filter of the subscription. */
+/** The kind of a change for this viewer and the filter of the subscription. */
 export type ChangeOperation =
-  /** It came into sight, or into the filter. */
+  /** It became visible, or matches the filter from now on. */
   | 'ADDED'
-  /** It changed, and was in sight before. */
+  /** It changed and was visible before. */
   | 'UPDATED'
-  /** It left the viewer's sight, or the filter. */
+  /** It is no longer visible, or no longer matches the filter. */
   | 'REMOVED';
 
-/** Which members; all given conditions must hold. */
+/** Conditions on members, all of which must hold. */
 export type MemberFilter = {
-  /** In one of these activation states. */
+  /** The member is in one of these states. */
   state?: Array<ActivationState> | null | undefined;
-  /** Holding one of these roles (portal role codes). */
+  /** The member holds one of these roles (portal role codes). */
   role?: Array<string> | null | undefined;
-  /** With one of these access levels. */
+  /** The member has one of these access levels. */
   accessLevel?: Array<AccessLevel> | null | undefined;
-  /** Words, each the beginning of a name, of the member number or of the e-mail address. Upper and lower case are the same. */
+  /** Each word is the beginning of a name, of the member number or of the e-mail address, in upper or lower case; at most 100 characters. */
   search?: string | null | undefined;
-  /** Changed at this time or later. */
+  /** The member was changed at this time or later. */
   changedSince?: string | null | undefined;
 };
 
 /** The order of members. */
 export type MemberOrder = {
-  /** What they are ordered by. */
+  /** The field to order by. */
   field: MemberOrderField;
-  /** Which way. */
+  /** The direction. */
   direction?: OrderDirection;
 };
 
-/** What members can be ordered by. */
+/** A field that members can be ordered by. */
 export type MemberOrderField =
   /** Family name, then given name, in Norwegian alphabetical order. */
   | 'NAME'
-  /** Member number, as a number. */
+  /** Member number, in numerical order. */
   | 'MEMBER_NUMBER'
-  /** Time of the last change. */
+  /** The time of the last change. */
   | 'UPDATED_AT';
 
-/** Which way an order runs. */
+/** The direction of an order. */
 export type OrderDirection =
-  /** The smallest or earliest first. */
+  /** Ascending. */
   | 'ASC'
-  /** The largest or latest first. */
+  /** Descending. */
   | 'DESC';
 
-/** Which events are replayed: those with the ids, or all that match. */
+/** The events to replay: either `ids` or `filter`. */
 export type ReplayEventsInput = {
-  /** These sync-log entries. */
+  /** Ids of sync-log entries; at most 1000. */
   ids?: Array<string | number> | null | undefined;
-  /** All entries that meet this. */
+  /** Replays all entries that match this filter; at most 1000. */
   filter?: SyncLogFilter | null | undefined;
-  /** With a filter: only within this organization and those below. */
+  /** Restricts the filter to this organization and those below it. */
   organizationId?: string | number | null | undefined;
-  /** Why; kept in the history of every entry. */
+  /** The reason, which is kept with each attempt. */
   reason?: string | null | undefined;
-  /** Only tell how many there are and what would change. */
+  /** Only counts what would change. */
   dryRun?: boolean;
 };
 
-/** Why a subscription cannot go on from its cursor. Query again, then subscribe after that. */
+/** The reason why a stream cannot continue. Query again, then subscribe after that. */
 export type ResyncReason =
   /** The changes after the cursor are no longer kept. */
   | 'CURSOR_EXPIRED'
-  /** The client did not read fast enough. */
+  /** The client reads too slowly. */
   | 'SLOW_CONSUMER'
-  /** What the viewer may see, or what roles give, is no longer what it was. */
+  /** The viewer's access or the access level of a role has changed. */
   | 'ACCESS_CHANGED';
 
-/** What a role shall give from now on. */
+/** The access level that a role gives from now on. */
 export type SetRoleAccessInput = {
   /** The portal's role code. */
   code: string;
@@ -111,65 +111,65 @@ export type SetRoleAccessInput = {
   accessLevel: AccessLevel;
 };
 
-/** What somebody needs to look after. */
+/** Something that needs attention. */
 export type SyncConcern =
-  /** More than 10 % of the last hour's events could not be read. */
+  /** More than 10 % of the last hour's events were rejected. */
   | 'REJECTIONS'
   /** An event has been waiting for more than a minute. */
   | 'WAITING'
-  /** Events are no longer tried by themselves. */
+  /** Events have failed for so long that they are no longer retried. */
   | 'DEAD'
-  /** Nothing came for longer than the service is told to expect. */
+  /** No event has come for longer than the settings allow. */
   | 'SILENCE';
 
-/** Which sync-log entries; all given conditions must hold. */
+/** Conditions on sync-log entries, all of which must hold. */
 export type SyncLogFilter = {
-  /** With one of these statuses. */
+  /** The entry has one of these statuses. */
   status?: Array<SyncStatus> | null | undefined;
-  /** With one of these outcomes. */
+  /** The entry has one of these outcomes. */
   outcome?: Array<SyncOutcome> | null | undefined;
-  /** Of one of these event types, such as `role-updated`. */
+  /** The event is of one of these types, such as `role-updated`. */
   eventType?: Array<string> | null | undefined;
-  /** From one of these sources. */
+  /** The event came from one of these sources. */
   source?: Array<string> | null | undefined;
-  /** About this member. */
+  /** The entry is about this member. */
   memberId?: string | number | null | undefined;
-  /** Received at this time or later. */
+  /** The event was received at this time or later. */
   receivedFrom?: string | null | undefined;
-  /** Received before this time. */
+  /** The event was received before this time. */
   receivedBefore?: string | null | undefined;
 };
 
-/** What an event did. */
+/** The outcome of an event. */
 export type SyncOutcome =
-  /** It made a person known who was not known before. */
+  /** It created the member. */
   | 'CREATED'
   /** It changed the member. */
   | 'UPDATED'
-  /** The member was as it says already. */
+  /** It changed nothing: the member was already as it says. */
   | 'UNCHANGED'
-  /** It made the member inactive. */
+  /** It deactivated the member. */
   | 'DEACTIVATED'
-  /** It made the member active again. */
+  /** It reactivated the member. */
   | 'REACTIVATED'
-  /** Everything it says is older than what is known. */
+  /** It changed nothing: newer events say otherwise. */
   | 'STALE'
-  /** Its type is not known here. */
+  /** Its type is unknown. */
   | 'IGNORED';
 
-/** Where an event stands. */
+/** The status of an event. */
 export type SyncStatus =
-  /** Recorded, and not tried yet. */
+  /** Recorded, but not tried yet. */
   | 'PENDING'
-  /** Applied, or found to be true already. */
+  /** Applied, or had nothing to change. */
   | 'SUCCESS'
-  /** Recorded, with nothing to apply: see the outcome. */
+  /** Recorded, but not applied; the outcome says why. */
   | 'SKIPPED'
-  /** Could not be applied for now; it is tried again at `nextAttemptAt`. */
+  /** Failed; it is tried again at `nextAttemptAt`. */
   | 'FAILED'
-  /** Could not be applied for so long that it is no longer tried by itself. */
+  /** Failed for so long that it is tried again only by a replay. */
   | 'DEAD'
-  /** Not an event that can be read. `detail` says what is wrong with it. */
+  /** Cannot be read as an event; `detail` says why. */
   | 'REJECTED';
 
 export type OrganizationsQueryVariables = Exact<{
