@@ -8,7 +8,7 @@ import msgspec
 
 from db.database import Database
 from db.feed.changes import Cursor, feed_head
-from db.queries.attempts import Attempt, attempts_of
+from db.queries.attempt_records import Attempt, attempts_of
 from db.queries.entries import (
     EntryFilter,
     EntryRow,

@@ -11,7 +11,7 @@ from db.database import Database
 from db.driver.locks import LockName
 from db.errors import ConcurrentWriteError, DatabaseUnavailableError
 from db.publication import NewChange
-from db.queries.attempts import Attempt
+from db.queries.attempt_records import Attempt
 from db.queries.entries import EntryRecord, entry_facts, payloads
 from db.sessions import WriteSession
 from db.tables.facts import ChangeFacts, EntryFacts

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from db.database import Database
 from db.errors import ConcurrentWriteError, DatabaseUnavailableError, SharedLockError
 from db.publication import NewChange
-from db.queries.attempts import insert_attempts
+from db.queries.attempt_records import insert_attempts
 from db.queries.entries import (
     EntryRecord,
     EventKey,

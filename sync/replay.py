@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from db.database import Database
 from db.errors import ConcurrentWriteError, DatabaseUnavailableError
-from db.queries.attempts import (
+from db.queries.attempt_records import (
     Attempt,
     attempts_of,
     entries_to_replay,

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from db.database import Database
 from db.errors import ConcurrentWriteError, DatabaseUnavailableError, SlowConsumerError
 from db.feed.change_feed import LiveFeed, QueueFollower
-from db.queries.attempts import (
+from db.queries.attempt_records import (
     RETRIED,
     insert_attempts,
     lease_due,

@@ -19,7 +19,7 @@ from app.commands.event_options import (
 )
 from app.services import open_database, utc_now
 from app.settings import Settings, load_settings
-from db.queries.attempts import matching_entry_ids
+from db.queries.attempt_records import matching_entry_ids
 from db.queries.entries import EntryFilter
 from db.queries.visibility import Sight
 from db.vocabulary import EntryId

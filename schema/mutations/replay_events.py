@@ -4,7 +4,7 @@ from typing import Annotated
 
 import strawberry
 
-from db.queries.attempts import matching_entry_ids
+from db.queries.attempt_records import matching_entry_ids
 from db.queries.entries import EntryFilter
 from db.vocabulary import EntryId, SyncOutcome, SyncStatus
 from schema.access import require_log_reader

@@ -6,7 +6,7 @@ from datetime import datetime
 import strawberry
 from graphql import OperationType
 
-from db.queries.attempts import Attempt
+from db.queries.attempt_records import Attempt
 from db.queries.member_pages import MemberOrderField
 from db.queries.organizations import OrganizationRow
 from db.queries.roles import RoleRow

@@ -30,7 +30,7 @@ class PortalEvent:
     body: bytes
 
 
-class Profile(msgspec.Struct, frozen=True, rename="camel"):
+class PortalProfile(msgspec.Struct, frozen=True, rename="camel"):
     """The `member` object of an event. UNSET fields are absent (unchanged), None is `null`
     (cleared)."""
 
@@ -42,7 +42,7 @@ class Profile(msgspec.Struct, frozen=True, rename="camel"):
     phone: str | UnsetType | None = UNSET
 
     @classmethod
-    def whole(cls, member: PortalMember) -> "Profile":
+    def whole(cls, member: PortalMember) -> "PortalProfile":
         return cls(
             id=member.id,
             member_number=member.member_number,
@@ -56,7 +56,7 @@ class Profile(msgspec.Struct, frozen=True, rename="camel"):
 class Data(msgspec.Struct, frozen=True):
     """The `data` object of an event."""
 
-    member: Profile
+    member: PortalProfile
     organization: PortalOrganization | UnsetType = UNSET
     roles: tuple[HeldRole, ...] | UnsetType = UNSET
     reason: str | UnsetType = UNSET

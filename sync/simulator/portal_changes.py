@@ -8,7 +8,13 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from sync.simulator.chapters import Federation
-from sync.simulator.event_bodies import Data, PortalEvent, PortalEventType, Profile, portal_event
+from sync.simulator.event_bodies import (
+    Data,
+    PortalEvent,
+    PortalEventType,
+    PortalProfile,
+    portal_event,
+)
 from sync.simulator.names import FAMILY_NAMES, email_address, phone_number
 from sync.simulator.newcomers import FIRST_NUMBER, Newcomers, mentor_role
 from sync.simulator.register import COORDINATOR, PEER_MENTOR, HeldRole, PortalMember, Register
@@ -43,14 +49,14 @@ class PortalChanges:
         member, persona = self._newcomers.newcomer(len(self._register.members), at)
         self._register.admit(member, persona=persona)
         organization = self._federation.by_id[member.organization_id]
-        data = Data(Profile.whole(member), organization, member.roles)
+        data = Data(PortalProfile.whole(member), organization, member.roles)
         return portal_event("membership-created", at, data)
 
     def moved(self) -> PortalEvent:
         member = self._register.drawn(self._chance)
         elsewhere = [each for each in self._federation.locals if each.id != member.organization_id]
         organization = self._chance.choice(elsewhere)
-        data = Data(Profile(member.id), organization)
+        data = Data(PortalProfile(member.id), organization)
         return self._record(
             "membership-updated", replace(member, organization_id=organization.id), data
         )
@@ -76,12 +82,12 @@ class PortalChanges:
     def deactivated(self) -> PortalEvent:
         member = self._register.leaving(self._chance)
         organization = self._federation.by_id[member.organization_id]
-        data = Data(Profile(member.id), organization, reason=self._chance.choice(_REASONS))
+        data = Data(PortalProfile(member.id), organization, reason=self._chance.choice(_REASONS))
         return self._record("membership-deactivated", replace(member, active=False), data)
 
     def reactivated(self) -> PortalEvent:
         member = self._register.returning(self._chance)
-        data = Data(Profile(member.id), self._federation.by_id[member.organization_id])
+        data = Data(PortalProfile(member.id), self._federation.by_id[member.organization_id])
         return self._record("membership-reactivated", replace(member, active=True), data)
 
     def _record(self, type: PortalEventType, member: PortalMember, data: Data) -> PortalEvent:
@@ -91,21 +97,21 @@ class PortalChanges:
         self._register.keep(replace(member, changed_at=at))
         return portal_event(type, at, data)
 
-    def _other_phone(self, member: PortalMember) -> tuple[PortalMember, Profile]:
+    def _other_phone(self, member: PortalMember) -> tuple[PortalMember, PortalProfile]:
         phone = phone_number(self._chance)
-        return replace(member, phone=phone), Profile(member.id, phone=phone)
+        return replace(member, phone=phone), PortalProfile(member.id, phone=phone)
 
-    def _other_name(self, member: PortalMember) -> tuple[PortalMember, Profile]:
+    def _other_name(self, member: PortalMember) -> tuple[PortalMember, PortalProfile]:
         name = self._chance.choice([each for each in FAMILY_NAMES if each != member.family_name])
         email = email_address(member.given_name, name, member.number - FIRST_NUMBER + 1)
         changed = replace(member, family_name=name, email=email)
-        return changed, Profile(member.id, family_name=name, email=email)
+        return changed, PortalProfile(member.id, family_name=name, email=email)
 
-    def _less_reachable(self, member: PortalMember) -> tuple[PortalMember, Profile]:
+    def _less_reachable(self, member: PortalMember) -> tuple[PortalMember, PortalProfile]:
         if member.phone is not None:
-            return replace(member, phone=None), Profile(member.id, phone=None)
+            return replace(member, phone=None), PortalProfile(member.id, phone=None)
         if member.email is not None:
-            return replace(member, email=None), Profile(member.id, email=None)
+            return replace(member, email=None), PortalProfile(member.id, email=None)
         return self._other_phone(member)
 
     def _coordinator_changed(self) -> PortalEvent | None:
@@ -133,5 +139,5 @@ class PortalChanges:
 
     def _roles_recorded(self, member: PortalMember) -> PortalEvent:
         organization = self._federation.by_id[member.organization_id]
-        data = Data(Profile(member.id), organization, member.roles)
+        data = Data(PortalProfile(member.id), organization, member.roles)
         return self._record("role-updated", member, data)

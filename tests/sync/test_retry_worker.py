@@ -14,7 +14,7 @@ from db.driver.locks import member_lock
 from db.errors import DatabaseUnavailableError, SlowConsumerError
 from db.feed.bell import BroadcastBell
 from db.feed.change_feed import LiveFeed
-from db.queries.attempts import lease_due
+from db.queries.attempt_records import lease_due
 from db.queries.entries import EntryFilter, EntryRow, entry_page
 from db.queries.keyset import PageRequest
 from db.queries.visibility import Sight
