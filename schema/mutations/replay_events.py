@@ -89,7 +89,7 @@ async def replay_events(
         text = f"`reason` has {length} characters; the limit is {MAX_REASON}."
         return _unclear(text, "reason")
     if input.ids is not None and len(input.ids) > MAX_EVENTS:
-        text = f"`ids` has {len(input.ids)} ids; the limit is {MAX_EVENTS}."
+        text = f"`ids` names {len(input.ids)} events; the limit is {MAX_EVENTS}."
         return _unclear(text, "ids")
     wanted = None
     condition = EntryFilter()
