@@ -114,7 +114,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         Intake(partial(record_deliveries, database), at_once=database.writes_at_once) as intake,
     ):
         _tune_garbage_collector()
-        authenticator = authenticator_of(settings, provider)
+        viewers = ViewerLookups(database)
+        authenticator = authenticator_of(settings, provider, viewers.find)
         yield Services(
             database,
             feed,
@@ -123,7 +124,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             connections,
             authenticator,
             timedelta(hours=settings.longest_silence_hours),
-            ViewerLookups(database),
+            viewers,
         )
 
 

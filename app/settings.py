@@ -151,6 +151,11 @@ class Settings(BaseSettings):
     auth_subject_claim: str = Field(
         default="sub", description="Name of the claim that holds the member's portal id."
     )
+    auth_operator_claim: str | None = Field(
+        default=None,
+        description="Claim that tokens of operators must have besides the scope `sync:operate`, as "
+        "`NAME=VALUE`; of a list of values, one must be equal.",
+    )
     console_client_id: str | None = Field(
         default=None,
         description="OIDC client id of the console: a public client with PKCE whose redirect URI "
@@ -326,8 +331,20 @@ class Settings(BaseSettings):
             raise ValueError("is empty; to listen on every address, give 0.0.0.0 or ::")
         return value.strip()
 
+    @field_validator("auth_operator_claim")
+    @classmethod
+    def _is_a_claim(cls, value: str | None) -> str | None:
+        if value is not None and not all(value.partition("=")):
+            raise ValueError("must be NAME=VALUE, such as roles=Sync.Operate")
+        return value
+
     @field_validator(
-        "auth_issuer", "auth_audience", "auth_jwks_url", "documents_folder", mode="before"
+        "auth_issuer",
+        "auth_audience",
+        "auth_jwks_url",
+        "auth_operator_claim",
+        "documents_folder",
+        mode="before",
     )
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
@@ -336,6 +353,14 @@ class Settings(BaseSettings):
     @property
     def is_guarded(self) -> bool:
         return self.env == "production" if self.guarded is None else self.guarded
+
+    @property
+    def required_operator_claim(self) -> tuple[str, str] | None:
+        """The name and value of the claim that makes an operator, besides the scope."""
+        if self.auth_operator_claim is None:
+            return None
+        name, _, value = self.auth_operator_claim.partition("=")
+        return name, value
 
     @property
     def resolved_broadcast_url(self) -> str:
@@ -380,7 +405,7 @@ def _inconsistent(settings: Settings) -> Iterator[str]:
     if len(settings.auth_secret.get_secret_value().encode()) < 32:
         yield f"{PREFIX}AUTH_SECRET: needs at least 32 bytes"
     if settings.auth_issuer is None:
-        for name in ("AUDIENCE", "JWKS_URL"):
+        for name in ("AUDIENCE", "JWKS_URL", "OPERATOR_CLAIM"):
             if getattr(settings, f"auth_{name.lower()}") is not None:
                 yield f"{PREFIX}AUTH_{name}: needs {PREFIX}AUTH_ISSUER, which is not set"
     elif settings.auth_audience is None:
@@ -457,6 +482,11 @@ def doubts(settings: Settings) -> Iterator[str]:
     yield from _open_env_file()
     if settings.env != "production":
         return
+    if settings.auth_issuer is not None and settings.auth_operator_claim is None:
+        yield (
+            f"{PREFIX}AUTH_OPERATOR_CLAIM: not set; every token of the provider with the scope "
+            "sync:operate sees everything, unless its subject is a member"
+        )
     for name, source in settings.sources.items():
         if source.scheme != "standard-webhooks":
             lengths = [len(secret) for secret in source.usable_secrets]

@@ -22,6 +22,7 @@ class TokenFault(StrEnum):
     WRONG_ISSUER = "The token was issued by another issuer."
     WRONG_AUDIENCE = "The token was issued for another audience."
     UNKNOWN_KEY = "The token is signed with an unknown key."
+    OPERATOR_IS_MEMBER = "The token gives a member the rights of an operator (`sync:operate`)."
     SUBJECT_NOT_TEXT = "The subject of the token must be printable text."
 
 

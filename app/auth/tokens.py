@@ -14,7 +14,8 @@ import jwt
 
 from app.auth.errors import MAX_TOKEN_CHARACTERS, InvalidTokenError, TokenFault
 from app.auth.keys import ALGORITHMS
-from app.auth.own_tokens import OPERATOR_SCOPE, OWN_ALGORITHM, SharedSecret
+from app.auth.operators import FindMember, OperatorCheck, claims_operator_rights
+from app.auth.own_tokens import OWN_ALGORITHM, SharedSecret
 from app.auth.provider import IdentityProvider
 from app.settings import Settings
 from db.vocabulary import canonical_portal_id
@@ -59,12 +60,16 @@ class Authenticator:
         algorithms: Sequence[str],
         *,
         subject_claim: str,
+        find_member: FindMember,
+        operator_claim: tuple[str, str] | None = None,
         issuer: str | None = None,
         audience: str | None = None,
     ) -> None:
         self._keys = keys
         self._algorithms = algorithms
         self._subject_claim = subject_claim
+        self._operator_claim = operator_claim
+        self._operators = OperatorCheck(find_member)
         self._issuer = issuer
         self._audience = audience
         # An optimisation: verifying costs more than the rest of a small request. Kept by digest, so
@@ -75,7 +80,8 @@ class Authenticator:
     async def credentials(self, authorization: str | None) -> Credentials | None:
         """Returns the credentials of an `Authorization` header, or None without one.
 
-        Raises InvalidTokenError or KeysUnavailableError.
+        Raises InvalidTokenError or KeysUnavailableError, and for an operator's token
+        DatabaseUnavailableError.
         """
         if authorization is None:
             return None
@@ -83,7 +89,10 @@ class Authenticator:
         token = token.strip()
         if scheme.lower() != "bearer" or not token:
             raise InvalidTokenError(TokenFault.NOT_A_BEARER_TOKEN)
-        return await self._verified(token)
+        credentials = await self._verified(token)
+        if credentials.operator and credentials.subject is not None:
+            await self._operators.check(credentials.subject)
+        return credentials
 
     async def connection_credentials(self, params: Mapping[str, Any] | None) -> Credentials | None:
         """Returns the credentials in the payload of `connection_init`, or None without any.
@@ -175,8 +184,7 @@ class Authenticator:
         subject = claims[self._subject_claim]
         if not isinstance(subject, str) or not subject.isprintable():
             raise InvalidTokenError(TokenFault.SUBJECT_NOT_TEXT)
-        scope = claims.get("scope", "")
-        operator = isinstance(scope, str) and OPERATOR_SCOPE in scope.split()
+        operator = claims_operator_rights(claims, self._operator_claim)
         return Credentials(canonical_portal_id(subject), operator, expires_at)
 
 
@@ -187,15 +195,19 @@ def identity_provider(settings: Settings) -> IdentityProvider | None:
     return IdentityProvider(settings.auth_issuer, settings.auth_jwks_url)
 
 
-def authenticator_of(settings: Settings, provider: IdentityProvider | None) -> Authenticator:
+def authenticator_of(
+    settings: Settings, provider: IdentityProvider | None, find_member: FindMember
+) -> Authenticator:
     claim = settings.auth_subject_claim
     if provider is None:
         secret = SharedSecret(settings.auth_secret.get_secret_value())
-        return Authenticator(secret, [OWN_ALGORITHM], subject_claim=claim)
+        return Authenticator(secret, [OWN_ALGORITHM], subject_claim=claim, find_member=find_member)
     return Authenticator(
         provider,
         ALGORITHMS,
         subject_claim=claim,
+        find_member=find_member,
+        operator_claim=settings.required_operator_claim,
         issuer=settings.auth_issuer,
         audience=settings.auth_audience,
     )

@@ -69,6 +69,9 @@ class GraphQLRoute:
         except (AuthenticationError, TooManyRequestsError) as error:
             await _refused(error, context, answer_media_type(headers))(scope, receive, send)
             return
+        except DatabaseUnavailableError:
+            await database_unreachable(context.request_id)(scope, receive, send)
+            return
         if preferred_media_type(headers) != EVENT_STREAM:
             response = await answer_http(scope, receive, self._executor, context)
             await response(scope, receive, send)

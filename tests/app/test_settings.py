@@ -450,7 +450,9 @@ def test_production_starts_with_an_identity_provider_instead_of_a_secret() -> No
 
 def test_identity_provider_is_refused_without_an_audience_and_in_production_without_tls() -> None:
     half = complaints(auth_issuer="https://id.example")
-    other_half = complaints(auth_audience="x", auth_jwks_url="https://id.example/jwks")
+    other_half = complaints(
+        auth_audience="x", auth_jwks_url="https://id.example/jwks", auth_operator_claim="a=b"
+    )
     open_ones = complaints(
         env="production",
         sources=sources(OWN_WEBHOOK_SECRET),
@@ -462,14 +464,47 @@ def test_identity_provider_is_refused_without_an_audience_and_in_production_with
     named = [[line.split(":")[0] for line in lines] for lines in (half, other_half, open_ones)]
     assert named == [
         ["LIKEPERSON_AUTH_AUDIENCE"],
-        ["LIKEPERSON_AUTH_AUDIENCE", "LIKEPERSON_AUTH_JWKS_URL"],
+        [
+            "LIKEPERSON_AUTH_AUDIENCE",
+            "LIKEPERSON_AUTH_JWKS_URL",
+            "LIKEPERSON_AUTH_OPERATOR_CLAIM",
+        ],
         ["LIKEPERSON_AUTH_ISSUER", "LIKEPERSON_AUTH_JWKS_URL"],
     ]
 
 
+@pytest.mark.parametrize("claim", ["roles", "=x", "roles=", "="])
+def test_operator_claim_is_a_name_and_a_value(claim: str) -> None:
+    (line,) = complaints(
+        auth_issuer="https://id.example", auth_audience="x", auth_operator_claim=claim
+    )
+
+    assert line.startswith("LIKEPERSON_AUTH_OPERATOR_CLAIM: must be NAME=VALUE")
+
+
+def test_production_without_a_claim_for_operators_is_doubted() -> None:
+    given = {
+        "env": "production",
+        "sources": sources(OWN_WEBHOOK_SECRET),
+        "auth_issuer": "https://id.example",
+        "auth_audience": "x",
+    }
+
+    claimed = load_settings(**given, auth_operator_claim="aud=https://sync.example/a=b")
+
+    (line,) = doubts(load_settings(**given))
+    assert line.startswith("LIKEPERSON_AUTH_OPERATOR_CLAIM: not set")
+    assert list(doubts(claimed)) == []
+    assert claimed.required_operator_claim == ("aud", "https://sync.example/a=b")
+
+
 def test_setting_that_is_left_empty_is_not_set() -> None:
     settings = load_settings(
-        auth_issuer="", auth_audience="", auth_jwks_url="", documents_folder=""
+        auth_issuer="",
+        auth_audience="",
+        auth_jwks_url="",
+        auth_operator_claim="",
+        documents_folder="",
     )
 
     assert settings.auth_issuer is None

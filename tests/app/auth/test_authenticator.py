@@ -12,10 +12,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jwt.utils import base64url_encode
 
-from app.auth import tokens
+from app.auth import operators, tokens
 from app.auth.errors import InvalidTokenError, KeysUnavailableError, TokenFault
+from app.auth.operators import FindMember
 from app.auth.own_tokens import SharedSecret
 from app.auth.tokens import CLOCK_SKEW_SECONDS, Authenticator
+from db.vocabulary import PortalId
 
 SECRET = "a secret of these tests with 32 bytes"
 ISSUER = "https://id.example"
@@ -32,14 +34,25 @@ class CountedSecret(SharedSecret):
         return super().known(header)
 
 
-def authenticator(keys: SharedSecret | None = None) -> Authenticator:
+def authenticator(
+    keys: SharedSecret | None = None,
+    *,
+    find_member: FindMember | None = None,
+    operator_claim: tuple[str, str] | None = None,
+) -> Authenticator:
     return Authenticator(
         keys or SharedSecret(SECRET),
         ["HS256"],
         subject_claim="sub",
+        find_member=find_member or nobody,
+        operator_claim=operator_claim,
         issuer=ISSUER,
         audience=AUDIENCE,
     )
+
+
+async def nobody(_subject: PortalId) -> None:
+    """Finds no member, as in a database without any."""
 
 
 def token(secret: str = SECRET, *, header: dict[str, Any] | None = None, **claims: Any) -> str:
@@ -100,7 +113,11 @@ async def test_credentials_of_a_socket_must_be_text() -> None:
 
 
 def test_every_fault_and_the_outage_have_a_text_that_a_test_holds() -> None:
-    told_elsewhere = {"`authorization` must be text.", "The token is signed with an unknown key."}
+    told_elsewhere = {
+        "`authorization` must be text.",
+        "The token is signed with an unknown key.",
+        "The token gives a member the rights of an operator (`sync:operate`).",
+    }
 
     assert {fault.value for fault in TokenFault} == told_elsewhere.union(
         text for _, text in REFUSED.values()
@@ -227,3 +244,86 @@ async def test_no_more_than_so_many_tokens_are_remembered(monkeypatch: pytest.Mo
 
     await verifier.credentials(oldest)
     assert keys.asked == 4
+
+
+OPERATE: dict[str, Any] = {"scope": "openid sync:operate"}
+
+
+class Members:
+    """Knows who is a member, and counts the questions."""
+
+    def __init__(self, *subjects: str) -> None:
+        self.subjects = set(subjects)
+        self.asked: list[str] = []
+
+    async def find(self, subject: PortalId) -> str | None:
+        self.asked.append(subject)
+        return subject if subject in self.subjects else None
+
+
+async def test_operators_token_of_a_member_is_refused_every_time() -> None:
+    verifier = authenticator(find_member=Members("kari").find)
+
+    for _ in range(2):
+        with pytest.raises(InvalidTokenError) as refused:
+            await verifier.credentials(token(**OPERATE))
+
+        assert str(refused.value) == (
+            "The token gives a member the rights of an operator (`sync:operate`)."
+        )
+
+
+async def test_members_are_looked_for_once_a_minute_and_for_operators_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    members = Members()
+    verifier = authenticator(find_member=members.find)
+    now = time.monotonic()
+    monkeypatch.setattr(operators, "monotonic", lambda: now)
+
+    await verifier.credentials(token())
+    for _ in range(3):
+        await verifier.credentials(token(**OPERATE))
+    assert members.asked == ["kari"]
+
+    members.subjects.add("kari")
+    now += 61
+    with pytest.raises(InvalidTokenError, match="rights of an operator"):
+        await verifier.credentials(token(**OPERATE))
+
+
+async def test_no_more_than_so_many_operators_are_remembered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(operators, "REMEMBERED_SUBJECTS", 1)
+    members = Members()
+    verifier = authenticator(find_member=members.find)
+
+    for subject in ("a", "b", "b", "a"):
+        await verifier.credentials(token(sub=subject, **OPERATE))
+
+    assert members.asked == ["a", "b", "a"]
+
+
+@pytest.mark.parametrize(
+    ("stated", "operator"),
+    [
+        ("Sync.Operate", True),
+        (["x", "Sync.Operate"], True),
+        ("Sync.Operates", False),
+        (["x"], False),
+        (None, False),
+        (7, False),
+        ({"Sync.Operate": 1}, False),
+    ],
+)
+async def test_operator_needs_the_claim_that_is_configured(stated: object, operator: bool) -> None:
+    verifier = authenticator(operator_claim=("roles", "Sync.Operate"))
+
+    found = await verifier.credentials(token(**OPERATE, roles=stated))
+    without_scope = await verifier.credentials(token(roles=stated))
+
+    assert found is not None
+    assert found.operator is operator
+    assert without_scope is not None
+    assert without_scope.operator is False

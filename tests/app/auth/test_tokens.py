@@ -14,7 +14,7 @@ from websockets.typing import Subprotocol
 from app.server import running
 from app.settings import DEVELOPMENT_AUTH_SECRET, Settings
 from tests.support.answers import codes
-from tests.support.builders import created, guid
+from tests.support.builders import created, deactivated, guid
 from tests.support.service import DEADLINE, Service
 from tests.support.statements import recorded
 
@@ -144,6 +144,26 @@ async def test_scope_is_found_among_others(service: Service) -> None:
     data = await service.data(VIEWER, token=token.removeprefix("Bearer "))
 
     assert data["viewer"]["accessLevel"] == "ADMIN"
+
+
+async def test_operators_token_of_a_member_is_refused_over_http_and_sockets(
+    service: Service,
+) -> None:
+    await service.tell(created("Kari"), deactivated("Kari"), created("Ola"))
+    for name in ("Kari", "Ola"):
+        token = signed({"sub": guid(name).upper(), "scope": "sync:operate", "exp": LATER})
+
+        response = await service.http.post(
+            f"{service.url}/graphql",
+            json={"query": "{ members { totalCount } }"},
+            headers={"Authorization": token},
+        )
+        socket = await connected(service, {"authorization": token})
+
+        assert response.status_code == 401
+        assert codes(response.json()) == ["UNAUTHENTICATED"]
+        assert "data" not in response.json()
+        assert await close_code(socket) == 4403
 
 
 async def connected(service: Service, payload: object) -> ClientConnection:
