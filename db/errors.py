@@ -1,11 +1,12 @@
-"""What can go wrong below the handlers.
+"""The errors of this package.
 
 DatabaseError
-├── DatabaseUnavailableError    away, overloaded, full or locked: try again later
-├── NotADatabaseError           the file is something else
-├── SchemaOutdatedError         the tables are not those this program was written for
-├── ConcurrentWriteError        somebody else wrote the same row first: do it again
-├── SharedLockError             what is to change is not held alone: do it again, holding it alone
+├── DatabaseUnavailableError    unreachable, overloaded, full or locked: try again later
+├── NotADatabaseError           the file is not an SQLite database
+├── SchemaOutdatedError         the schema is not the one this program was written for
+├── ConcurrentWriteError        another transaction wrote the same first: try again at once
+├── StatementRefusedError       a fault of a statement or of its values: a broken constraint, say
+├── SharedLockError             a needed lock is not exclusive: try again with an exclusive one
 └── FeedError
     ├── CursorExpiredError      the changes after this position are no longer kept
     ├── ForeignCursorError      the position is not one of this feed
@@ -28,7 +29,7 @@ class NotADatabaseError(DatabaseError):
 class SchemaOutdatedError(DatabaseError):
     def __init__(self, current: str | None, expected: str) -> None:
         super().__init__(
-            f"The database schema is at {current or 'nothing'}, this program needs {expected}. "
+            f"The database has schema version {current or 'none'}; this program needs {expected}. "
             "Run `likeperson-sync migrate` first."
         )
         self.current = current
@@ -37,6 +38,10 @@ class SchemaOutdatedError(DatabaseError):
 
 class ConcurrentWriteError(DatabaseError):
     pass
+
+
+class StatementRefusedError(DatabaseError):
+    """Names class, code and constraint of the driver's error, never the values of the row."""
 
 
 class SharedLockError(DatabaseError):

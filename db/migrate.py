@@ -1,4 +1,4 @@
-"""Brings a database to the schema this program was written for, or says that it is not there."""
+"""Migrations: moves a database to a schema version, or checks that it has the right one."""
 
 from collections.abc import Callable
 from functools import cache
@@ -18,7 +18,7 @@ from db.driver.engine import create_engines, is_sqlite, sqlite_file
 from db.errors import NotADatabaseError, SchemaOutdatedError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-# Two processes that start at once must not both create the tables.
+# The key of the advisory lock that keeps two processes from migrating at the same time.
 _MIGRATION_LOCK = 0x11FE5
 HEAD = "head"
 _VERSION: Select[str] = select(column("version_num", String)).select_from(table("alembic_version"))
@@ -33,15 +33,17 @@ def expected_revision() -> str:
 
 
 async def migrate(url: str, revision: str = HEAD) -> None:
-    """Up or down to a revision, in one transaction. Safe to call from several processes at once.
+    """Moves the schema up or down to a revision, in one transaction.
 
-    Raises DatabaseUnavailableError, or NotADatabaseError.
+    Several processes may call it at the same time. Raises DatabaseUnavailableError or
+    NotADatabaseError.
     """
     await _run(url, lambda connection: _move(connection, revision))
 
 
 async def require_current_schema(url: str) -> None:
-    """Raises SchemaOutdatedError, or DatabaseUnavailableError."""
+    """Raises SchemaOutdatedError if the schema is not at the newest revision, and
+    DatabaseUnavailableError."""
     current: str | None = None
 
     def read(connection: Connection) -> None:
@@ -55,12 +57,12 @@ async def require_current_schema(url: str) -> None:
 
 
 async def check_schema(database: Database) -> None:
-    """As `require_current_schema`, over a connection that is open already."""
+    """Does the same as `require_current_schema`, over a connection of the database's pool."""
     async with database.read() as session:
         try:
             current = await session.scalar(_VERSION)
-        except DBAPIError as error:
-            raise SchemaOutdatedError(None, expected_revision()) from error
+        except DBAPIError:
+            raise SchemaOutdatedError(None, expected_revision()) from None
     if current != expected_revision():
         raise SchemaOutdatedError(current, expected_revision())
 
@@ -73,12 +75,14 @@ async def _run(url: str, work: Callable[[Connection], None]) -> None:
         engine = create_async_engine(url, connect_args={"timeout": 5})
     try:
         with driver_errors_translated():
-            async with engine.begin() as connection:
-                await connection.run_sync(work)
-    except DBAPIError as error:
-        if getattr(error.orig, "sqlite_errorname", None) == "SQLITE_NOTADB":
-            raise NotADatabaseError(f"{sqlite_file(url)} is not a SQLite database.") from error
-        raise
+            try:
+                async with engine.begin() as connection:
+                    await connection.run_sync(work)
+            except DBAPIError as error:
+                if getattr(error.orig, "sqlite_errorname", None) == "SQLITE_NOTADB":
+                    file = sqlite_file(url)
+                    raise NotADatabaseError(f"{file} is not an SQLite database.") from None
+                raise
     finally:
         await engine.dispose()
 

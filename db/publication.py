@@ -134,10 +134,10 @@ async def write_if_unchanged(
     arguments = [*arguments_of(parts, statements), *expected]
     try:
         records = await driver.fetch(_checked_publication(parts, checked), *arguments)
-    except asyncpg.DivisionByZeroError as error:
+    except asyncpg.DivisionByZeroError:
         raise ConcurrentWriteError(
             "A lock was held, or a row has changed since it was read."
-        ) from error
+        ) from None
     return records[0][0] if records else None
 
 

@@ -1,8 +1,8 @@
-"""Stamps: which of two statements about the same part of a member counts.
+"""Stamps: the rank of a statement. Of two statements about one part, the larger stamp wins.
 
-A stamp is text whose order is the order of the law: the later time wins; at equal times a
-deactivation wins, then the larger event id, then the larger source name. Its fields are separated
-by spaces, which sort below every character an event id or source name may hold.
+A stamp is text that sorts as the law has it: the later time wins; at equal times a deactivation
+wins, then the larger event id, then the larger source name. Its fields are separated by spaces,
+which sort below every character that an event id or source name may contain.
 """
 
 from datetime import UTC, datetime
@@ -11,14 +11,9 @@ from typing import NewType
 Stamp = NewType("Stamp", str)
 
 NEVER = Stamp("")
-"""Older than every statement: the part was never stated."""
+"""The stamp of a part that was never stated; it is below all others."""
 
 
 def make_stamp(at: datetime, *, deactivation: bool, event_id: str, source: str) -> Stamp:
     moment = (at if at.tzinfo is UTC else at.astimezone(UTC)).isoformat(timespec="microseconds")
     return Stamp(f"{moment} {deactivation:d} {event_id} {source}")
-
-
-def stamped_at(stamp: Stamp) -> datetime:
-    """When the statement was made. Raises ValueError for NEVER."""
-    return datetime.fromisoformat(stamp.partition(" ")[0])

@@ -1,4 +1,4 @@
-"""The words of the domain as types. No behaviour beyond their order, no storage."""
+"""The words of the domain as types, without storage and with no behaviour but their order."""
 
 import re
 import uuid
@@ -12,7 +12,7 @@ PortalId = NewType("PortalId", str)
 
 
 def canonical_portal_id(text: str) -> PortalId:
-    """GUIDs also come in upper case and in braces; they name the same person or chapter."""
+    """Returns the id in lower case and without braces, if it is a GUID; else unchanged."""
     if _CANONICAL_GUID.fullmatch(text):
         return PortalId(text)
     try:
@@ -27,7 +27,7 @@ RoleId = NewType("RoleId", int)
 EntryId = NewType("EntryId", int)
 
 Position = NewType("Position", int)
-"""A place in the change feed; strictly increasing in commit order. 0 is before the first change."""
+"""The place of a change in the feed, increasing in commit order; 0 is before the first change."""
 
 
 class ActivationState(StrEnum):
@@ -36,7 +36,7 @@ class ActivationState(StrEnum):
 
 
 class AccessLevel(IntEnum):
-    """Ordered: a higher level includes what the lower ones may do."""
+    """What a member may do in the app. A higher level includes the lower ones."""
 
     NONE = 0
     MEMBER = 1
@@ -65,7 +65,7 @@ class SyncOutcome(StrEnum):
 
 
 class AttemptTrigger(StrEnum):
-    """What set an attempt off."""
+    """The reason why an attempt was made."""
 
     DELIVERY = "DELIVERY"
     RETRY = "RETRY"
@@ -73,7 +73,7 @@ class AttemptTrigger(StrEnum):
 
 
 class AuditAction(StrEnum):
-    """What somebody did that they must answer for."""
+    """An action that the audit trail records."""
 
     PAYLOADS_READ = "PAYLOADS_READ"
     EVENTS_REPLAYED = "EVENTS_REPLAYED"
@@ -81,7 +81,7 @@ class AuditAction(StrEnum):
 
 
 class ChangeOperation(Enum):
-    """What a change is from one viewer's side."""
+    """The meaning of a change for one viewer."""
 
     ADDED = "ADDED"
     UPDATED = "UPDATED"

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from db.database import Database
 from db.driver.locks import LockName
-from db.errors import ConcurrentWriteError, DatabaseUnavailableError
+from db.errors import ConcurrentWriteError, DatabaseUnavailableError, StatementRefusedError
 from db.publication import NewChange
 from db.queries.attempt_records import Attempt
 from db.queries.entries import EntryRecord, entry_facts, payloads
@@ -89,8 +89,10 @@ async def _isolated(
         # Whatever else it is, one of the events causes it, or a mistake in our code.
         if len(events) == 1:
             logger.exception("Event %s could not be applied.", events[0].event_id)
-            name = type(error).__name__
-            return [Result(SyncStatus.FAILED, detail=f"The event could not be applied: {name}.")]
+            # Other errors may quote the event.
+            refused = isinstance(error, StatementRefusedError)
+            reason = str(error) if refused else f"{type(error).__name__}."
+            return [Result(SyncStatus.FAILED, detail=f"The event could not be applied: {reason}")]
     results: list[Result] = []
     for event in events:
         tried = zip(events, results, strict=False)

@@ -1,1 +1,1 @@
-"""Connections, transactions and statements, below everything that knows a table by name."""
+"""Connections, transactions and statements; nothing here knows a table by name."""

@@ -1,39 +1,57 @@
-"""What the drivers raise, as the errors that the rest of the program knows."""
+"""The errors of the drivers, translated into those of `db.errors`, in one place.
+
+A driver's error may quote personal data: PostgreSQL's DETAIL shows the row that was refused, and
+asyncpg the argument. So a translated error names only class, code and constraint, and is raised
+without the driver's error as its cause, which a log would print with the traceback.
+"""
 
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import asyncpg  # type: ignore[import-untyped]  # it ships no types
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from asyncpg.exceptions._base import DataError  # type: ignore[import-untyped]  # it ships no types
+from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from db.errors import ConcurrentWriteError, DatabaseUnavailableError
+from db.errors import (
+    ConcurrentWriteError,
+    DatabaseError,
+    DatabaseUnavailableError,
+    StatementRefusedError,
+)
 
-# PostgreSQL's classes of errors that are no fault of the statement: connection exceptions, invalid
-# authorization, invalid catalog name, insufficient resources, operator intervention.
-_PASSING = ("08", "28", "3D", "53", "57")
-# The database takes no connections now; it can only be read, for another server is the first; it
-# has given up a transaction in which nothing was done for too long.
-_IN_NO_STATE_FOR_IT = ("55000", "25006", "25P03")
-# Two transactions waited for each other, and this one was chosen to begin again.
-_DEADLOCK = "40P01"
+# PostgreSQL's classes of errors that no statement causes: connection exceptions, invalid
+# authorization, invalid catalog name, insufficient resources, operator intervention. Their messages
+# are about the server and quote no rows.
+_UNAVAILABLE_CLASSES = ("08", "28", "3D", "53", "57")
+# Not in a state to accept the connection; read-only, since another server is the primary now; a
+# transaction ended because it was idle for too long.
+_UNAVAILABLE_STATES = ("55000", "25006", "25P03")
+# Messages of this class name tables, columns and functions.
+_SYNTAX_OR_ACCESS = "42"
+# Serialization failure, and a deadlock in which this transaction was chosen to fail.
+_CONCURRENT_STATES = ("40001", "40P01")
+# The errors for a fault of the statement or of its parameters; asyncpg raises DataError for an
+# argument that it cannot encode.
+_REFUSED = (DataError, sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError)
+# InternalClientError comes from a connection that the server has just closed.
 _UNAVAILABLE = (
+    sqlite3.Error,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     OperationalError,
     InterfaceError,
     PoolTimeoutError,
     OSError,
-    sqlite3.OperationalError,
-    asyncpg.InterfaceError,
-    # Raised by a connection that the server has ended a moment ago, and that does not know yet.
-    asyncpg.InternalClientError,
 )
 
 
 @contextmanager
 def driver_errors_translated() -> Iterator[None]:
-    """What is no fault of the statement becomes DatabaseUnavailableError, or ConcurrentWriteError
-    if it only has to be done again."""
+    """Raises errors of the drivers as DatabaseUnavailableError, ConcurrentWriteError or
+    StatementRefusedError."""
     try:
         yield
     except Exception as error:
@@ -42,34 +60,94 @@ def driver_errors_translated() -> Iterator[None]:
 
 
 def raise_translated(error: Exception) -> None:
-    """The same for an error that was caught: returns when it stays what it is."""
-    if isinstance(error, _UNAVAILABLE):
-        raise DatabaseUnavailableError(str(error)) from error
-    if isinstance(error, DBAPIError | asyncpg.PostgresError):
-        cause = error.orig if isinstance(error, DBAPIError) else error
-        state = str(getattr(cause, "sqlstate", None))
-        if state == _DEADLOCK:
-            raise ConcurrentWriteError(str(error)) from error
-        lost = isinstance(error, DBAPIError) and error.connection_invalidated
-        if lost or state[:2] in _PASSING or state in _IN_NO_STATE_FOR_IT:
-            raise DatabaseUnavailableError(str(error)) from error
+    """Raises the translation of an error of a driver; returns for every other error."""
+    translated = _translation(error)
+    if translated is not None:
+        raise translated.with_traceback(error.__traceback__) from None
 
 
 @contextmanager
 def taken_keys_translated() -> Iterator[None]:
-    """A key that another process took first becomes ConcurrentWriteError."""
+    """Raises ConcurrentWriteError when another process has inserted a row of the same key."""
     try:
         yield
-    except (IntegrityError, sqlite3.IntegrityError, asyncpg.UniqueViolationError) as error:
-        if _key_is_taken(error):
-            raise ConcurrentWriteError("Another process wrote a row of the same key.") from error
+    except Exception as error:
+        if _key_is_taken(_cause(error)):
+            raise ConcurrentWriteError(
+                f"Another process wrote a row of the same key: {described(error)}."
+            ) from None
         raise
 
 
-def _key_is_taken(error: Exception) -> bool:
-    """SQLite tells every broken constraint with the same exception."""
-    name = getattr(getattr(error, "orig", error), "sqlite_errorname", "")
-    return isinstance(error, asyncpg.UniqueViolationError) or name in (
-        "SQLITE_CONSTRAINT_UNIQUE",
-        "SQLITE_CONSTRAINT_PRIMARYKEY",
-    )
+def described(error: Exception) -> str:
+    """Returns an error of a driver without the values of rows: class, code and constraint.
+
+    Errors that are not about values keep their message: a refused connection, an unknown table.
+    """
+    cause = _cause(error)
+    name = type(cause).__name__
+    if isinstance(cause, sqlite3.Error):
+        code = getattr(cause, "sqlite_errorname", "no code")
+        return f"{name} ({code}){_message(cause) if code == 'SQLITE_ERROR' else ''}"
+    if isinstance(cause, asyncpg.PostgresError):
+        state = str(cause.sqlstate)
+        constraint = getattr(cause, "constraint_name", None)
+        place = f", constraint {constraint}" if constraint else ""
+        tells = _is_unavailable(state) or state.startswith(_SYNTAX_OR_ACCESS)
+        return f"{name} (SQLSTATE {state}{place}){_message(cause) if tells else ''}"
+    if isinstance(cause, DataError | StatementError):
+        return name
+    return f"{name}: {cause}"
+
+
+def _message(cause: BaseException) -> str:
+    """Returns the primary message, without PostgreSQL's DETAIL."""
+    return f": {cause.args[0]}" if cause.args else ""
+
+
+def _translation(error: Exception) -> DatabaseError | None:
+    cause = _cause(error)
+    if isinstance(cause, asyncpg.PostgresError):
+        return _translation_of_state(error, str(cause.sqlstate))
+    if isinstance(cause, _REFUSED):
+        return StatementRefusedError(_refused(error))
+    if isinstance(cause, _UNAVAILABLE) or _is_invalidated(error):
+        return DatabaseUnavailableError(f"Database unreachable: {described(error)}.")
+    return StatementRefusedError(_refused(error)) if isinstance(error, StatementError) else None
+
+
+def _translation_of_state(error: Exception, state: str) -> DatabaseError:
+    if state in _CONCURRENT_STATES:
+        return ConcurrentWriteError(f"Another transaction was in the way: {described(error)}.")
+    if _is_unavailable(state) or _is_invalidated(error):
+        return DatabaseUnavailableError(f"Database unreachable: {described(error)}.")
+    return StatementRefusedError(_refused(error))
+
+
+def _refused(error: Exception) -> str:
+    return f"The database refused a statement: {described(error)}."
+
+
+def _is_unavailable(state: str) -> bool:
+    return state[:2] in _UNAVAILABLE_CLASSES or state in _UNAVAILABLE_STATES
+
+
+def _is_invalidated(error: Exception) -> bool:
+    return isinstance(error, DBAPIError) and error.connection_invalidated
+
+
+def _cause(error: Exception) -> BaseException:
+    """Returns the driver's own error below that of SQLAlchemy and of its adapter to asyncpg."""
+    cause: BaseException = error
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        cause = error.orig
+    if isinstance(cause, AsyncAdapt_asyncpg_dbapi.Error) and cause.__cause__ is not None:
+        cause = cause.__cause__
+    return cause
+
+
+def _key_is_taken(cause: BaseException) -> bool:
+    """SQLite raises one exception for every kind of constraint; its name says which it was."""
+    return isinstance(cause, asyncpg.UniqueViolationError) or getattr(
+        cause, "sqlite_errorname", None
+    ) in ("SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY")

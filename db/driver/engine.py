@@ -1,4 +1,4 @@
-"""Engines, and the differences between SQLite and PostgreSQL that a connection has."""
+"""Engines: how connections to SQLite and PostgreSQL are opened and set up."""
 
 from pathlib import Path
 from typing import Any
@@ -13,46 +13,46 @@ from db.driver import sqlite_driver
 
 SQLITE_READERS = 4
 IS_IN_PLACE = "is in place"
-"""Under this, what a connection of SQLite knows of itself says whether its file still is where it
-was opened. What is written into one that was deleted or replaced is lost when it is closed."""
+"""The key, in the info of an SQLite connection, of a function that tells whether the file is still
+in its place. What is written into a file that was deleted or replaced is lost when it is closed."""
 POSTGRES_WRITERS = 4
 ANSWER_SECONDS = 30.0
-"""After which a statement counts as lost. A server that went away without a word, or something in
-between that forgot the connection, would be waited for without end."""
+"""The time after which a statement counts as lost. The driver would wait for ever for a server that
+vanished without closing the connection, or for a firewall that dropped it."""
 _POSTGRES_OPTIONS = {
     *("host", "port", "user", "password", "database", "passfile", "service", "servicefile"),
     *("ssl", "target_session_attrs", "krbsrvname", "gsslib", "prepared_statement_cache_size"),
 }
-"""What a URL may say after its question mark: what asyncpg takes as text."""
+"""The options that a URL may have: those that asyncpg takes as text."""
 _LARGEST_PORT = 65_535
 _POSTGRES_SETTINGS = {
     "application_name": "likeperson-sync",
-    # Whoever holds a row for longer must not hold up everybody else: the event is tried again.
+    # A transaction that holds a row for longer must not stop all others: the event is tried again.
     "lock_timeout": "3s",
-    # Nor may a process that stands still in a transaction, or whose machine went away without a
-    # word. PostgreSQL itself would notice that after hours, and until then keep its locks.
+    # Nor may a process that hangs in a transaction, or whose machine has vanished. By itself
+    # PostgreSQL would notice that after hours, and keep the locks until then.
     "idle_in_transaction_session_timeout": "5s",
 }
-# What is written is found by its key, always. A plan made once serves for that, if it is not one
-# for tables that were small when it was made; planning each time would cost more than running.
+# Writers find all rows by their keys. A generic plan serves for that, if it uses the index although
+# the tables were small when it was made; planning each time would cost more than running.
 _WRITER_SETTINGS = {
     **_POSTGRES_SETTINGS,
     "plan_cache_mode": "force_generic_plan",
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
-    # The settings above make plans look dear; compiling them would be.
+    # The settings above make plans look expensive, so that PostgreSQL would compile them.
     "jit": "off",
 }
 
 
 def check_url(url: str) -> None:
-    """Raises ValueError for a URL nothing can be stored under. A password in it is not shown."""
+    """Raises ValueError, without the password, for a URL that cannot be used."""
     try:
         parts = make_url(url)
     except (ArgumentError, ValueError):
         raise ValueError(
-            "is not a URL that can be read, as sqlite+aiosqlite:///FILE or "
+            "is not a URL such as sqlite+aiosqlite:///FILE or "
             "postgresql+asyncpg://USER:PASSWORD@HOST:PORT/NAME, in which PORT is a number"
         ) from None
     if parts.drivername not in ("sqlite+aiosqlite", "postgresql+asyncpg"):
@@ -67,7 +67,7 @@ def check_url(url: str) -> None:
 
 
 def check_postgres_url(url: URL) -> None:
-    """Raises ValueError for one that asyncpg would stumble over."""
+    """Raises ValueError for a URL of PostgreSQL that asyncpg cannot use."""
     unknown = url.query.keys() - _POSTGRES_OPTIONS
     if unknown:
         raise ValueError(
@@ -79,9 +79,9 @@ def check_postgres_url(url: URL) -> None:
         ports = arguments.get("port", [])
         numbers = [int(port) for port in (ports if isinstance(ports, list) else [ports])]
     except (ArgumentError, ValueError, TypeError) as error:
-        raise ValueError(f"is not one that asyncpg can use: {error}") from error
+        raise ValueError(f"cannot be used by asyncpg: {error}") from error
     if not all(0 < number <= _LARGEST_PORT for number in numbers):
-        raise ValueError(f"has a port that there is not: they go from 1 to {_LARGEST_PORT}")
+        raise ValueError(f"has a port outside of 1 to {_LARGEST_PORT}")
 
 
 def _in_memory(url: URL) -> bool:
@@ -109,7 +109,7 @@ def _postgres(url: str, pool_size: int, settings: dict[str, str]) -> AsyncEngine
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=5,
-        # What a statement is given may be personal; it must not reach a log with an error.
+        # Parameters may be personal data, which must not reach a log with an error.
         hide_parameters=True,
         connect_args={
             "timeout": 5,
@@ -134,11 +134,12 @@ def _sqlite(url: str, pool_size: int, begin: str) -> AsyncEngine:
 
     @event.listens_for(engine.sync_engine, "connect")
     def _on_connect(connection: Any, record: Any) -> None:
-        # The driver would begin transactions lazily and too late; we begin them ourselves.
+        # The driver begins a transaction only at the first write, which is too late for a snapshot:
+        # `_on_begin` does it.
         connection.isolation_level = None
         cursor = connection.cursor()
         cursor.execute("PRAGMA journal_mode=WAL")
-        # An acknowledged event must survive loss of power.
+        # An acknowledged event must survive a loss of power.
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.close()
@@ -148,7 +149,7 @@ def _sqlite(url: str, pool_size: int, begin: str) -> AsyncEngine:
     @event.listens_for(engine.sync_engine, "checkout")
     def _on_checkout(_connection: Any, record: Any, _fairy: Any) -> None:
         if not record.info[IS_IN_PLACE]():
-            raise DisconnectionError("Another file has taken the place of the database.")
+            raise DisconnectionError("The database file was deleted or replaced.")
 
     @event.listens_for(engine.sync_engine, "begin")
     def _on_begin(connection: Connection) -> None:
@@ -158,7 +159,7 @@ def _sqlite(url: str, pool_size: int, begin: str) -> AsyncEngine:
 
 
 def _identity(file: Path | None) -> tuple[int, int] | None:
-    """Which file it is, whatever its name; None when there is none."""
+    """Returns device and inode of a file; None when it does not exist."""
     try:
         found = None if file is None else file.stat()
     except OSError:
@@ -167,7 +168,7 @@ def _identity(file: Path | None) -> tuple[int, int] | None:
 
 
 def sqlite_file(url: str) -> Path | None:
-    """Where the database lives; None when it is not a file."""
+    """Returns the file of an SQLite database; None for every other database."""
     database = make_url(url).database
     on_file = is_sqlite(url) and database not in (None, "", ":memory:")
     return Path(str(database)) if on_file else None

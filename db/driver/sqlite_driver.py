@@ -4,6 +4,7 @@ aiosqlite itself makes four: to open a cursor, run the statement, fetch its rows
 cursor. Each of them takes longer than most of our statements do.
 """
 
+import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -11,6 +12,9 @@ from operator import methodcaller
 from typing import Any, Self, TypeVar
 
 from aiosqlite import Connection
+
+# At DEBUG it logs every statement with its parameters, which are personal data.
+logging.getLogger("aiosqlite").setLevel(logging.INFO)
 
 T = TypeVar("T")
 Parameters = Iterable[Any]

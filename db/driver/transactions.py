@@ -51,10 +51,10 @@ class PostgresTransaction:
         locks = f"; {locking(exclusive, shared)}" if exclusive or shared else ""
         try:
             await self._driver.execute(f"BEGIN{locks}")
-        except asyncpg.LockNotAvailableError as error:
+        except asyncpg.LockNotAvailableError:
             raise ConcurrentWriteError(
                 "A lock was not released within lock_timeout; another transaction holds it."
-            ) from error
+            ) from None
 
     async def commit(self) -> None:
         # For a failed transaction PostgreSQL answers ROLLBACK, which is not an error to the driver.

@@ -1,6 +1,6 @@
-"""The bell: says "something up to position n" to every process, and nothing else.
+"""The bell: tells every process that the feed has grown to a position, and nothing else.
 
-It carries no data and promises no delivery. Whoever waits for it polls as well.
+It carries no data and promises no delivery. Whoever waits for it also polls the database.
 """
 
 import asyncio
@@ -27,20 +27,20 @@ CHANNEL = "likeperson_sync_feed"
 ECHO_SECONDS = 5.0
 RETRY_SECONDS = 0.5
 PAUSE_SECONDS = 0.01
-"""From one publish to the next: each wakes every process, and the last position says it all."""
+"""The pause between two publishes. Each wakes every process, and the last position is enough."""
 LARGEST_POSITION = 2**63 - 1
 
 
 class EchoLostError(ConnectionError):
-    """The broker takes what is published, but nothing of it comes back."""
+    """The broker accepts what is published, but the bell does not receive it back."""
 
 
 class BroadcastBell:
     """The bell over broadcaster: `memory://`, `postgresql+asyncpg://…` or `redis://…`.
 
-    Works without its broker, only within the process then. Whether it hears is known end to end:
-    what it publishes must come back, else the connection is given up and a new one opened.
-    Belongs to the event loop that entered it.
+    Without its broker it still rings within this process. It checks its connection end to end:
+    what it publishes must come back to it, or it closes the connection and opens another. It
+    belongs to the event loop that entered it.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class BroadcastBell:
         self._url = url
         self._channel = channel
         self._open_backend = open_backend or partial(backend_for, channel=channel)
-        # A URL that no backend understands is a mistake to show at start-up, not an outage.
+        # A URL that no backend understands is a mistake of configuration, not an outage.
         self._open_backend(url)
         self._echo_seconds = echo_seconds
         self._patience = patience
@@ -70,7 +70,7 @@ class BroadcastBell:
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        """Returns when the bell hears itself, or when that has failed once."""
+        """Returns when the bell has heard itself, or when a first attempt has failed."""
         self._task = asyncio.create_task(self._run(), name="bell")
         try:
             with suppress(TimeoutError):
@@ -97,16 +97,19 @@ class BroadcastBell:
         await asyncio.sleep(0)
 
     def ring(self, position: int) -> None:
-        """Never blocks or raises. Rings that come close together become one, the highest."""
+        """Says that the feed has grown to this position. Never blocks or raises.
+
+        Rings that come close together become one, with the highest position.
+        """
         if self._note(position):
             self._due.set()
 
     def highest(self) -> int:
-        """The highest position heard of; 0 at first."""
+        """Returns the highest position that was rung for; 0 at first."""
         return self._highest
 
     async def wait(self, seen: int, timeout: float) -> int:  # noqa: ASYNC109 - ends normally then
-        """Returns `rang()` as soon as it is more than `seen`, at the latest after `timeout`."""
+        """Returns `highest()` once it is above `seen`, at the latest after `timeout` seconds."""
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 while self._highest <= seen:
@@ -114,7 +117,7 @@ class BroadcastBell:
         return self._highest
 
     def _note(self, position: int) -> bool:
-        """Whether it is news; wakes everybody who waits."""
+        """Keeps a higher position, wakes all who wait, and returns True; else returns False."""
         if position <= self._highest:
             return False
         self._highest = position
@@ -126,15 +129,15 @@ class BroadcastBell:
         while True:
             try:
                 await self._serve()
-            except Exception as lost:  # each driver fails in its own way, and the bell must go on
+            except Exception as lost:  # each broker's driver has its own errors
                 self._settled.set()
                 await self._outage.pause(_first_cause(lost))
 
     async def _serve(self) -> None:
-        """One connection to the broker, for as long as it hears."""
+        """Serves one connection to the broker until it is lost or no longer hears."""
         backend = self._open_backend(self._url)
         self._unheard_since = None
-        # A first ring at once shows whether this connection hears.
+        # A first ring shows whether this connection hears.
         self._due.set()
         try:
             async with (
@@ -145,7 +148,8 @@ class BroadcastBell:
                 tasks.create_task(self._hear(subscriber.get))
                 tasks.create_task(self._publish(broadcast))
         finally:
-            # broadcaster skips this when it is cancelled while connecting, or its listener died.
+            # broadcaster skips this when it is cancelled while connecting, or when its listener has
+            # failed.
             await backend.disconnect()
 
     async def _hear(self, next_event: Callable[[], Awaitable[Event]]) -> None:
@@ -157,40 +161,48 @@ class BroadcastBell:
             self._note(_position_in(event.message))
 
     async def _publish(self, broadcast: Broadcast) -> None:
-        """One publish in flight at a time, of the highest position, and a pause after each; raises
-        when deaf."""
+        """Publishes the highest position, once at a time with a pause after each.
+
+        Raises EchoLostError when nothing comes back.
+        """
         while True:
             await self._next_turn()
-            # Noted before publishing: the echo may be faster than the broker's own answer.
+            # Set before publishing, since the echo may come before the broker's own answer.
             self._unheard_since = self._unheard_since or _now()
             try:
                 async with asyncio.timeout(self._patience):
                     await broadcast.publish(self._channel, str(self._highest))
                 await asyncio.sleep(self._pause)
-            except Exception as error:  # each driver has its own, and the ring is still due
+            except Exception as error:  # each broker's driver has its own errors
                 self._due.set()
                 self._unheard_since = None
                 self._settled.set()
                 await self._outage.pause(error)
 
     async def _next_turn(self) -> None:
-        """Returns when a ring is due, or the hearing is to be tested; raises when deaf."""
+        """Returns when a ring is due or the connection is to be tested.
+
+        Raises EchoLostError when what was published has not come back.
+        """
         quiet = self._echo_seconds if self._unheard_since is None else RETRY_SECONDS
         with suppress(TimeoutError):
             async with asyncio.timeout(min(quiet, self._echo_seconds)):
                 await self._due.wait()
         self._due.clear()
         if self._unheard_since is not None and _now() - self._unheard_since > self._patience:
-            raise EchoLostError(f"nothing heard for {self._patience} s after publishing")
+            raise EchoLostError(f"no echo within {self._patience:g} s of publishing")
 
 
 def channel_of(feed_id: str) -> str:
-    """Positions of another feed mean nothing here, even if it rings over the same broker."""
+    """Returns the channel of one feed. Several databases may ring over one broker."""
     return f"{CHANNEL}_{feed_id}"
 
 
 def backend_for(url: str, channel: str = CHANNEL) -> BroadcastBackend:
-    """A backend that never fails or waits long to connect, and mends its connection itself."""
+    """Returns a backend that connects without failing and repairs its connection by itself.
+
+    Raises ValueError for a scheme that no backend understands.
+    """
     scheme = url.partition("://")[0]
     if scheme == "memory":
         return MemoryBackend(url)
@@ -198,11 +210,11 @@ def backend_for(url: str, channel: str = CHANNEL) -> BroadcastBackend:
         return PostgresBackend(url, channel)
     if scheme in ("redis", "rediss"):
         return RedisBackend(url, channel)
-    raise ValueError(f"no bell over {scheme!r}: use memory, postgresql+asyncpg or redis")
+    raise ValueError(f"has the scheme {scheme!r}; use memory, postgresql+asyncpg or redis")
 
 
 def check_bell_url(url: str) -> None:
-    """Raises ValueError for one that no backend understands. A password in it is not shown."""
+    """Raises ValueError, without the password, for a URL that no backend understands."""
     try:
         backend_for(url)
     except (ArgumentError, ValueError):
@@ -215,9 +227,9 @@ def check_bell_url(url: str) -> None:
 
 
 def _position_in(message: object) -> int:
-    """0, which is never news, for what is not a position."""
+    """Returns the position in a message; 0, which wakes nobody, if it holds none."""
     text = str(message)
-    # Python refuses to read thousands of digits, so the length comes first.
+    # The length is checked first, since int() raises for thousands of digits.
     if not (text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST_POSITION))):
         return 0
     position = int(text)
@@ -225,7 +237,7 @@ def _position_in(message: object) -> int:
 
 
 def _first_cause(lost: Exception) -> Exception:
-    """A task group wraps what ended it."""
+    """Returns the error that ended a task group, which wraps it."""
     while isinstance(lost, ExceptionGroup):
         lost = lost.exceptions[0]
     return lost

@@ -1,7 +1,8 @@
 """A broadcaster backend for PostgreSQL that outlives lost connections.
 
-broadcaster's own shares one connection between LISTEN and NOTIFY, so that concurrent publishing
-fails, and a lost connection silences it for good. It promises hints, not delivery.
+broadcaster's own backend shares one connection between LISTEN and NOTIFY, so concurrent publishing
+fails, and after a lost connection it never receives anything again. No delivery is promised here
+either.
 """
 
 import asyncio
@@ -27,11 +28,11 @@ _LOST = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.Interna
 
 
 class PostgresBackend(BroadcastBackend):
-    """LISTEN on one connection of its own, NOTIFY over a small pool.
+    """Listens on a connection of its own and publishes over a small pool.
 
-    The channel is known from the start: LISTEN stands before anybody subscribes, so that
-    `subscribe` has nothing to wait for. broadcaster loses messages of simultaneous first
-    subscribers whenever it does wait.
+    It knows its channel from the start and listens before anybody subscribes, so `subscribe` has
+    nothing to wait for. While a backend's `subscribe` waits, broadcaster loses the messages of
+    other first subscribers.
     """
 
     def __init__(self, url: str, channel: str) -> None:
@@ -44,7 +45,7 @@ class PostgresBackend(BroadcastBackend):
         self._pool: Any = None
 
     async def connect(self) -> None:
-        """Returns when LISTEN stands, or when a first attempt has failed: a hint may be late."""
+        """Returns when LISTEN has succeeded, or when a first attempt has failed."""
         self._pool = await asyncpg.create_pool(
             init_size=0,
             min_size=0,
@@ -68,10 +69,10 @@ class PostgresBackend(BroadcastBackend):
 
     async def subscribe(self, group: str) -> None:
         if group != self._channel:
-            raise ValueError(f"this backend listens to {self._channel!r} only, not to {group!r}")
+            raise ValueError(f"This backend listens to {self._channel!r} only; got {group!r}.")
 
     async def unsubscribe(self, group: str) -> None:
-        """Nothing to do: LISTEN ends with the connection."""
+        """Does nothing: LISTEN ends with the connection."""
 
     async def publish(self, channel: str, message: str) -> None:
         await self._pool.execute("SELECT pg_notify($1, $2)", channel, message)
@@ -108,19 +109,19 @@ class PostgresBackend(BroadcastBackend):
             with suppress(TimeoutError):
                 async with asyncio.timeout(LIVENESS_SECONDS):
                     await lost.wait()
-            # A peer that vanished without a word is noticed only by asking it.
+            # Only a query shows that the server has vanished without closing the connection.
             await connection.execute("SELECT 1")
         raise ConnectionResetError("the server ended the LISTEN session")
 
     def _on_notify(self, _connection: object, _pid: int, channel: str, payload: object) -> None:
         if self._queue.full():
-            # The newest message is worth most, and this callback must not wait.
+            # This callback must not wait, and the newest message has the highest position.
             self._queue.get_nowait()
         self._queue.put_nowait(Event(channel, str(payload)))
 
 
 def _connect_arguments(url: str) -> dict[str, Any]:
-    """What the engine would hand to asyncpg for the same URL, with nothing that waits for ever."""
+    """Returns asyncpg's arguments for the URL, as the engine would pass them, with time limits."""
     plain = make_url(url).difference_update_query(
         ["prepared_statement_cache_size", "prepared_statement_name_func"]
     )
@@ -134,10 +135,10 @@ def _connect_arguments(url: str) -> dict[str, Any]:
 
 
 async def _ring_without_the_disk(connection: Any) -> None:
-    """NOTIFY commits, and would wait until that is on disk. A hint that is lost in a crash is lost
-    with all who listened."""
+    """Spares NOTIFY the wait for the disk at its commit. A crash that loses a ring also ends the
+    sessions of all who listened."""
     await connection.execute("SET synchronous_commit = off")
 
 
 async def _keep_session(_connection: object) -> None:
-    """NOTIFY changes no session state: spares the pool's reset query, a round trip per ring."""
+    """Replaces the pool's reset query, a round trip for each ring: NOTIFY changes no state."""

@@ -1,4 +1,4 @@
-"""Redis under the bell."""
+"""A broadcaster backend for Redis."""
 
 import logging
 from contextlib import suppress
@@ -11,15 +11,15 @@ logger = logging.getLogger(__name__)
 
 
 class RedisBackend(BroadcastBackend):
-    """Redis for one channel.
+    """Listens to one channel.
 
-    broadcaster's own starts to listen before it has subscribed, hence hears nothing with
-    redis-py 8, and its listener dies with its connection. Needs redis-py below 8, which loses
-    cancellations of a publish under way: closing the bell would hang.
+    broadcaster's own backend listens before it has subscribed, so with redis-py 8 it receives
+    nothing, and its listener ends with its connection. This one needs redis-py below 8: version 8
+    loses the cancellation of a publish under way, so closing the bell would hang.
     """
 
     def __init__(self, url: str, channel: str) -> None:
-        # Only who rings over Redis pays for loading it.
+        # Loaded only by those who ring over Redis.
         from redis.asyncio import Redis  # noqa: PLC0415
         from redis.asyncio.retry import Retry  # noqa: PLC0415
         from redis.backoff import NoBackoff  # noqa: PLC0415
@@ -32,14 +32,14 @@ class RedisBackend(BroadcastBackend):
             decode_responses=True,
             encoding_errors="replace",
             socket_connect_timeout=PATIENCE,
-            # The pauses between attempts are ours.
+            # `Outage` makes the pauses between attempts.
             retry=Retry(NoBackoff(), 0),
         )
         self._pubsub = self._client.pubsub(ignore_subscribe_messages=True)
         self._outage = Outage("The Redis subscription", logger, logging.INFO)
 
     async def connect(self) -> None:
-        """The subscription, so that it stands early; the listener repeats what fails here."""
+        """Subscribes early; if that fails, `next_published` does it again."""
         with suppress(*self._lost):
             await self._pubsub.subscribe(self._channel)
 
@@ -49,10 +49,10 @@ class RedisBackend(BroadcastBackend):
             await self._client.aclose()
 
     async def subscribe(self, group: str) -> None:
-        """Nothing to do, and nothing to wait for: see `PostgresBackend`."""
+        """Does nothing, and has nothing to wait for: see `PostgresBackend`."""
 
     async def unsubscribe(self, group: str) -> None:
-        """Nothing to do: the subscription ends with the connection."""
+        """Does nothing: the subscription ends with the connection."""
 
     async def publish(self, channel: str, message: str) -> None:
         await self._client.publish(channel, message)

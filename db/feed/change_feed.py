@@ -1,8 +1,8 @@
-"""The live change feed: read from the database once per process, fanned out to followers.
+"""The live change feed: read from the database once per process and passed on to all who follow.
 
-The bell only says that there is something to read. A bell that is lost costs at most a poll
-interval, never a change. What the process has committed itself is known already, and read again
-only if something else was committed before it.
+The bell only says that there is something to read. A lost ring costs at most POLL_SECONDS, never a
+change. As an optimisation, changes that this process has committed are passed on without reading
+them, unless another process has committed something before them.
 """
 
 import asyncio
@@ -28,17 +28,21 @@ FOLLOWER_QUEUE = 1000
 
 
 class WaitableBell(Protocol):
-    """What the feed needs of the bell: wait until there is something after a position."""
+    """The part of the bell that the feed needs."""
 
-    async def wait(self, seen: int, timeout: float) -> int: ...  # noqa: ASYNC109  (it may return early without error)
+    async def wait(self, seen: int, timeout: float) -> int:  # noqa: ASYNC109 - ends normally then
+        """Returns the highest position that was rung for, at the latest after `timeout` seconds."""
+        ...
 
 
 Listener = Callable[[Sequence[CommittedChange]], None]
-"""Is told of changes as soon as they are read. Must not wait or raise: everybody waits for it."""
+"""Called with changes as soon as they are read. It must not wait or raise, since all others wait
+for it."""
 
 
 class QueueFollower:
-    """Gets what was committed before it came from the database, then what the process reads."""
+    """A follower with a bounded queue: first reads from the database what was committed before it
+    began, then takes what the process reads."""
 
     def __init__(self, database: Database, after: Position, live_from: Position) -> None:
         self._database = database
@@ -61,6 +65,10 @@ class QueueFollower:
         self._arrived.set()
 
     async def next_changes(self, patience: float) -> Sequence[CommittedChange]:
+        """Returns the next changes in order; empty if none came within `patience` seconds.
+
+        Raises SlowConsumerError when changes were lost to the bound of the queue or to retention.
+        """
         if self._at < self._live_from:
             return await self._catch_up()
         if not self._queue and not self._overrun:
@@ -68,7 +76,9 @@ class QueueFollower:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._arrived.wait(), patience)
         if self._overrun:
-            raise SlowConsumerError("The subscriber did not keep up with the feed.")
+            raise SlowConsumerError(
+                f"More than {FOLLOWER_QUEUE} changes waited for the subscriber to read them."
+            )
         changes = [change for change in self._queue if change.position > self._at]
         self._queue.clear()
         self._go_on(changes)
@@ -76,7 +86,7 @@ class QueueFollower:
 
     def _go_on(self, changes: Sequence[CommittedChange]) -> None:
         if changes and changes[0].position != self._at + 1:
-            raise SlowConsumerError("Changes in between are no longer kept.")
+            raise SlowConsumerError(f"The changes after position {self._at} are no longer kept.")
         if changes:
             self._at = changes[-1].position
 
@@ -85,13 +95,13 @@ class QueueFollower:
             changes = await changes_after(session, self._at, limit=BATCH)
         changes = [change for change in changes if change.position <= self._live_from]
         if not changes:
-            raise SlowConsumerError("The changes after this position are no longer kept.")
+            raise SlowConsumerError(f"The changes after position {self._at} are no longer kept.")
         self._go_on(changes)
         return changes
 
 
 class LiveFeed:
-    """Runs inside `async with`: one task reads, any number of followers are served."""
+    """One task that reads the feed for any number of followers; it runs inside `async with`."""
 
     def __init__(self, database: Database, bell: WaitableBell) -> None:
         self._database = database
@@ -122,7 +132,7 @@ class LiveFeed:
 
     @property
     def alive(self) -> bool:
-        """False while the feed cannot be read; followers then wait, they miss nothing."""
+        """False while the feed cannot be read. Followers then wait; they miss nothing."""
         return self._readable and self._task is not None and not self._task.done()
 
     @property
@@ -131,7 +141,7 @@ class LiveFeed:
 
     @asynccontextmanager
     async def follow(self, after: Position) -> AsyncIterator[QueueFollower]:
-        """Every change after the position, once and in order."""
+        """Yields a follower that gets every change after the position, once and in order."""
         follower = QueueFollower(self._database, after, live_from=self._position)
         self._followers.add(follower)
         try:
@@ -164,21 +174,23 @@ class LiveFeed:
     async def _run(self) -> None:
         heard = 0
         while True:
-            # Not the position read so far: a ring for more than there is must not ring for ever.
+            # `heard` counts as well: else a forged ring for a position beyond the feed's end would
+            # end every wait at once.
             seen = max(heard, self._position)
             heard = await self._bell.wait(seen, POLL_SECONDS)
             self._pass_on_own()
-            # After an outage it is read in any case, to know that it can be.
+            # After an outage the feed is read in any case, to find out whether it can be.
             if self._readable and seen < heard <= self._position:
                 continue
             try:
                 await self._read_on()
             except Exception as error:
-                # Whatever it is, it may pass, and everything that is live hangs on this task.
+                # Any error may pass, and every subscription depends on this task.
                 if self._readable:
                     expected = isinstance(error, DatabaseUnavailableError)
                     logger.warning(
-                        "The change feed cannot be read; trying again every second.",
+                        "The change feed cannot be read; trying again every %g s.",
+                        POLL_SECONDS,
                         exc_info=None if expected else error,
                     )
                 self._readable = False
@@ -195,7 +207,7 @@ class LiveFeed:
                 self._begin_anew(other)
                 return
             if not self._readable:
-                logger.info("The change feed is read again.")
+                logger.info("The change feed can be read again.")
                 self._readable = True
             if not changes:
                 return
@@ -204,8 +216,11 @@ class LiveFeed:
                 return
 
     async def _other_feed(self, session: ReadSession) -> Cursor | None:
-        """The head of the feed, if it is not the one that was read up to here: after an outage, the
-        database may be one that had not yet got all of it."""
+        """Returns the feed's head if the feed is not the one that was read so far, else None.
+
+        After an outage the database may be a replica that lacks the last changes, or a restored
+        backup, or another database.
+        """
         head = await feed_head(session)
         if head.feed_id != self._feed_id or head.position < self._position:
             return head
@@ -217,8 +232,8 @@ class LiveFeed:
 
     def _begin_anew(self, head: Cursor) -> None:
         logger.warning(
-            "The change feed is not the one that was read up to position %d; it goes on from "
-            "position %d, and whoever is told of changes has to ask anew.",
+            "The change feed that was read up to position %d was replaced by another one, which "
+            "stands at position %d; all subscribers have to start again.",
             self._position,
             head.position,
         )
@@ -231,8 +246,10 @@ class LiveFeed:
             on_feed_replaced()
 
     def _pass_on_own(self) -> None:
-        """As far as nothing is missing before it, and no more than is read at once, so that
-        followers get their turn; the rest is read."""
+        """Passes on this process's own commits as long as none is missing between them.
+
+        At most BATCH changes at a time, so that followers get their turn; the rest is read.
+        """
         own = sorted(self._own, key=lambda changes: changes[0].position)
         self._own.clear()
         room = BATCH

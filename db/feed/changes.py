@@ -1,6 +1,6 @@
-"""The change feed as stored: changes in the order of their commits, read by position."""
+"""The change feed as it is stored: changes in the order of their commits, read by position."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from sqlalchemy import Integer, bindparam, func, select
 
@@ -14,23 +14,15 @@ from db.vocabulary import Position
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """A place in one database's feed; `feed_id` tells it from the feed of another database."""
+    """A position in the feed of one database, which `feed_id` names."""
 
     feed_id: str
     position: Position
 
 
-# Asked whenever somebody subscribes.
 _HEAD = CompiledStatement(select(FeedHead.feed_id, FeedHead.position))
 _AFTER = CompiledStatement(
-    select(
-        Change.position,
-        Change.committed_at,
-        Change.member_id,
-        Change.entry_id,
-        Change.access_changed,
-        Change.facts,
-    )
+    select(*(getattr(Change, field.name) for field in fields(CommittedChange)))
     .where(Change.position > bindparam("position"))
     .order_by(Change.position)
     .limit(bindparam("limit", type_=Integer))
@@ -40,7 +32,7 @@ _AFTER = CompiledStatement(
 async def feed_head(session: ReadSession) -> Cursor:
     rows = await session.rows(_HEAD, {})
     if not rows:
-        raise RuntimeError("The change feed has no head row; the migrations make it.")
+        raise RuntimeError("Table feed_head has no row; the first migration inserts it.")
     feed_id, position = rows[0]
     return Cursor(feed_id, Position(position))
 
@@ -53,11 +45,13 @@ async def changes_after(
 
 
 async def check_cursor(session: ReadSession, cursor: Cursor) -> None:
-    """Raises ForeignCursorError for a place this feed never had, CursorExpiredError for one whose
-    following changes are no longer kept."""
+    """Raises ForeignCursorError for a position that this feed never had, and CursorExpiredError if
+    the changes after it are no longer kept."""
     head = await feed_head(session)
     if cursor.feed_id != head.feed_id or not 0 <= cursor.position <= head.position:
-        raise ForeignCursorError("The cursor is not one of this change feed.")
+        raise ForeignCursorError(
+            "The cursor belongs to another change feed, or lies beyond its end."
+        )
     oldest = await session.scalar(select(func.min(Change.position)))
     if cursor.position < head.position and (oldest is None or oldest > cursor.position + 1):
         raise CursorExpiredError("The changes after this cursor are no longer kept.")

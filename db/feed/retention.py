@@ -1,4 +1,4 @@
-"""How long the change feed is kept: the oldest changes go, so that what is left has no gaps."""
+"""Retention of the change feed: the oldest changes are deleted, so the rest has no gaps."""
 
 import asyncio
 import logging
@@ -11,7 +11,7 @@ from typing import Self
 from sqlalchemy import delete, func, select
 
 from db.database import Database
-from db.errors import DatabaseError
+from db.errors import ConcurrentWriteError, DatabaseUnavailableError
 from db.sessions import ReadSession
 from db.tables.models import Change, FeedHead
 from db.vocabulary import Position
@@ -19,20 +19,21 @@ from db.vocabulary import Position
 logger = logging.getLogger(__name__)
 
 PERIOD_SECONDS = 60.0
-# Deleted together: on SQLite nobody else can write meanwhile.
+# Changes deleted in one transaction. On SQLite nobody else can write meanwhile.
 CHUNK = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """Changes are kept while they are both young enough and among so many latest."""
+    """Changes are kept while they are younger than `age` and one of the last `count`."""
 
     age: timedelta
     count: int
 
 
 async def prune_changes(database: Database, keep: Keep, now: datetime) -> int:
-    """How many were deleted. Processes that do so at the same time do not disturb each other."""
+    """Deletes changes that are not kept, and returns how many. Several processes may do so at the
+    same time."""
     async with database.read() as session:
         last = await _last_to_go(session, keep, now)
         oldest = await session.scalar(select(func.min(Change.position)))
@@ -48,8 +49,9 @@ async def prune_changes(database: Database, keep: Keep, now: datetime) -> int:
 
 async def _last_to_go(session: ReadSession, keep: Keep, now: datetime) -> Position:
     head = await session.scalar(select(FeedHead.position)) or 0
-    # By position, which is not quite the order of time: a clock is read before the position is
-    # taken, and each process has its own. Few come before it, since this is done all the time.
+    # By position, which is not quite the order of time: each process reads its own clock, and
+    # reads it before it takes the position. The first young change is found after few others,
+    # since older ones are deleted every minute.
     first_young = await session.scalar(
         select(Change.position)
         .where(Change.committed_at >= now - keep.age)
@@ -61,7 +63,7 @@ async def _last_to_go(session: ReadSession, keep: Keep, now: datetime) -> Positi
 
 
 class Retention:
-    """Runs inside `async with`."""
+    """A task that deletes old changes every minute; it runs inside `async with`."""
 
     def __init__(self, database: Database, keep: Keep, clock: Callable[[], datetime]) -> None:
         self._database = database
@@ -83,13 +85,13 @@ class Retention:
         while True:
             try:
                 deleted = await prune_changes(self._database, self._keep, self._clock())
-            except DatabaseError:
-                # Those who need the database at once say so; this can wait.
+            except (DatabaseUnavailableError, ConcurrentWriteError):
+                # Requests report an unreachable database; this is done a minute later.
                 deleted = 0
             except Exception:
-                # As it is while a database is restored, or another becomes the first.
-                logger.exception("Changes that are too old could not be deleted.")
+                # Any error may pass, such as one while a database is restored or fails over.
+                logger.exception("Old changes could not be deleted from the feed.")
                 deleted = 0
             if deleted:
-                logger.info("%d changes were too old to be kept.", deleted)
+                logger.info("%d old changes were deleted from the feed.", deleted)
             await asyncio.sleep(PERIOD_SECONDS)

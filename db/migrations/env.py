@@ -1,4 +1,4 @@
-"""Runs migrations on the connection that db.migrate hands in; never opens one of its own."""
+"""Runs migrations on the connection that db.migrate passes in; opens none of its own."""
 
 from alembic import context
 

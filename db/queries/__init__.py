@@ -1,1 +1,1 @@
-"""What is asked of the tables."""
+"""Queries: what is read from and written to the tables, a module for each noun."""

@@ -1,4 +1,4 @@
-"""The sync log: the record of every event, written once and read by administrators."""
+"""The sync log: the record of every event, written by the sync and read by administrators."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -136,8 +136,11 @@ _WITH_BODY = _ROW.add_columns(SyncLogEntry.payload)
 
 
 def _each_by_its_key() -> Select[*tuple[Any, ...]]:
-    """One look-up for each key. Given the two lists, PostgreSQL before 17 may go through all that
-    a source has ever sent, by a plan that it made while that was little."""
+    """Selects with one look-up for each key.
+
+    With a condition on the two lists, PostgreSQL before 17 may read all entries of a source, by a
+    generic plan that it made while they were few.
+    """
     lists = (bindparam(name, type_=ARRAY(Text)) for name in ("sources", "event_ids"))
     keys = func.unnest(*lists).table_valued("source", "event_id", name="wanted").render_derived()
     entry = (
@@ -157,7 +160,7 @@ _RECORDED = CompiledStatement(
         any_of_parameter(SyncLogEntry.source, "sources"),
     ),
 )
-# Newest first. Ids grow with the time of recording, so the id alone is the order.
+# Ids grow with the time of recording, so the id alone is the order.
 _NEWEST_FIRST = (KeysetColumn(SyncLogEntry.id, descending=True),)
 
 
@@ -194,7 +197,7 @@ async def entry_count(session: ReadSession, sight: Sight, filter: EntryFilter) -
 async def newest_entries_of(
     session: ReadSession, sight: Sight, member_ids: Collection[MemberId], size: int
 ) -> dict[MemberId, Slice[EntryRow]]:
-    """The first page of each member, in one statement."""
+    """Returns the first page of each member, read by one statement."""
     statement = _found.statement(("newest of each", sight_shape(sight)), lambda: _newest(sight))
     parameters = {"member_ids": list(member_ids), "one_more": size + 1, **sight_values(sight)}
     found: dict[MemberId, list[EntryRow]] = {id: [] for id in member_ids}
@@ -248,7 +251,7 @@ async def entry_counts_of(
 async def entries_by_id(
     session: ReadSession, sight: Sight, ids: Collection[EntryId]
 ) -> dict[EntryId, EntryRow]:
-    """Only those of them that the sight shows."""
+    """Returns those of these entries that are within the sight."""
     if not ids:
         return {}
     statement = _found.statement(
@@ -260,16 +263,18 @@ async def entries_by_id(
 
 
 async def payloads(session: ReadSession, ids: Collection[EntryId]) -> dict[EntryId, bytes]:
-    """The raw bodies, whoever may see them."""
+    """Returns the raw bodies. The caller decides who may see them."""
     statement = select(SyncLogEntry.id, SyncLogEntry.payload)
     rows = await session.all(statement.where(any_of(SyncLogEntry.id, ids)))
     return {EntryId(id): payload for id, payload in rows}
 
 
 def recorded_entries(keys: Collection[EventKey]) -> Query[Recorded]:
-    """What is recorded under these keys, with the bodies, locked until commit; on SQLite, where
-    several sources use one event id, perhaps more."""
-    # In one order, since they are locked in turn.
+    """Returns the entries with these keys and their bodies, locked until commit.
+
+    On SQLite it may return others as well, if several sources use one event id.
+    """
+    # Rows are locked one after the other; a common order keeps transactions from a deadlock.
     ordered = sorted(set(keys))
     parameters = {
         "sources": [source for source, _ in ordered],
@@ -288,20 +293,23 @@ def new_entry_ids(count: int) -> Query[list[int]]:
 
 
 async def insert_entries(session: WriteSession, entries: Sequence[EntryRecord]) -> None:
-    """The entries have their ids. ConcurrentWriteError, raised when they are sent, means that
-    another process recorded one of the events first."""
+    """Inserts entries, which have their ids already.
+
+    ConcurrentWriteError, raised when they are sent, means that another process recorded one of the
+    events first.
+    """
     await session.insert(SyncLogEntry, [asdict(entry) for entry in entries])
 
 
 async def save_deliveries(session: WriteSession, deliveries: Mapping[EntryId, int]) -> None:
-    """How often each event was delivered by now."""
+    """Saves how often each event has been delivered."""
     rows = [{"row_id": id, "deliveries": count} for id, count in deliveries.items()]
     await session.update(SyncLogEntry, rows)
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedBody:
-    """An applied event in its raw form, to be read again."""
+    """The raw body of an applied event."""
 
     member_id: MemberId
     source: str
@@ -313,8 +321,10 @@ class RecordedBody:
 async def applied_bodies(
     session: WriteSession, member_ids: Collection[MemberId]
 ) -> list[RecordedBody]:
-    """Everything that was ever applied to these members, stale or not: only what was applied has
-    a member, whatever a replay may have made of its status since."""
+    """Returns the bodies of all events that were applied to these members, stale or not.
+
+    Only an entry that was applied has a member, whatever status a replay gave it since.
+    """
     rows = await session.all(
         select(
             SyncLogEntry.member_id,

@@ -1,5 +1,5 @@
-"""Keyset pages: where a page begins is told by the values of its neighbour, not by a number of
-rows, so that pages neither repeat nor skip when rows come and go between them."""
+"""Keyset pages: a page begins after the key values of a row, not after a number of rows. So pages
+neither repeat nor skip rows when others are added or removed between two requests."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ KeyValues = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class KeysetColumn:
-    """A column of the order. It must never be NULL; all columns of an order run the same way."""
+    """A column to order by. It must never be NULL, and all columns have the same direction."""
 
     expression: ColumnElement[Any] | InstrumentedAttribute[Any]
     descending: bool = False
@@ -38,7 +38,7 @@ class PageRequest:
 
 @dataclass(frozen=True, slots=True)
 class Slice(Generic[T]):
-    """Rows in the requested order whichever way was read, each with its key values."""
+    """The rows of a page in the requested order, each with its key values."""
 
     rows: Sequence[T]
     keys: Sequence[KeyValues]
@@ -51,7 +51,7 @@ class Slice(Generic[T]):
 
 
 class PageStatements:
-    """The statements for pages of one table, by what is asked for; ties are broken by the id."""
+    """The statements for pages of one table, by their shape. Rows with equal keys come by id."""
 
     def __init__(self, id_column: InstrumentedAttribute[int]) -> None:
         self._id_column = id_column
@@ -64,7 +64,8 @@ class PageStatements:
         order: Sequence[KeysetColumn],
         select_all: Callable[[], Select[*tuple[Any, ...]]],
     ) -> CompiledStatement:
-        """`select_all`, which is called only for a new shape, gives every row, in no order."""
+        """Returns the statement of a page. `select_all` selects all rows, in no order; it is called
+        only for a new shape."""
         return self._statements.statement(
             (shape, page.backward, page.start is not None),
             lambda: self._build(page, order, select_all()),
@@ -83,7 +84,7 @@ class PageStatements:
                 if column.descending != page.backward
                 else column.expression.asc()
             )
-        # One more than asked tells whether there is another page.
+        # One row more than requested tells whether there is another page.
         return query.limit(bindparam("one_more", page.size + 1, type_=BigInteger))
 
 
@@ -94,7 +95,7 @@ async def read_page(
     values: Mapping[str, Any],
     keys: int,
 ) -> Slice[Sequence[Any]]:
-    """The last columns of the statement, so many, are the key; the rows hold the others."""
+    """Reads a page. The last `keys` columns of the statement are its key; rows are the others."""
     parameters = {**values, "one_more": page.size + 1}
     for number, value in enumerate(page.start or ()):
         parameters[f"key_{number}"] = value
@@ -113,7 +114,7 @@ async def read_page(
 def _beyond(
     columns: Sequence[KeysetColumn], start: KeyValues, *, backward: bool
 ) -> ColumnElement[bool]:
-    """(a, b, …) beyond (x, y, …) in the order; as a comparison of rows, an index can serve it."""
+    """Compares (a, b, …) with (x, y, …). A comparison of rows can be served by an index."""
     keys = [
         bindparam(f"key_{number}", value, type_=column.expression.type)
         for number, (column, value) in enumerate(zip(columns, start, strict=True))

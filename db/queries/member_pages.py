@@ -1,4 +1,4 @@
-"""Members as they are read: by page, by id, by what they are filtered and ordered by."""
+"""Members as they are read: by page, with filter and order, or by id."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -59,7 +59,7 @@ class MemberOrder:
 
 
 def _escaped(word: str) -> str:
-    """For LIKE: what would stand for other characters stands for itself."""
+    """Escapes the wildcards of LIKE."""
     for special in (ESCAPE, "%", "_"):
         word = word.replace(special, ESCAPE + special)
     return word
@@ -169,7 +169,7 @@ async def member_count(session: ReadSession, sight: Sight, filter: MemberFilter)
 async def members_by_id(
     session: ReadSession, sight: Sight, ids: Collection[MemberId]
 ) -> dict[MemberId, MemberRow]:
-    """Only those of them whom the sight shows."""
+    """Returns those of these members who are within the sight."""
     if not ids:
         return {}
     statement = _found.statement(

@@ -1,4 +1,4 @@
-"""How the sync is doing, in numbers over the whole log."""
+"""Health of the sync: counts, lag and rejections over the whole log."""
 
 import re
 from collections import Counter
@@ -11,17 +11,18 @@ from db.sessions import ReadSession
 from db.tables.models import SyncLogEntry
 from db.vocabulary import SyncStatus
 
-# The lag is a percentile of the newest events; more of them would not change what it tells.
+# The lag is a percentile of the newest events; a larger sample would not change it.
 LAG_SAMPLE = 1000
 HOURS = 24
 HOUR = timedelta(hours=1)
-# What differs between two rejections of the same kind.
+# The parts of a detail that differ between two rejections of the same kind.
 _PARTICULARS = re.compile(r"(?<=event id )\S+|\d+")
 
 
 @dataclass(frozen=True, slots=True)
 class HealthRow:
-    """`waiting`: recorded, not applied yet. Counts by status are of entries received since."""
+    """The state of the sync. `waiting` counts entries that are recorded and not applied yet; counts
+    by status are of entries received within the last hour or day."""
 
     last_received_at: datetime | None
     waiting: int
@@ -52,14 +53,14 @@ async def sync_health(session: ReadSession, now: datetime) -> HealthRow:
 
 @dataclass(frozen=True, slots=True)
 class HourRow:
-    """Events received within an hour from `begins` on, by status."""
+    """The number of events received within an hour from `begins` on, by status."""
 
     begins: datetime
     counts: dict[SyncStatus, int]
 
 
 async def counts_by_hour(session: ReadSession, now: datetime) -> list[HourRow]:
-    """Of the last 24 hours, the oldest first. The last one ends now."""
+    """Returns the counts of the last 24 hours, oldest first. The last hour ends now."""
     begins = [now - HOUR * back for back in range(HOURS, 0, -1)]
     later_first = [
         (SyncLogEntry.received_at >= begin, place)
@@ -79,7 +80,7 @@ async def counts_by_hour(session: ReadSession, now: datetime) -> list[HourRow]:
 
 @dataclass(frozen=True, slots=True)
 class RejectionRow:
-    """Rejections of one kind: `reason` is their detail without what differs between them."""
+    """Rejections of one kind. `reason` is their detail without the parts that differ."""
 
     reason: str
     last_hour: int
@@ -87,7 +88,7 @@ class RejectionRow:
 
 
 async def rejections(session: ReadSession, now: datetime) -> list[RejectionRow]:
-    """Of the last 24 hours, the most frequent first."""
+    """Returns the rejections of the last 24 hours by kind, the most frequent first."""
     lately = func.sum(case((SyncLogEntry.received_at >= now - HOUR, 1), else_=0))
     rows = await session.all(
         select(SyncLogEntry.detail, lately, func.count(SyncLogEntry.id))

@@ -1,13 +1,15 @@
-"""What names are ordered and searched by: computed here once, so that both databases agree."""
+"""Keys that names are ordered and searched by, computed here so that both databases agree."""
 
 import unicodedata
 
-# Norwegian sorts æ, ø, å after z, and aa as å. Characters after "z" in byte order stand for them.
+# Norwegian sorts æ, ø and å after z, and aa as å. They are replaced by characters after "z" in
+# byte order.
 _AFTER_Z = str.maketrans({"æ": "{", "ä": "{", "ø": "|", "ö": "|", "å": "}"})
 
 
 def sort_key(family_name: str | None, given_name: str | None) -> str:
-    """Family name first, in Norwegian alphabetical order when compared byte by byte."""
+    """Returns a text that sorts by family name, then given name, in Norwegian order when compared
+    byte by byte."""
     return " ".join(_alphabetical(name) for name in (family_name, given_name) if name)
 
 
@@ -20,7 +22,7 @@ def _alphabetical(name: str) -> str:
 
 
 def search_key(*values: str | None) -> str:
-    """The words of the values, each after a space: a word prefix is then one substring."""
+    """Returns all words, each after a space, so that the beginning of a word is one substring."""
     words = [word for value in values if value for word in folded_words(value)]
     return "".join(f" {word}" for word in words)
 
@@ -32,7 +34,7 @@ def folded_words(text: str) -> list[str]:
 
 
 def number_key(member_number: str | None) -> str:
-    """Orders member numbers as numbers: 99 before 104233, whatever else before or after them."""
+    """Returns a text that sorts digits as numbers: 99 before 104233."""
     if member_number is None:
         return ""
     return member_number.zfill(20) if member_number.isdecimal() else member_number.casefold()

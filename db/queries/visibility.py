@@ -1,5 +1,5 @@
-"""Who sees which members and log entries: the one rule, as a condition on rows and as a question
-about the facts of a change. Both must say the same; a test compares them."""
+"""Visibility: the rule of who sees which members and log entries. It stands here twice, as a
+condition on rows and as a test of a change's facts; a test compares the two."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -40,8 +40,10 @@ class Sight:
 
 
 def members_in(organization_ids: frozenset[OrganizationId], name: str) -> ColumnElement[bool]:
-    """Members who belong to one of these organizations or hold a role in one. `name`: of the
-    parameter that holds the ids."""
+    """Selects members who belong to one of these organizations or hold a role in one.
+
+    The ids are the value of the parameter `name`; here only matters whether there are any.
+    """
     if not organization_ids:
         return false()
     return or_(
@@ -73,7 +75,7 @@ def sight_shape(sight: Sight) -> tuple[bool, ...]:
 
 
 def sight_values(sight: Sight) -> dict[str, Any]:
-    """The parameters of both conditions."""
+    """Returns the values of the parameters of both conditions."""
     return {
         "viewer_id": sight.member_id,
         "coordinated": list(sight.coordinated),

@@ -11,7 +11,7 @@ from db.vocabulary import AccessLevel, ActivationState, SyncOutcome, SyncStatus
 
 
 class FieldChange(msgspec.Struct, frozen=True):
-    """One field of a member before and after an event, as people read it."""
+    """A field before and after an event, as texts for people."""
 
     field: str
     before: str | None
@@ -19,7 +19,7 @@ class FieldChange(msgspec.Struct, frozen=True):
 
 
 class MemberFacts(msgspec.Struct, frozen=True):
-    """What visibility and filters ask of a member, as it was at one moment."""
+    """The facts about a member that visibility and filters depend on, at one moment."""
 
     state: ActivationState
     access_level: AccessLevel
@@ -30,7 +30,7 @@ class MemberFacts(msgspec.Struct, frozen=True):
 
 
 class EntryFacts(msgspec.Struct, frozen=True):
-    """What visibility and filters ask of a sync-log entry, as it was at one moment."""
+    """The facts about a log entry that visibility and filters depend on, at one moment."""
 
     status: SyncStatus
     outcome: SyncOutcome | None
@@ -42,9 +42,10 @@ class EntryFacts(msgspec.Struct, frozen=True):
 
 
 class ChangeFacts(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The two sides of a change: from them a subscription tells entering, staying and leaving.
+    """The facts before and after a change, from which a subscription tells ADDED, UPDATED and
+    REMOVED.
 
-    `catalogue_changed`: what roles give has changed, for all their holders at once.
+    `catalogue_changed`: the access level of a role has changed, for all its holders at once.
     """
 
     member_before: MemberFacts | None = None

@@ -1,5 +1,4 @@
-"""The tables. Their columns are read by statements in this package; there are no relationships,
-so nothing can load lazily."""
+"""The tables. They have no relationships, so nothing is loaded by touching an attribute."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -28,7 +27,7 @@ NAMING = {
 
 
 def _names(of: type[StrEnum], length: int = 16) -> Enum:
-    # Plain text rather than a native enum: adding a value is then no migration of the type.
+    # Stored as text, not as a native enum of PostgreSQL: a new value then needs no migration.
     return Enum(of, native_enum=False, create_constraint=False, length=length)
 
 
@@ -37,7 +36,7 @@ class Base(DeclarativeBase):
 
 
 class Organization(Base):
-    """A chapter. `as_of` holds the stamps of `name` and `parent`; a stub has none yet."""
+    """A chapter. `as_of` holds the stamps of `name` and `parent`; a stub has none of them."""
 
     __tablename__ = "organizations"
 
@@ -49,7 +48,7 @@ class Organization(Base):
 
 
 class Member(Base):
-    """A person known to the portal. `as_of` holds the stamp of each part that was ever stated."""
+    """A person known to the portal. `as_of` holds the stamp of each part that was stated."""
 
     __tablename__ = "members"
     __table_args__ = (
@@ -79,7 +78,7 @@ class Member(Base):
 class Role(Base):
     """An entry of the role catalogue: a portal role code and the access level it gives.
 
-    `decided`: somebody has said what it gives. A code that came with an event waits for that.
+    `decided` is false for a code that came with an event until somebody has set its level.
     """
 
     __tablename__ = "roles"
@@ -92,7 +91,7 @@ class Role(Base):
 
 
 class RoleAssignment(Base):
-    """A member holds a role; without an organization it is held in the home organization."""
+    """A role that a member holds; without an organization, in the home organization."""
 
     __tablename__ = "role_assignments"
     __table_args__ = (
@@ -109,13 +108,13 @@ class RoleAssignment(Base):
 
 
 _IS_DUE = text("next_attempt_at IS NOT NULL")
-# The statuses somebody has to look after. They are rare, and an index over the whole column
-# would make the planner read the log from its end to find them.
+# The statuses that somebody has to look after. They are rare, so the planner would not use an
+# index over the whole column but read the log from its end to find them.
 _IS_OPEN = text("status IN ('PENDING', 'FAILED', 'DEAD', 'REJECTED')")
 
 
 class SyncLogEntry(Base):
-    """The durable record of one event, with the raw body it came in."""
+    """The durable record of one event, with the raw body that brought it."""
 
     __tablename__ = "sync_log"
     __table_args__ = (
@@ -158,9 +157,9 @@ class SyncLogEntry(Base):
 
 
 class SyncAttempt(Base):
-    """One attempt to apply an event: what set it off, who asked, and what became of it.
+    """One attempt to apply an event: its trigger, who asked for it, and its result.
 
-    A first attempt that succeeded has no row of its own; its entry tells the same.
+    A first attempt that succeeded has no row, since its entry says the same.
     """
 
     __tablename__ = "sync_attempts"
@@ -177,9 +176,9 @@ class SyncAttempt(Base):
 
 
 class AuditRecord(Base):
-    """What somebody did with what they may see or change. Triggers refuse to change or delete one.
+    """An action that somebody must answer for. Triggers refuse to change or delete a record.
 
-    `entry_ids`: the first of the log entries it was about; `entry_count` counts all of them.
+    `entry_ids` are the first of the log entries it was about; `entry_count` counts all of them.
     """
 
     __tablename__ = "audit_trail"
@@ -196,7 +195,7 @@ class AuditRecord(Base):
 
 
 class FeedHead(Base):
-    """One row: the position of the last change. Its row lock puts positions into commit order."""
+    """One row with the position of the last change; its lock puts positions into commit order."""
 
     __tablename__ = "feed_head"
 
@@ -206,7 +205,7 @@ class FeedHead(Base):
 
 
 class Change(Base):
-    """One committed change. Holds no foreign keys: it tells of rows, it does not need them."""
+    """One committed change. It has no foreign keys, since it outlives the rows that it names."""
 
     __tablename__ = "changes"
 

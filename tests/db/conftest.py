@@ -1,4 +1,4 @@
-"""An open database for a test, of both kinds."""
+"""Open databases for a test: one of both kinds, and one on PostgreSQL alone."""
 
 from collections.abc import AsyncIterator
 
@@ -11,4 +11,10 @@ from tests.support.opened import opened
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
     async with opened(database_url) as database:
+        yield database
+
+
+@pytest.fixture
+async def on_postgres(postgres_url: str) -> AsyncIterator[Database]:
+    async with opened(postgres_url) as database:
         yield database

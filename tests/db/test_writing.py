@@ -40,12 +40,6 @@ async def database(database_url: str) -> AsyncIterator[Database]:
         yield database
 
 
-@pytest.fixture
-async def on_postgres(postgres_url: str) -> AsyncIterator[Database]:
-    async with opened(postgres_url) as database:
-        yield database
-
-
 async def names(session: WriteSession) -> list[str | None]:
     return [row.name for row in await session.all(select(Organization.name))]
 

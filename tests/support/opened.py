@@ -5,20 +5,15 @@ from contextlib import asynccontextmanager
 
 from sqlalchemy import column, delete, func, select, table, update
 
-from db.database import Database
+from db.database import Database, SilentBell
 from db.tables.models import AuditRecord, Base, Change, FeedHead, Role
 
 CATALOGUE = ("member", "peer-mentor", "coordinator", "organization-administrator")
 
 
-class SilentDoorbell:
-    def ring(self, position: int) -> None:
-        pass
-
-
 @asynccontextmanager
 async def opened(url: str) -> AsyncIterator[Database]:
-    database = Database(url, SilentDoorbell())
+    database = Database(url, SilentBell())
     try:
         yield database
     finally:

@@ -173,7 +173,7 @@ def _create_feed() -> None:
         sa.Column("position", row_id, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_feed_head"),
     )
-    # The id tells this feed's cursors from those of another database.
+    # The id distinguishes the cursors of this feed from those of another database.
     op.bulk_insert(feed_head, [{"id": 1, "feed_id": uuid.uuid4().hex, "position": 0}])
     op.create_table(
         "changes",

@@ -1,4 +1,4 @@
-"""Whether somebody has decided what a role gives.
+"""A column of roles that says whether somebody has decided their access level.
 
 Revision: 0003, after 0002
 """
@@ -17,8 +17,8 @@ def upgrade() -> None:
         roles.add_column(
             sa.Column("decided", sa.Boolean(), nullable=False, server_default=sa.true())
         )
-    # Until now an added role was told by its name, for which its code had to do; whoever gave it
-    # another level than that of every newcomer had decided.
+    # Until now a role that came with an event had its code as its name and the level MEMBER. Where
+    # the level is another one, somebody has decided it.
     op.execute(
         sa.text("UPDATE roles SET decided = :no WHERE name = code AND access_level = 1").bindparams(
             sa.bindparam("no", False, sa.Boolean())

@@ -1,4 +1,4 @@
-"""The audit trail, which the database itself keeps from being changed.
+"""The audit trail, with triggers that refuse every change of a record.
 
 Revision: 0004, after 0003
 """

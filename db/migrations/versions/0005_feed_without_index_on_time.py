@@ -1,4 +1,4 @@
-"""Changes are no longer looked up by their time.
+"""No index on the time of changes, which are no longer looked up by it.
 
 Revision: 0005, after 0004
 """

@@ -416,7 +416,7 @@ async def test_file_that_is_no_database_is_named(command: str, tmp_path: Path) -
     )
 
     assert done.code == 1
-    assert f"{file.resolve()} is not a SQLite database." in done.err
+    assert f"{file.resolve()} is not an SQLite database." in done.err
     assert "Traceback" not in done.err
     assert file.read_bytes() == before
 

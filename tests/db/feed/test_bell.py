@@ -251,8 +251,8 @@ async def test_outage_is_logged_at_its_two_ends_only(
         assert await _is_heard(there, here)
 
     warnings = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
-    assert sum("is away" in message for message in warnings) in (1, 2), "once per process"
-    assert sum("is back" in message for message in warnings) == len(warnings) / 2
+    assert sum("is unreachable" in message for message in warnings) in (1, 2), "once per process"
+    assert sum("is reachable again" in message for message in warnings) == len(warnings) / 2
 
 
 async def test_deaf_connection_is_given_up_for_a_new_one() -> None:
