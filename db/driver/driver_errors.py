@@ -88,21 +88,24 @@ def described(error: Exception) -> str:
     name = type(cause).__name__
     if isinstance(cause, sqlite3.Error):
         code = getattr(cause, "sqlite_errorname", "no code")
-        return f"{name} ({code}){_message(cause) if code == 'SQLITE_ERROR' else ''}"
+        return f"{cause if isinstance(cause, sqlite3.OperationalError) else name} ({code})"
     if isinstance(cause, asyncpg.PostgresError):
-        state = str(cause.sqlstate)
-        constraint = getattr(cause, "constraint_name", None)
-        place = f", constraint {constraint}" if constraint else ""
-        tells = _is_unavailable(state) or state.startswith(_SYNTAX_OR_ACCESS)
-        return f"{name} (SQLSTATE {state}{place}){_message(cause) if tells else ''}"
+        return _described_by_postgres(cause)
     if isinstance(cause, DataError | StatementError):
         return name
-    return f"{name}: {cause}"
+    return str(cause) or name
 
 
-def _message(cause: BaseException) -> str:
-    """Returns the primary message, without PostgreSQL's DETAIL."""
-    return f": {cause.args[0]}" if cause.args else ""
+def _described_by_postgres(cause: asyncpg.PostgresError) -> str:
+    state = str(cause.sqlstate)
+    # The primary message, without DETAIL.
+    message = cause.args[0] if cause.args else ""
+    if _is_unavailable(state):
+        return message
+    constraint = getattr(cause, "constraint_name", None)
+    place = f", constraint {constraint}" if constraint else ""
+    tells = f": {message}" if state.startswith(_SYNTAX_OR_ACCESS) else ""
+    return f"{type(cause).__name__} (SQLSTATE {state}{place}){tells}"
 
 
 def _translation(error: Exception) -> DatabaseError | None:
@@ -112,7 +115,7 @@ def _translation(error: Exception) -> DatabaseError | None:
     if isinstance(cause, _REFUSED):
         return StatementRefusedError(_refused(error))
     if isinstance(cause, _UNAVAILABLE) or _is_invalidated(error):
-        return DatabaseUnavailableError(f"Database unreachable: {described(error)}.")
+        return DatabaseUnavailableError(described(error))
     return StatementRefusedError(_refused(error)) if isinstance(error, StatementError) else None
 
 
@@ -120,7 +123,7 @@ def _translation_of_state(error: Exception, state: str) -> DatabaseError:
     if state in _CONCURRENT_STATES:
         return ConcurrentWriteError(f"Another transaction was in the way: {described(error)}.")
     if _is_unavailable(state) or _is_invalidated(error):
-        return DatabaseUnavailableError(f"Database unreachable: {described(error)}.")
+        return DatabaseUnavailableError(described(error))
     return StatementRefusedError(_refused(error))
 
 
