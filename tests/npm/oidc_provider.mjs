@@ -1,6 +1,6 @@
 // A real OpenID Connect provider for one test: `node oidc_provider.mjs CONFIG`, where CONFIG is
-// JSON: {port, keys, algorithm, audience, clients, lifetime}. Anybody may sign in, as whoever they
-// say they are. Says its port on standard output, and runs until it is killed.
+// JSON: {port, keys, algorithm, audience, clients, lifetime, portalIds}. Anybody may sign in, as
+// whoever they say they are; `portalIds` holds the claim `portal_id` by account. Says its port on standard output, and runs until it is killed.
 
 import { createServer } from "node:http";
 
@@ -33,6 +33,10 @@ server.listen(config.port, "127.0.0.1", () => {
         }),
         useGrantedResource: () => true,
       },
+    },
+    extraTokenClaims: (_context, token) => {
+      const id = config.portalIds?.[token.accountId];
+      return id ? { portal_id: id } : undefined;
     },
     findAccount: (_context, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
   });

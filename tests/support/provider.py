@@ -61,6 +61,8 @@ class Provider:
     algorithm: str = "ES256"
     keys: list[dict[str, Any]] = field(default_factory=list)
     lifetime: int = 3600
+    portal_ids: dict[str, str] = field(default_factory=dict)
+    """The claim `portal_id` of access tokens, by the account that signs in."""
     port: int = 0
     _process: asyncio.subprocess.Process | None = None
 
@@ -79,6 +81,7 @@ class Provider:
             "audience": AUDIENCE,
             "clients": CLIENTS,
             "lifetime": self.lifetime,
+            "portalIds": self.portal_ids,
         }
         self._process = await asyncio.create_subprocess_exec(
             NODE,
@@ -156,9 +159,11 @@ class Provider:
 
 
 @asynccontextmanager
-async def identity_provider(algorithm: str = "ES256") -> AsyncIterator[Provider]:
+async def identity_provider(
+    algorithm: str = "ES256", portal_ids: dict[str, str] | None = None
+) -> AsyncIterator[Provider]:
     await asyncio.to_thread(install_packages)
-    provider = Provider(algorithm)
+    provider = Provider(algorithm, portal_ids=portal_ids or {})
     await provider.start()
     try:
         yield provider

@@ -70,6 +70,20 @@ async def test_members_and_operators_of_the_provider_are_known(
         assert await access_level(it, signed_in["id_token"]) is None
 
 
+async def test_member_is_known_by_the_claim_that_the_provider_adds(sqlite_url: str) -> None:
+    portal_ids = {"kari@example.no": guid("Kari")}
+    async with (
+        identity_provider(portal_ids=portal_ids) as provider,
+        service_of(provider, sqlite_url, auth_subject_claim="portal_id") as service,
+    ):
+        await service.tell(created("Kari"))
+        known = (await provider.sign_in("kari@example.no"))["access_token"]
+        without_the_claim = (await provider.sign_in(guid("Kari")))["access_token"]
+
+        assert await access_level(service, known) == "MEMBER"
+        assert await access_level(service, without_the_claim) is None
+
+
 async def test_keys_are_found_without_discovery_where_they_are_configured(sqlite_url: str) -> None:
     async with identity_provider() as provider:
         keys = f"{provider.url}/jwks"
