@@ -1,24 +1,40 @@
 """The words of the domain as types, without storage and with no behaviour but their order."""
 
 import re
-import uuid
 from enum import Enum, IntEnum, StrEnum
 from typing import NewType
 
-_CANONICAL_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
+_DIGITS = r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}"
+_GUID = re.compile(rf"({_DIGITS})|\{{({_DIGITS})\}}|\(({_DIGITS})\)|([0-9a-f]{{32}})")
+_OTHER_ID = re.compile(r"[A-Za-z0-9._@/+-]{1,100}")
+# What is written like a GUID, but is none: perhaps cut off, or in another notation.
+_ALMOST_GUID = re.compile(r"(?:0x)?[0-9a-f-]{20,}", re.IGNORECASE)
 
 PortalId = NewType("PortalId", str)
 """The portal's id of a person or chapter, in canonical form (a GUID in lower case)."""
 
 
+def read_portal_id(text: str) -> PortalId | None:
+    """Returns the id in canonical form, or None for what is no id.
+
+    GUIDs are read in the formats D, N, B and P of .NET, in either case. Another id consists of
+    ASCII letters, digits and `._@/+-`.
+    """
+    if guid := _GUID.fullmatch(text.lower()):
+        dashed = guid[1] or guid[2] or guid[3]
+        if dashed:
+            return PortalId(dashed)
+        digits = guid[4]
+        parts = digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]
+        return PortalId("-".join(parts))
+    if _OTHER_ID.fullmatch(text) and not _ALMOST_GUID.fullmatch(text):
+        return PortalId(text)
+    return None
+
+
 def canonical_portal_id(text: str) -> PortalId:
-    """Returns the id in lower case and without braces, if it is a GUID; else unchanged."""
-    if _CANONICAL_GUID.fullmatch(text):
-        return PortalId(text)
-    try:
-        return PortalId(str(uuid.UUID(text)))
-    except ValueError:
-        return PortalId(text)
+    """Returns the id for a look-up. What is no id is kept as it is, and finds nobody."""
+    return read_portal_id(text) or PortalId(text)
 
 
 MemberId = NewType("MemberId", int)

@@ -6,13 +6,13 @@ The number of statements does not depend on the number of events.
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 
 from db.driver.locks import member_lock, organization_lock
 from db.publication import NewChange
 from db.queries.entries import RecordedBody, applied_bodies
-from db.queries.member_records import MemberRecord, save_members
+from db.queries.member_records import MemberHome, MemberRecord, save_members
 from db.queries.organizations import (
     OrganizationRecord,
     advance_organizations,
@@ -23,6 +23,7 @@ from db.sessions import WriteSession
 from db.stamp import Stamp, make_stamp
 from db.tables.facts import FieldChange, MemberFacts
 from db.vocabulary import ActivationState, PortalId, SyncOutcome, SyncStatus
+from sync import remarks
 from sync.draft import (
     ROLES,
     STATE,
@@ -33,14 +34,17 @@ from sync.draft import (
     field_changes,
     outcome_of,
 )
-from sync.events import Event, parse_event
+from sync.errors import RejectedError
+from sync.events import Event
 from sync.handlers import HANDLERS
 from sync.history import DatedStatement, dated_statement, restate_times
+from sync.parsing.parser import parse_event
 from sync.reading import Reading
 
 logger = logging.getLogger(__name__)
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
+OLDEST_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -54,11 +58,17 @@ class ReceivedEvent:
 
     @cached_property
     def at(self) -> datetime:
-        """The time of the event. One that is too far ahead counts as the time of receipt: otherwise
-        a wrong clock in the portal would win over all later events."""
-        stated = self.event.occurred_at
-        ahead = stated > self.received_at + CLOCK_TOLERANCE
-        return self.received_at if ahead else stated
+        """The time of the event. One that cannot be right counts as the time of receipt: otherwise
+        a wrong clock in the portal would win over all later events, or lose against all."""
+        return self.received_at if self.is_ahead or self.is_too_old else self.event.occurred_at
+
+    @property
+    def is_ahead(self) -> bool:
+        return self.event.occurred_at > self.received_at + CLOCK_TOLERANCE
+
+    @property
+    def is_too_old(self) -> bool:
+        return self.event.occurred_at < OLDEST_TIME
 
     @cached_property
     def stamp(self) -> Stamp:
@@ -72,13 +82,14 @@ class ReceivedEvent:
 
 @dataclass(slots=True)
 class Result:
-    """The result of one event. `member` is None if the event failed; `before` and `after` are set
-    only if the member has changed."""
+    """The result of one event. `member` is None if the event failed; then `home` tells who it is
+    about, if known. `before` and `after` are set only if the member has changed."""
 
     status: SyncStatus
     outcome: SyncOutcome | None = None
     detail: str | None = None
     member: MemberRecord | None = None
+    home: MemberHome | None = None
     field_changes: list[FieldChange] = field(default_factory=list)
     before: MemberFacts | None = None
     after: MemberFacts | None = None
@@ -151,14 +162,16 @@ class _Batch:
         event = received.event
         before = self.members.get(event.member_id)
         if before is None and event.only_if_known:
-            return Result(SyncStatus.SKIPPED, SyncOutcome.IGNORED, _unknown(event))
+            detail = " ".join([remarks.NOBODY_KNOWN, *event.remarks])
+            return Result(SyncStatus.SKIPPED, SyncOutcome.IGNORED, detail)
         draft = draft_of(before, event.member_id, received.stamp, received.at, self.catalogue)
         try:
             HANDLERS[event.type](event, draft)
         except Exception as error:
             # Whatever is wrong with this event, the others of the batch are applied.
             logger.exception("The handler of %s failed.", event.type, exc_info=error)
-            return Result(SyncStatus.FAILED, detail=f"The handler failed: {type(error).__name__}.")
+            detail = remarks.handler_failed(type(error).__name__)
+            return Result(SyncStatus.FAILED, detail=detail, home=_home(before))
         return self._accept(received, before, draft)
 
     def _accept(self, received: ReceivedEvent, before: MemberRecord | None, draft: Draft) -> Result:
@@ -206,21 +219,16 @@ class _Batch:
                 self.catalogue.organization_labels[organization.id] = organization.label()
 
 
-def _unknown(event: Event) -> str:
-    why = "Nobody with this id is known here, and nothing shows that it is a member."
-    return " ".join([why, *event.remarks])
-
-
 def _remarks(received: ReceivedEvent, draft: Draft) -> Iterable[str]:
-    if received.at != received.event.occurred_at:
-        yield (
-            f"The event's time, {received.event.occurred_at.isoformat()}, was more than five "
-            "minutes ahead; the time of receipt counts."
-        )
+    stated = received.event.occurred_at.isoformat()
+    if received.is_ahead:
+        yield remarks.time_ahead(stated)
+    if received.is_too_old:
+        yield remarks.time_too_old(stated)
     yield from received.event.remarks
-    yield from draft.warnings
+    yield from draft.remarks
     if received.event.reason:
-        yield f"Reason given: {received.event.reason}"
+        yield remarks.reason_given(received.event.reason)
 
 
 async def _statements(
@@ -233,15 +241,25 @@ async def _statements(
     recorded = await applied_bodies(session, [member.id]) if member.id is not None else []
     events = {(e.source, e.event_id): e for e in [*map(_reread, recorded), *unsaved] if e}
     mentioned = {id for received in events.values() for id in received.event.organization_ids()}
-    ids = await organization_ids(session, mentioned)
+    ids = await session.find(organization_ids(mentioned))
     return [
         dated_statement(received.event, received.stamp, received.at, catalogue, ids)
         for received in events.values()
     ]
 
 
+def _home(member: MemberRecord | None) -> MemberHome | None:
+    if member is None or member.id is None:
+        return None
+    return MemberHome(member.id, member.organization_id)
+
+
 def _reread(body: RecordedBody) -> ReceivedEvent | None:
-    event = parse_event(body.payload, max_roles=None)
+    try:
+        event = parse_event(body.payload, max_roles=None)
+    except RejectedError:
+        # It was applied when the parser allowed more.
+        return None
     if not isinstance(event, Event):
         return None
     return ReceivedEvent(body.source, body.event_id, body.received_at, event)

@@ -13,12 +13,15 @@ from db.errors import ConcurrentWriteError, DatabaseUnavailableError, StatementR
 from db.publication import NewChange
 from db.queries.attempt_records import Attempt
 from db.queries.entries import EntryRecord, entry_facts, payloads
+from db.queries.member_records import member_homes
 from db.sessions import WriteSession
 from db.tables.facts import ChangeFacts, EntryFacts
 from db.vocabulary import AttemptTrigger, EntryId, SyncStatus
+from sync import remarks
 from sync.apply import ReceivedEvent, Result, apply_events
 from sync.errors import RejectedError
-from sync.events import Event, parse_event
+from sync.events import Event
+from sync.parsing.parser import parse_event
 from sync.reading import Reading, locks_for
 from sync.retry import next_attempt
 
@@ -92,7 +95,9 @@ async def _isolated(
             # Other errors may quote the event.
             refused = isinstance(error, StatementRefusedError)
             reason = str(error) if refused else f"{type(error).__name__}."
-            return [Result(SyncStatus.FAILED, detail=f"The event could not be applied: {reason}")]
+            homes = await session.find(member_homes([events[0].event.member_id]))
+            home = homes.get(events[0].event.member_id)
+            return [Result(SyncStatus.FAILED, detail=remarks.not_applied(reason), home=home)]
     results: list[Result] = []
     for event in events:
         tried = zip(events, results, strict=False)
@@ -107,6 +112,8 @@ def _complete(entry: EntryRecord, event: ReceivedEvent, result: Result, now: dat
     entry.attempts += 1
     entry.detail = result.detail
     if result.status is SyncStatus.FAILED:
+        if result.home is not None and entry.member_id is None:
+            entry.member_id, entry.organization_id = result.home
         _try_later(entry, now)
         return
     entry.status = result.status

@@ -6,24 +6,33 @@ from datetime import datetime
 import msgspec
 
 from db.vocabulary import SyncOutcome, SyncStatus
+from sync import remarks
 from sync.errors import NotJsonError, RejectedError
-from sync.events import Event, UnknownEvent, parse_event
+from sync.events import Event, Outline, UnknownEvent
+from sync.parsing.parser import parse_event
+
+Content = Event | UnknownEvent | RejectedError
+"""The body of a delivery: an event, one of an unknown type, or the reason why it is neither."""
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """An authenticated delivery. `content` is its event, an event of an unknown type, or the reason
-    why the body is neither. `conflict`: its event id belongs to a different body."""
+    """An authenticated delivery. `conflict`: its event id belongs to another event."""
 
     source: str
     event_id: str
     received_at: datetime
     body: bytes
-    content: Event | UnknownEvent | RejectedError
+    content: Content
     conflict: bool = False
 
     @property
     def key(self) -> tuple[str, str]:
         return self.source, self.event_id
+
+    @property
+    def outline(self) -> Outline:
+        """What can be read of a body that is not applied."""
+        return outline_of(self.content)
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -38,22 +47,39 @@ class Receipt(msgspec.Struct, frozen=True):
 
 def read_delivery(source: str, event_id: str, received_at: datetime, body: bytes) -> Delivery:
     """Parses the body. Raises nothing: what is wrong with it becomes the content."""
-    content: Event | UnknownEvent | RejectedError
+    return Delivery(source, event_id, received_at, body, read_content(body))
+
+
+def read_content(body: bytes) -> Content:
+    """Returns what the body is; raises nothing."""
     try:
-        content = parse_event(body)
+        return parse_event(body)
     except RejectedError as error:
-        content = error
-    return Delivery(source, event_id, received_at, body, content)
+        return error
+
+
+def outline_of(content: Content) -> Outline:
+    """Returns type, time, person and chapter, as far as they can be read."""
+    return content.outline() if isinstance(content, Event) else content.outline
+
+
+def is_repetition(delivery: Delivery, body: bytes, content: Content) -> bool:
+    """Returns True if the delivery says the same as another one with this body and content: if the
+    bodies are equal, or differ only in how the same event is written."""
+    if delivery.body == body:
+        return True
+    if isinstance(content, Event) and isinstance(delivery.content, Event):
+        return delivery.content.without_remarks() == content.without_remarks()
+    return isinstance(content, UnknownEvent) and delivery.content == content
 
 
 def conflicting(delivery: Delivery) -> Delivery:
     """Returns the delivery under an id of its own, to be recorded as REJECTED."""
     digest = hashlib.sha256(delivery.body).hexdigest()[:16]
-    message = f"The event id {delivery.event_id} was used before, for a different body."
     return msgspec.structs.replace(
         delivery,
         event_id=f"{delivery.event_id}~{digest}",
-        content=RejectedError(message),
+        content=RejectedError(remarks.conflict(delivery.event_id), delivery.outline),
         conflict=True,
     )
 

@@ -68,7 +68,7 @@ class Draft:
     stamp: Stamp
     at: datetime
     catalogue: Catalogue
-    warnings: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
     written: set[str] = field(default_factory=set)
     older: set[str] = field(default_factory=set)
     completed: bool = False

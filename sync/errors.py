@@ -10,6 +10,10 @@ SyncError
 
 from enum import StrEnum
 
+from sync.events import Outline
+
+NOTHING_READ = Outline()
+
 
 class RefusalReason(StrEnum):
     """Reasons for which a delivery is refused, for metrics only; the sender gets no reason."""
@@ -32,7 +36,11 @@ class VerificationError(SyncError):
 
 
 class RejectedError(SyncError):
-    """Its message tells the sender what is wrong, and where."""
+    """Its message tells the sender what is wrong, and where. `outline` is what could be read."""
+
+    def __init__(self, message: str, outline: Outline = NOTHING_READ) -> None:
+        super().__init__(message)
+        self.outline = outline
 
 
 class NotJsonError(RejectedError):

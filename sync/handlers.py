@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from msgspec import UNSET
 
 from db.queries.member_records import RoleKey
+from sync import remarks
 from sync.draft import NAME, ORGANIZATION, PARENT, ROLES, STATE, Draft
 from sync.events import Event, EventType, OrganizationStatement
 
@@ -89,7 +90,7 @@ def _complete_organization(stated: OrganizationStatement, draft: Draft) -> None:
     if isinstance(stated.name, str) and draft.claim_organization(organization, NAME):
         organization.name = stated.name
     if stated.parent_id == stated.id:
-        draft.warnings.append("The organization is stated as its own parent; that was ignored.")
+        draft.remarks.append(remarks.OWN_PARENT)
     elif stated.parent_id is None and draft.claim_organization(organization, PARENT):
         organization.parent_id = None
     elif isinstance(stated.parent_id, str) and draft.claim_organization(organization, PARENT):
@@ -103,23 +104,17 @@ def _state_roles(event: Event, draft: Draft) -> None:
     for role in event.roles:
         where = draft.organization(role.organization_id).id if role.organization_id else None
         stated.add((draft.catalogue.roles[role.code].id, where))
-    _warn_of_new_roles({role.code for role in event.roles}, draft)
+    _remark_on_new_roles({role.code for role in event.roles}, draft)
     if draft.claim(ROLES):
         held = draft.member.roles
         draft.member.roles = {key: held.get(key, draft.at) for key in sorted(stated, key=_in_order)}
 
 
-def _warn_of_new_roles(codes: set[str], draft: Draft) -> None:
+def _remark_on_new_roles(codes: set[str], draft: Draft) -> None:
     new = sorted(codes & draft.catalogue.new_role_codes)
-    draft.warnings += [
-        f"The role code {code!r} was not known. It was added to the catalogue and gives the access "
-        "level MEMBER until an administrator sets another."
-        for code in new[:NAMED_ROLES]
-    ]
+    draft.remarks += [remarks.new_role(code) for code in new[:NAMED_ROLES]]
     if len(new) > NAMED_ROLES:
-        draft.warnings.append(
-            f"Further unknown role codes, added likewise: {len(new) - NAMED_ROLES}."
-        )
+        draft.remarks.append(remarks.more_new_roles(len(new) - NAMED_ROLES))
 
 
 def _in_order(key: RoleKey) -> tuple[int, int]:

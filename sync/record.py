@@ -5,7 +5,8 @@ event that cannot be applied is recorded all the same, and tried again later.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from msgspec.structs import replace
@@ -24,17 +25,54 @@ from db.queries.entries import (
     recorded_entries,
     save_deliveries,
 )
+from db.queries.member_records import MemberHome, member_homes
+from db.queries.organizations import organization_ids
 from db.sessions import WriteSession
 from db.tables.facts import ChangeFacts
-from db.vocabulary import AttemptTrigger, EntryId, SyncOutcome, SyncStatus
+from db.vocabulary import (
+    AttemptTrigger,
+    EntryId,
+    MemberId,
+    OrganizationId,
+    PortalId,
+    SyncOutcome,
+    SyncStatus,
+)
+from sync import remarks
 from sync.attempts import attempt, attempt_record, change_of, received_event
-from sync.deliveries import Delivery, Receipt, conflicting, receipt_of
+from sync.deliveries import (
+    Content,
+    Delivery,
+    Receipt,
+    conflicting,
+    is_repetition,
+    read_content,
+    receipt_of,
+)
 from sync.errors import RejectedError
-from sync.events import Event
+from sync.events import Event, Outline
 from sync.reading import Reading, member_locks, organization_locks
 
 # In each round at least one of the processes that write the same rows succeeds.
 MAX_ROUNDS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class EntryPlaces:
+    """The members and chapters that bodies which are not applied tell of, as far as known."""
+
+    homes: Mapping[PortalId, MemberHome] = field(default_factory=dict)
+    chapters: Mapping[PortalId, OrganizationId] = field(default_factory=dict)
+
+    def of(self, outline: Outline) -> tuple[MemberId | None, OrganizationId | None]:
+        """Returns the member, and where the log shows the entry: at the member's home, else at the
+        chapter that the body names."""
+        stated = self.chapters.get(outline.organization_id) if outline.organization_id else None
+        home = self.homes.get(outline.member_id) if outline.member_id else None
+        if home is None:
+            return None, stated
+        return home.member_id, home.organization_id or stated
+
 
 NewEntries = dict[EventKey, tuple[EntryRecord, Delivery]]
 
@@ -78,13 +116,14 @@ async def _record(
     deliveries = _with_conflicts_marked(deliveries, recorded)
     if conflicts := [delivery.key for delivery in deliveries if delivery.conflict]:
         recorded = recorded | await session.find(recorded_entries(conflicts))
+    places = await _places(session, deliveries)
     await _count_repeats(session, deliveries, recorded)
     new: NewEntries = {}
     for delivery, id in zip(deliveries, ids, strict=True):
         if delivery.key in new:
             new[delivery.key][0].deliveries += 1
         elif delivery.key not in recorded:
-            new[delivery.key] = _new_entry(EntryId(id), delivery), delivery
+            new[delivery.key] = _new_entry(EntryId(id), delivery, places), delivery
     await _apply_and_insert(session, list(new.values()), reading)
     return [_receipt(delivery, recorded, new) for delivery in deliveries]
 
@@ -105,12 +144,28 @@ async def _look_up(
 
 
 def _with_conflicts_marked(deliveries: Sequence[Delivery], recorded: Recorded) -> list[Delivery]:
-    bodies = {key: body for key, (_, body) in recorded.items()}
+    first: dict[EventKey, tuple[bytes, Content | None]]
+    first = {key: (body, None) for key, (_, body) in recorded.items()}
     marked = []
     for delivery in deliveries:
-        body = bodies.setdefault(delivery.key, delivery.body)
-        marked.append(delivery if body == delivery.body else conflicting(delivery))
+        body, content = first.setdefault(delivery.key, (delivery.body, delivery.content))
+        repeats = delivery.body == body or is_repetition(
+            delivery, body, content or read_content(body)
+        )
+        marked.append(delivery if repeats else conflicting(delivery))
     return marked
+
+
+async def _places(session: WriteSession, deliveries: Sequence[Delivery]) -> EntryPlaces:
+    """Returns where the log shows deliveries that are not applied."""
+    outlines = [d.outline for d in deliveries if not isinstance(d.content, Event)]
+    members = {outline.member_id for outline in outlines if outline.member_id}
+    chapters = {outline.organization_id for outline in outlines if outline.organization_id}
+    if not members and not chapters:
+        return EntryPlaces()
+    homes, ids = member_homes(members), organization_ids(chapters)
+    await session.fetch(homes, ids)
+    return EntryPlaces(homes.found, ids.found)
 
 
 async def _count_repeats(
@@ -131,7 +186,7 @@ async def _count_repeats(
         )
 
 
-def _new_entry(id: EntryId, delivery: Delivery) -> EntryRecord:
+def _new_entry(id: EntryId, delivery: Delivery, places: EntryPlaces) -> EntryRecord:
     """Returns the entry of a delivery before its event is applied."""
     content = delivery.content
     entry = EntryRecord(
@@ -142,18 +197,19 @@ def _new_entry(id: EntryId, delivery: Delivery) -> EntryRecord:
         payload=delivery.body,
         status=SyncStatus.PENDING,
     )
-    if isinstance(content, RejectedError):
-        return replace(entry, status=SyncStatus.REJECTED, detail=str(content))
     if isinstance(content, Event):
         entry.event_type = content.type.value
         return entry
+    entry.event_type, entry.occurred_at = content.outline.type, content.outline.occurred_at
+    entry.member_id, entry.organization_id = places.of(delivery.outline)
+    if isinstance(content, RejectedError):
+        return replace(entry, status=SyncStatus.REJECTED, detail=str(content))
     return replace(
         entry,
-        event_type=content.type,
         status=SyncStatus.SKIPPED,
         outcome=SyncOutcome.IGNORED,
         processed_at=datetime.now(UTC),
-        detail=f"Events of the type {content.type!r} are not known here.",
+        detail=remarks.unknown_type(content.type),
     )
 
 

@@ -32,7 +32,8 @@ from sync.attempts import (
     received_event,
 )
 from sync.errors import RejectedError
-from sync.events import Event, parse_event
+from sync.events import Event
+from sync.parsing.parser import parse_event
 
 logger = logging.getLogger(__name__)
 

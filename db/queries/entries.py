@@ -321,10 +321,8 @@ class RecordedBody:
 async def applied_bodies(
     session: WriteSession, member_ids: Collection[MemberId]
 ) -> list[RecordedBody]:
-    """Returns the bodies of all events that were applied to these members, stale or not.
-
-    Only an entry that was applied has a member, whatever status a replay gave it since.
-    """
+    """Returns all events that were ever applied to these members, stale or not, whatever a replay
+    has made of their status since."""
     rows = await session.all(
         select(
             SyncLogEntry.member_id,
@@ -332,6 +330,10 @@ async def applied_bodies(
             SyncLogEntry.event_id,
             SyncLogEntry.received_at,
             SyncLogEntry.payload,
-        ).where(any_of(SyncLogEntry.member_id, member_ids))
+        ).where(
+            any_of(SyncLogEntry.member_id, member_ids),
+            SyncLogEntry.processed_at.is_not(None),
+            SyncLogEntry.outcome.is_distinct_from(SyncOutcome.IGNORED),
+        )
     )
     return [RecordedBody(*row) for row in rows]  # type: ignore[arg-type]  # not NULL by the filter

@@ -112,6 +112,27 @@ def saved_roles(portal_ids: Collection[PortalId]) -> Query[dict[MemberId, SavedR
     return Query(_ROLES, {"portal_ids": list(portal_ids)}, _saved_roles)
 
 
+class MemberHome(NamedTuple):
+    """A member's id and home organization."""
+
+    member_id: MemberId
+    organization_id: OrganizationId | None
+
+
+_HOMES = CompiledStatement(
+    select(Member.portal_id, Member.id, Member.organization_id).where(_OF_THESE)
+)
+
+
+def member_homes(portal_ids: Collection[PortalId]) -> Query[dict[PortalId, MemberHome]]:
+    """Returns the ids and homes of those of these members who are known."""
+    return Query(_HOMES, {"portal_ids": list(portal_ids)}, _homes)
+
+
+def _homes(rows: Sequence[SqlRow]) -> dict[PortalId, MemberHome]:
+    return {portal_id: MemberHome(id, home) for portal_id, id, home in rows}
+
+
 def new_member_ids(count: int) -> Query[list[int]]:
     return new_ids(Member, count)
 

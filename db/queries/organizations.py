@@ -103,16 +103,20 @@ def _organization_rows(rows: Sequence[SqlRow]) -> dict[OrganizationId, Organizat
     return {row.id: row for row in map(_organization_row, rows)}
 
 
-async def organization_ids(
-    session: ReadSession, portal_ids: Collection[PortalId]
-) -> dict[PortalId, OrganizationId]:
-    """Returns the ids of those that are known."""
-    rows = await session.all(
-        select(Organization.portal_id, Organization.id).where(
-            any_of(Organization.portal_id, portal_ids)
-        )
+_IDS = CompiledStatement(
+    select(Organization.portal_id, Organization.id).where(
+        any_of_parameter(Organization.portal_id, "portal_ids")
     )
-    return {PortalId(portal_id): OrganizationId(id) for portal_id, id in rows}
+)
+
+
+def organization_ids(
+    portal_ids: Collection[PortalId],
+) -> Query[dict[PortalId, OrganizationId]]:
+    """Returns the ids of those of these chapters that are known."""
+    return Query(
+        _IDS, {"portal_ids": list(portal_ids)}, lambda rows: {row[0]: row[1] for row in rows}
+    )
 
 
 async def organizations_below(

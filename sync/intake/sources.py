@@ -54,6 +54,12 @@ class Source:
     repeats_only_503: bool = False
 
 
+def id_header(headers: Headers) -> bytes:
+    """Returns the name of the header with the event id. The scheme was Svix's first, and senders of
+    theirs still use its names."""
+    return b"webhook-id" if b"webhook-id" in headers else b"svix-id"
+
+
 def required_header(headers: Headers, name: bytes) -> bytes:
     """Raises VerificationError if the header is missing or empty."""
     value = headers.get(name)

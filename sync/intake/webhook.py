@@ -93,9 +93,8 @@ class WebhookRoute:
     async def _answer(
         self, source: Source, headers: Headers, receive: Receive
     ) -> tuple[Response, Receipt | None]:
-        if not (source.repeats_only_503 or _is_json(headers.get(b"content-type", b""))):
-            text = "Send the event with the content type application/json."
-            return problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, text), None
+        if not source.repeats_only_503 and (refusal := _unsupported(headers)):
+            return refusal, None
         try:
             body = await self._body(receive)
             now = self._clock()
@@ -191,6 +190,20 @@ def _by_name(headers: RawHeaders, query: bytes) -> Headers:
         if codes:
             by_name[CODE] = codes[0]
     return by_name
+
+
+def _unsupported(headers: Headers) -> Response | None:
+    """Returns a 415 for a body that is not JSON by its headers, or is compressed: a signature is
+    over the bytes as they are sent, and what they unpack to has no limit."""
+    if not _is_json(headers.get(b"content-type", b"")):
+        text = "Send the event with the content type application/json."
+        return problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, text)
+    encoding = headers.get(b"content-encoding", b"").decode("latin-1").strip().lower()
+    if encoding in ("", "identity"):
+        return None
+    response = problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send the body without compression.")
+    response.headers["Accept-Encoding"] = "identity"
+    return response
 
 
 def _is_json(header: bytes) -> bool:

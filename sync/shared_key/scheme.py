@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from sync.errors import RefusalReason, VerificationError
-from sync.intake.sources import Headers, any_equal, check_event_id, required_header
+from sync.intake.sources import Headers, any_equal, check_event_id, id_header, required_header
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class SharedKey:
     def verify(self, headers: Headers, body: bytes, now: datetime) -> str:
         if not any_equal(self.keys, [required_header(headers, self.header)]):
             raise VerificationError(RefusalReason.KEY_WRONG)
-        event_id = headers.get(b"webhook-id")
+        event_id = headers.get(id_header(headers))
         if event_id is None:
             return f"sha256-{hashlib.sha256(body).hexdigest()}"
         check_event_id(event_id)

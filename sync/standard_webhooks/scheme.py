@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from sync.errors import RefusalReason, VerificationError
-from sync.intake.sources import Headers, any_equal, check_event_id, required_header
+from sync.intake.sources import Headers, any_equal, check_event_id, id_header, required_header
 
 TOLERANCE_SECONDS = 300
 _TIMESTAMP = re.compile(rb"[0-9]{1,12}")
@@ -30,9 +30,11 @@ class StandardWebhooks:
         return cls(tuple(hmac.new(key, digestmod="sha256") for key in keys))
 
     def verify(self, headers: Headers, body: bytes, now: datetime) -> str:
-        event_id = required_header(headers, b"webhook-id")
-        timestamp = required_header(headers, b"webhook-timestamp")
-        signatures = required_header(headers, b"webhook-signature")
+        name = id_header(headers)
+        prefix = name.removesuffix(b"id")
+        event_id = required_header(headers, name)
+        timestamp = required_header(headers, prefix + b"timestamp")
+        signatures = required_header(headers, prefix + b"signature")
         check_event_id(event_id)
         if not _TIMESTAMP.fullmatch(timestamp):
             raise VerificationError(RefusalReason.HEADER_MALFORMED)
@@ -46,12 +48,14 @@ class StandardWebhooks:
 
 
 def standard_key(secret: str) -> bytes:
-    """Returns the signing key of a Standard Webhooks secret, written with `whsec_` or without.
+    """Returns the signing key of a Standard Webhooks secret, written with `whsec_` or without, and
+    with the padding of base64 or without.
 
     Raises ValueError for a secret that is not base64 or is empty; the message does not show it.
     """
     try:
-        key = base64.b64decode(secret.removeprefix(_SECRET_PREFIX), validate=True)
+        encoded = secret.removeprefix(_SECRET_PREFIX)
+        key = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
     except ValueError as error:
         raise ValueError("A Standard Webhooks secret is `whsec_` followed by base64.") from error
     if not key:

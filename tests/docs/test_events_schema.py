@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from msgspec import UNSET
 
 from sync.errors import RejectedError
-from sync.events import Event, EventType, OrganizationStatement, UnknownEvent, parse_event
+from sync.events import Event, EventType, OrganizationStatement, UnknownEvent
+from sync.parsing.parser import parse_event
 
 INTEGRATE = Path(__file__).parents[2] / "docs" / "integrate"
 PAGE = (INTEGRATE / "webhooks.md").read_text(encoding="utf-8")

@@ -135,9 +135,8 @@ async def test_of_several_roles_in_one_chapter_the_highest_tells_the_access_ther
 
     async with database.read() as session:
         viewer = await viewer_of_member(session, PortalId(guid("Kari")))
-        places = await organization_ids(
-            session, [PortalId(guid(name)) for name in ("HLF Oslo", "HLF Bodø")]
-        )
+        names = ("HLF Oslo", "HLF Bodø")
+        places = await session.find(organization_ids([PortalId(guid(name)) for name in names]))
 
     assert viewer is not None
     assert viewer.access_level is AccessLevel.COORDINATOR

@@ -87,7 +87,7 @@ class Stage:
             records = await session.find(member_records(ids))
             held = await session.find(saved_roles(ids))
             roles = await session.find(whole_catalogue())
-            chapters = await organization_ids(session, [PortalId(guid(c)) for c in CHAPTERS])
+            chapters = await session.find(organization_ids([PortalId(guid(c)) for c in CHAPTERS]))
         for record in records:
             if record.id is not None:
                 record.load_roles(held.get(record.id, {}))

@@ -1,3 +1,5 @@
+import { remarks } from './remarks';
+
 /** All texts of the console, in Norwegian bokmål. The other languages have the same keys. */
 const many = (count: number, one: string, other: string): string => (count === 1 ? `1 ${one}` : `${number(count)} ${other}`);
 const number = (value: number): string => new Intl.NumberFormat('nb-NO').format(value);
@@ -166,22 +168,7 @@ export const nb = {
   } as Record<string, string>,
   unreadable: 'Uleselig',
 
-  // What the service remarks in English, as far as it is known beforehand.
-  details: [
-    [/Reason given: /g, 'Oppgitt årsak: '],
-    [
-      /The role code '(.+?)' was not known\. It was added .+? sets another\./g,
-      'Rollekoden «$1» var ukjent. Den er lagt til, og gir tilgang som medlem til noen bestemmer noe annet.',
-    ],
-    [/Further unknown role codes, added likewise: (\d+)\./g, 'Flere ukjente rollekoder, lagt til på samme måte: $1.'],
-    [/Events of the type '(.+?)' are not known here\./g, 'Hendelser av typen «$1» er ukjente her.'],
-    [/Object missing required field `(.+?)` - at `(.+?)`/g, 'Feltet «$1» mangler i $2'],
-    [/The body is not JSON: .*/g, 'Innholdet er ikke gyldig JSON.'],
-    [/The event id (\S+) was used before, for a different body\./g, 'Hendelses-ID-en $1 er brukt før, med et annet innhold.'],
-    [/The event's time, (\S+), was more than five .+/g, 'Tidspunktet i hendelsen ($1) var mer enn fem minutter fram i tid.'],
-    [/The event could not be applied: (\w+)\./g, 'Hendelsen lot seg ikke utføre ($1).'],
-    [/The handler failed: (\w+)\./g, 'Hendelsen lot seg ikke utføre ($1).'],
-  ] as [RegExp, string][],
+  details: remarks,
 
   status: {
     PENDING: 'Venter',

@@ -1,0 +1,124 @@
+"""What the sync log says about events: refusals, and remarks on what was mended or may be wrong.
+
+All of them stand here, so that the console can say each one in Norwegian as well.
+"""
+
+BYTE_ORDER_MARK = "The body begins with a byte order mark, which was skipped."
+NOBODY_KNOWN = "Nobody with this id is known here, and nothing shows that it is a member."
+NOT_UTF8 = "The body is not UTF-8. Characters that could not be read were replaced."
+
+
+def not_json(reason: str) -> str:
+    return f"The body is not JSON: {reason}."
+
+
+def missing(at: str) -> str:
+    return f"`{at}` is missing."
+
+
+def not_an_object(at: str) -> str:
+    return f"`{at}` must be an object."
+
+
+def not_a_list(at: str) -> str:
+    return f"`{at}` must be a list."
+
+
+def not_an_id(at: str) -> str:
+    return f"`{at}` must be an id of the portal, such as 6d81597f-0f9f-e711-8122-000d3aa2331c."
+
+
+def not_a_time(at: str) -> str:
+    return f"`{at}` must be a date and time with its zone, such as 2026-11-23T09:30:00Z."
+
+
+def not_a_text(at: str, longest: int) -> str:
+    return f"`{at}` must be a text of 1 to {longest} characters."
+
+
+def too_many_roles(count: int, limit: int) -> str:
+    return f"`$.data.roles` has {count} roles; the limit is {limit}."
+
+
+def misspelled_type(type: str, known: str) -> str:
+    return f"The type {type!r} is not known. Did you mean {known!r}?"
+
+
+def unknown_type(type: str) -> str:
+    return f"Events of the type {type!r} are not known here."
+
+
+def conflict(event_id: str) -> str:
+    return f"The event id {event_id} was used before, for a different body."
+
+
+def folded(at: str) -> str:
+    return f"Line breaks, tabs and runs of blanks in `{at}` were replaced by single blanks."
+
+
+def replaced(at: str) -> str:
+    return f"Half characters in `{at}` were replaced."
+
+
+def number_as_text(at: str) -> str:
+    return f"The number in `{at}` was taken as text."
+
+
+def not_text(at: str) -> str:
+    return f"`{at}` is not a text. It was ignored."
+
+
+def too_long(at: str, length: int, limit: int) -> str:
+    return f"`{at}` has {length} characters; the limit is {limit}. It was ignored."
+
+
+def cut(at: str, length: int, limit: int) -> str:
+    return f"`{at}` has {length} characters; only the first {limit} were kept."
+
+
+def unreadable(at: str) -> str:
+    return f"`{at}` cannot be read. It was ignored."
+
+
+def blank_home(at: str) -> str:
+    return f"`{at}` is blank: the event states that the member has no home organization."
+
+
+def not_a_sequence(at: str) -> str:
+    return f"`{at}` must be a whole number from 0 to {2**63 - 1}. It was ignored."
+
+
+def time_ahead(stated: str) -> str:
+    return (
+        f"The event's time, {stated}, was more than five minutes ahead; the time of receipt counts."
+    )
+
+
+def time_too_old(stated: str) -> str:
+    return f"The event's time, {stated}, is before the year 2000; the time of receipt counts."
+
+
+def reason_given(reason: str) -> str:
+    return f"Reason given: {reason}"
+
+
+OWN_PARENT = "The organization is stated as its own parent; that was ignored."
+
+
+def new_role(code: str) -> str:
+    return (
+        f"The role code {code!r} was not known. It was added to the catalogue and gives the access "
+        "level MEMBER until an administrator sets another."
+    )
+
+
+def more_new_roles(count: int) -> str:
+    return f"Further unknown role codes, added likewise: {count}."
+
+
+def handler_failed(error: str) -> str:
+    return f"The handler failed: {error}."
+
+
+def not_applied(reason: str) -> str:
+    return f"The event could not be applied: {reason}"
