@@ -3,19 +3,39 @@
 import asyncio
 import gc
 import itertools
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from typing import Any
 
 import pytest
 
 from db.errors import DatabaseUnavailableError
+from db.feed import changes
+from db.feed.change_feed import Listener, LiveFeed
 from db.feed.changes import feed_head
+from db.feed.retention import Keep, prune_changes
+from db.publication import CommittedChange
+from db.sessions import ReadSession
+from db.vocabulary import MemberId, Position
 from resolvers import members
 from resolvers.live import shared_stream, streams
+from resolvers.live.batch import Batch
+from resolvers.live.projections import NO_MEMBER
+from resolvers.live.shared_stream import SharedStream
+from schema.types.opaque import row_id
 from tests.support.bare_sockets import CHANGES, Socket, names, socket
-from tests.support.builders import created, deactivated, organization, role, role_updated, updated
+from tests.support.builders import (
+    created,
+    deactivated,
+    guid,
+    organization,
+    role,
+    role_updated,
+    updated,
+)
 from tests.support.opened import opened, put_back
 from tests.support.service import DEADLINE, Service
 from tests.support.statements import recorded
@@ -23,6 +43,9 @@ from tests.support.statements import recorded
 COORDINATORS = 5
 # What a member's organization belongs to is read while the message is executed.
 LOOKED_UP = CHANGES.replace("givenName phone", "givenName organization { parent { name } }")
+VIEWER = "subscription { viewerChanges { __typename } }"
+SET_ACCESS = """mutation { setRoleAccess(input: {code: "member", accessLevel: PEER_MENTOR}) {
+  __typename } }"""
 
 
 @asynccontextmanager
@@ -476,3 +499,160 @@ async def test_surprise_on_the_way_to_a_subscriber_is_logged_and_not_told(
     assert "Nobody" not in str(told)
     (logged,) = [record for record in caplog.records if record.levelname == "ERROR"]
     assert "Nobody is to read this." in str(logged.exc_info)
+
+
+@pytest.mark.parametrize("kept", [0, 1], ids=["all of them", "the first of them"])
+async def test_changes_pruned_before_a_subscriber_catches_up_ask_to_resync(
+    service: Service, monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    place = (await service.data("{ members { changeCursor } }"))["members"]["changeCursor"]
+    await service.tell(created("Kari"), created("Per"))
+
+    async with opened(service.settings.database_url) as database:
+
+        async def pruned_and_read(
+            session: ReadSession, position: Position, *, limit: int
+        ) -> list[CommittedChange]:
+            await prune_changes(database, Keep(timedelta(days=1), kept), datetime.now(UTC))
+            async with database.read() as later:
+                return await changes.changes_after(later, position, limit=limit)
+
+        monkeypatch.setattr("resolvers.live.shared_stream.changes_after", pruned_and_read)
+        async with socket(service) as one:
+            await one.subscribe(after=place)
+            told = [value for _, value in await one.values(2)]
+            end = await one.received()
+
+    assert told[0] == {"__typename": "StreamHeartbeat", "cursor": place}
+    assert (told[1]["__typename"], told[1]["reason"]) == ("ResyncRequired", "CURSOR_EXPIRED")
+    assert end["type"] == "complete"
+
+
+@pytest.fixture
+def lost_by_the_process(monkeypatch: pytest.MonkeyPatch) -> set[Position]:
+    """Positions that live streams are not told of, as if the process had read the feed too late."""
+    lost: set[Position] = set()
+    subscribe = LiveFeed.subscribe
+
+    def forgetful(
+        feed: LiveFeed, listener: Listener, on_feed_replaced: Callable[[], None]
+    ) -> AbstractContextManager[None]:
+        def heard(found: Sequence[CommittedChange]) -> None:
+            if rest := [change for change in found if change.position not in lost]:
+                listener(rest)
+
+        return subscribe(feed, heard, on_feed_replaced)
+
+    monkeypatch.setattr(LiveFeed, "subscribe", forgetful)
+    return lost
+
+
+async def lose_the_next(service: Service, lost: set[Position], count: int) -> None:
+    async with opened(service.settings.database_url) as database, database.read() as session:
+        head = (await feed_head(session)).position
+    lost.update(Position(head + number + 1) for number in range(count))
+
+
+async def test_changes_that_the_process_missed_are_read_from_the_database(
+    lost_by_the_process: set[Position], service: Service
+) -> None:
+    async with subscribed(service, [None]) as (one,):
+        await lose_the_next(service, lost_by_the_process, 2)
+        await service.tell(created("Kari"), created("Per"), created("Ola"))
+        told = names(await one.values(3))
+        await service.tell(created("Anne"))
+        told += names(await one.values(1))
+
+    assert told == [("1", name) for name in ("Kari", "Per", "Ola", "Anne")]
+
+
+async def test_stream_reads_only_the_changes_that_came_after_it_was_live(
+    lost_by_the_process: set[Position], service: Service
+) -> None:
+    await service.tell(created("Kari"))
+
+    async with subscribed(service, ["Kari"]) as (hers,):
+        await service.tell(created("Per"), created("Ola"))
+        async with opened(service.settings.database_url) as database:
+            await prune_changes(database, Keep(timedelta(days=1), 0), datetime.now(UTC))
+        await lose_the_next(service, lost_by_the_process, 1)
+        await service.tell(updated("Kari", 1, profile={"phone": "1"}), created("Anne"))
+
+        assert names(await hers.values(1)) == [("1", "Kari")]
+
+
+async def test_stream_with_too_long_a_backlog_reads_it_from_the_database(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading = Reading(members.member_views)
+    everybody = [f"M{number}" for number in range(6)]
+    positions: list[Position] = []
+
+    async def noted(
+        session: ReadSession, position: Position, *, limit: int
+    ) -> list[CommittedChange]:
+        positions.append(position)
+        return await changes.changes_after(session, position, limit=limit)
+
+    async with subscribed(service, [None]) as (one,):
+        monkeypatch.setattr(shared_stream, "MAX_BACKLOG", 2)
+        monkeypatch.setattr("resolvers.live.shared_stream.changes_after", noted)
+        monkeypatch.setattr("resolvers.live.batch.member_views", reading)
+        for name in everybody:
+            await service.tell(created(name))
+        await reading.begun.wait()
+        reading.may_go_on.set()
+        told = names(await one.values(len(everybody)))
+        await service.tell(created("Kari"))
+        told += names(await one.values(1))
+
+    assert told == [("1", name) for name in [*everybody, "Kari"]]
+    assert positions
+
+
+@pytest.fixture
+def offers(monkeypatch: pytest.MonkeyPatch) -> Counter[MemberId | None]:
+    """How often changes were offered to streams of one member, or to those that are for anybody."""
+    counts: Counter[MemberId | None] = Counter()
+    offer = SharedStream.offer
+
+    def counted(stream: SharedStream[Any], batch: Batch, due: list[CommittedChange]) -> None:
+        counts[stream.selection.projection.only_member] += 1
+        offer(stream, batch, due)
+
+    monkeypatch.setattr(SharedStream, "offer", counted)
+    return counts
+
+
+async def member_id(service: Service, name: str) -> MemberId:
+    query = "query ($id: String!) { member(by: {portalId: $id}) { id } }"
+    found = await service.data(query, id=guid(name))
+    return MemberId(row_id(found["member"]["id"], "Member", "id"))
+
+
+async def test_streams_of_one_member_are_offered_the_changes_of_that_member_alone(
+    service: Service, offers: Counter[MemberId | None]
+) -> None:
+    await service.tell(created("Kari"), created("Per"))
+    ids = {name: await member_id(service, name) for name in ("Kari", "Per")}
+
+    async with AsyncExitStack() as stack:
+        sockets = {m: await stack.enter_async_context(socket(service, m)) for m in ids}
+        operators = await stack.enter_async_context(socket(service))
+        for one in [*sockets.values(), operators]:
+            await one.subscribe("viewer", VIEWER)
+        for one in sockets.values():
+            await one.subscribe("members")
+            await one.values(2)
+        await operators.values(1)
+        offers.clear()
+        await service.tell(updated("Kari", 1, profile={"phone": "1"}))
+        told = await sockets["Kari"].values(2)
+        of_one_member = dict(offers)
+        await service.data(SET_ACCESS)
+        for one in [*sockets.values(), operators]:
+            await one.values(1)
+
+    assert {id for id, _ in told} == {"viewer", "members"}
+    assert of_one_member == {ids["Kari"]: 2}
+    assert set(offers) == {*ids.values(), NO_MEMBER}
