@@ -9,6 +9,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from db.driver.column_types import Instant, Json, Level, RowId, SortText
 from db.stamp import Stamp
 from db.tables.facts import ChangeFacts, FieldChange
+from db.tables.profile import ProfileColumns
 from db.vocabulary import (
     AccessLevel,
     ActivationState,
@@ -47,7 +48,7 @@ class Organization(Base):
     as_of: Mapped[dict[str, Stamp]] = mapped_column(Json(dict[str, str]))
 
 
-class Member(Base):
+class Member(ProfileColumns, Base):
     """A person known to the portal. `as_of` holds the stamp of each part that was stated."""
 
     __tablename__ = "members"
@@ -60,11 +61,6 @@ class Member(Base):
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
     portal_id: Mapped[str] = mapped_column(Text, unique=True)
-    member_number: Mapped[str | None] = mapped_column(Text)
-    given_name: Mapped[str | None] = mapped_column(Text)
-    family_name: Mapped[str | None] = mapped_column(Text)
-    email: Mapped[str | None] = mapped_column(Text)
-    phone: Mapped[str | None] = mapped_column(Text)
     sort_name: Mapped[str] = mapped_column(SortText)
     number_key: Mapped[str] = mapped_column(SortText)
     search_text: Mapped[str] = mapped_column(Text)

@@ -1,13 +1,25 @@
-"""The profile of a member: the texts that the portal states field by field."""
+"""The profile of a member: the texts that the portal states field by field.
+
+How to add a field: docs/maintain/adding-a-field.md.
+"""
 
 import msgspec
+from sqlalchemy import Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+
+class ProfileColumns:
+    """The columns of the profile in the table of members."""
+
+    member_number: Mapped[str | None] = mapped_column(Text)
+    given_name: Mapped[str | None] = mapped_column(Text)
+    family_name: Mapped[str | None] = mapped_column(Text)
+    email: Mapped[str | None] = mapped_column(Text)
+    phone: Mapped[str | None] = mapped_column(Text)
 
 
 class Profile(msgspec.Struct, frozen=True, rename="camel"):
-    """Every field is a column of `members` with the same name, and None while nothing is known.
-
-    How to add one: docs/maintain/adding-a-field.md.
-    """
+    """The values of these columns, None where nothing is known."""
 
     member_number: str | None
     given_name: str | None

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
 
+from db.tables.profile import PROFILE_FIELDS
 from sync.errors import RejectedError
 from sync.events import Event, EventType, OrganizationStatement, UnknownEvent
 from sync.parsing.parser import parse_event
@@ -29,13 +30,7 @@ EXAMPLES = [
 ]
 TYPES = [type.value for type in EventType]
 
-PROFILE = {
-    "memberNumber": "member_number",
-    "givenName": "given_name",
-    "familyName": "family_name",
-    "email": "email",
-    "phone": "phone",
-}
+PROFILE = {name: field for field, name in PROFILE_FIELDS.items()}
 
 
 def read(event: object) -> Event | None:
