@@ -57,7 +57,7 @@ def _first_view(browser: Browser, service: ConsoleService) -> float:
     """Measures the time from the address to rows on the screen and a live connection, with an empty
     cache."""
     page = _page(browser)
-    address = f"{service.url}/medlemmer#token={service.token()}"
+    address = service.link("/medlemmer")
     begun = time.monotonic()
     page.goto(address, wait_until="commit")
     page.locator("[data-testid=members] tbody tr").first.wait_for()
@@ -71,7 +71,7 @@ def _changes(browser: Browser, service: ConsoleService, count: int) -> list[floa
     profile = {"givenName": "Per", "familyName": "Prøvesen"}
     service.tell(created("Per", profile=profile))
     page = _page(browser)
-    page.goto(f"{service.url}/medlemmer?sok=Per Prøvesen#token={service.token()}")
+    page.goto(service.link("/medlemmer?sok=Per Prøvesen"))
     id = service.member_id("Per")
     page.locator(f"tr[data-id='{id}']").wait_for()
     expect(page.get_by_test_id("link")).to_have_text("Direkte")

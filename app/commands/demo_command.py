@@ -1,7 +1,6 @@
 """The command `demo`: the service, and a simulated portal that changes something all the time."""
 
 import hashlib
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import msgspec
 from rich.console import Console
 from rich.progress import Progress as ProgressBar
 
-from app.auth.own_tokens import mint
+from app.auth.own_tokens import mint_code
 from app.commands.service_commands import Host, Port, settings_to_listen
 from app.errors import CommandError
 from app.server import run_until_interrupted, running
@@ -25,7 +24,6 @@ from sync.simulator.sender import Sender, SendResult
 MEMBERS = 300
 CHANGE_SECONDS = 2.0
 SOURCE = "portal"
-TOKEN_LIFETIME = timedelta(days=7)
 
 QUERY = """\
 { members(first: 5, orderBy: {field: UPDATED_AT, direction: DESC}) {
@@ -122,9 +120,10 @@ def _show(portal: Portal, settings: Settings, url: str, console: Console) -> Non
     say = partial(console.print, soft_wrap=True, markup=False, highlight=False)
     say(f"\nLikeperson Sync is at {url}; look at the console there. GraphiQL, signed in as …\n")
     for who, (subject, operator) in people.items():
-        token = mint(settings, subject, operator=operator, lifetime=TOKEN_LIFETIME)
-        say(f"  {who}:\n  {url}/graphiql#token={token}\n")
-    say("The token is the part after `#token=`: send it as `Authorization: Bearer …`.")
+        code = mint_code(settings, subject, operator=operator)
+        say(f"  {who}:\n  {url}/graphiql#code={code}\n")
+    say("Each link works once, within a minute; `./run token --operator --link` prints another.")
+    say("`./run token --operator` prints a token to send as `Authorization: Bearer …`.")
     say(f"\nA query worth pasting:\n\n{QUERY}\n")
     say(f"And a subscription:\n\n{SUBSCRIPTION}\n")
     say("Something changes in the portal every two seconds. Times are UTC. Ctrl-C stops.\n")

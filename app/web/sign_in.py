@@ -1,7 +1,7 @@
 """The routes of the console: its pages, its files, and the ways to sign in to it."""
 
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from http import HTTPStatus
 from pathlib import Path
 
 import msgspec
@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from app.auth.own_tokens import mint
+from app.auth.own_tokens import SESSION_LIFETIME, SignInCodes, mint
 from app.services import Services
 from app.settings import DEVELOPMENT_AUTH_SECRET, Settings
 from app.web.pages import page
@@ -20,9 +20,10 @@ from db.queries.member_pages import MemberFilter, MemberOrder, MemberOrderField
 from db.queries.viewers import OPERATOR
 from db.vocabulary import AccessLevel, ActivationState
 from resolvers.members import MemberFields, MemberView, page_of_members
+from sync.intake.problems import problem
 
 CONSOLE = Path(__file__).parents[1] / "static" / "web"
-LIFETIME = timedelta(hours=12)
+MAX_BODY_BYTES = 4096
 
 # How many members of each access level can be chosen in development. Those who changed longest ago
 # are shown, so that the choice stays the same.
@@ -73,22 +74,60 @@ class WaysToSignIn(msgspec.Struct):
     people: Sequence[Person] | None
 
 
+class CodeToExchange(msgspec.Struct):
+    code: str
+
+
+class ExchangedToken(msgspec.Struct):
+    token: str
+
+
 def console_routes(settings: Settings, services: Callable[[], Services]) -> list[BaseRoute]:
-    async def sign_in(_request: Request) -> Response:
+    codes = SignInCodes(settings)
+
+    async def sign_in(request: Request) -> Response:
+        if request.method == "POST":
+            return await _exchanged(codes, request)
         people = await _people(settings, services()) if _tokens_are_public(settings) else None
-        return Response(
-            msgspec.json.encode(WaysToSignIn(_oidc_client(settings), people)),
-            media_type="application/json",
-            headers={"Cache-Control": "no-store"},
-        )
+        return _json(WaysToSignIn(_oidc_client(settings), people))
 
     shell = page(CONSOLE / "index.html")
     return [
         Route("/", shell),
         Route("/{page:console}", shell),
-        Route("/sign-in", sign_in),
+        Route("/sign-in", sign_in, methods=["GET", "POST"]),
         Mount("/web", StaticFiles(directory=CONSOLE, check_dir=False)),
     ]
+
+
+async def _exchanged(codes: SignInCodes, request: Request) -> Response:
+    """Returns a token for the one-time code in the body."""
+    try:
+        code = msgspec.json.decode(await _small_body(request), type=CodeToExchange).code
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return problem(HTTPStatus.BAD_REQUEST, 'Send {"code": "…"} as JSON.')
+    token = codes.exchange(code)
+    if token is None:
+        return problem(HTTPStatus.FORBIDDEN, "The code is not valid, or was used before.")
+    return _json(ExchangedToken(token))
+
+
+async def _small_body(request: Request) -> bytes:
+    """Returns the body, or nothing if it is longer than a code can be."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            return b""
+    return bytes(body)
+
+
+def _json(answer: msgspec.Struct) -> Response:
+    return Response(
+        msgspec.json.encode(answer),
+        media_type="application/json",
+        headers={"Cache-Control": "no-store"},
+    )
 
 
 def _oidc_client(settings: Settings) -> OidcClient | None:
@@ -112,7 +151,7 @@ def _tokens_are_public(settings: Settings) -> bool:
 
 async def _people(settings: Settings, services: Services) -> list[Person]:
     def token(subject: str, *, operator: bool = False) -> str:
-        return mint(settings, subject, operator=operator, lifetime=LIFETIME)
+        return mint(settings, subject, operator=operator, lifetime=SESSION_LIFETIME)
 
     people = [Person(None, AccessLevel.ADMIN.name, None, token("console", operator=True))]
     for level, count in _PEOPLE_PER_LEVEL.items():

@@ -171,7 +171,7 @@ def visit(page: Page, service: ConsoleService) -> Visit:
         path: str = "/", member: str | None = None, *, at: ConsoleService | None = None
     ) -> Page:
         place = at or service
-        page.goto(f"{place.url}{path}#token={place.token(member)}")
+        page.goto(place.link(path, member))
         expect(page.get_by_test_id("link")).to_have_text("Direkte")
         return page
 

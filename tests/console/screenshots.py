@@ -91,7 +91,7 @@ def _picture(
         reduced_motion="reduce",
     )
     page = context.new_page()
-    page.goto(service.url + path + (f"#token={service.token()}" if signed_in else ""))
+    page.goto(service.link(path) if signed_in else service.url + path)
     expect(page.get_by_role("heading", level=1)).to_be_visible()
     if signed_in:
         expect(page.get_by_test_id("link")).to_have_text("Direkte")

@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 
-from app.auth.own_tokens import mint
+from app.auth.own_tokens import mint, mint_code
 from app.settings import DEVELOPMENT_WEBHOOK_SECRET, PREFIX, Settings
 from tests.support.builders import body_of, guid
 from tests.support.service import DEADLINE, signed_headers
@@ -73,6 +73,13 @@ class ConsoleService:
             yield other
         finally:
             other.kill()
+
+    def link(self, path: str = "/", member: str | None = None) -> str:
+        """Returns a link to a page that signs in as this member, or as an operator, once."""
+        subject = guid(member) if member else "test"
+        settings = Settings(_env_file=None)  # type: ignore[call-arg]  # pydantic-settings takes it
+        code = mint_code(settings, subject, operator=member is None)
+        return f"{self.url}{path}#code={code}"
 
     def token(self, member: str | None = None) -> str:
         """For the member of this (builders') name, or for an operator."""

@@ -57,7 +57,7 @@ def test_axe_finds_no_obstacle_on_any_page(
     expect(page.get_by_role("heading", level=1)).to_be_visible()
     found["sign-in"] = violations(page)
     for address, heading in addresses(service).items():
-        page.goto(f"{service.url}{address}#token={service.token()}")
+        page.goto(service.link(address))
         expect(page.get_by_test_id("link")).to_have_text({"nb": "Direkte", "en": "Live"}[language])
         expect(page.get_by_role("heading", level=1)).to_be_visible()
         expect(page.locator(".ds-spinner")).to_have_count(0)
@@ -81,7 +81,7 @@ def test_every_page_fits_a_narrow_screen(page: Page, service: ConsoleService, wi
     page.route("**/*.woff2", lambda route: route.abort())
     page.set_viewport_size({"width": width, "height": NARROW["height"]})
     for address, heading in addresses(service).items():
-        page.goto(f"{service.url}{address}#token={service.token()}")
+        page.goto(service.link(address))
         expect(page.get_by_role("heading", level=1)).to_have_text(heading)
         expect(page.get_by_test_id("link")).to_have_text("Direkte")
         expect(page.locator(".loading")).to_have_count(0)
@@ -91,7 +91,7 @@ def test_every_page_fits_a_narrow_screen(page: Page, service: ConsoleService, wi
 
 def test_a_row_folds_on_a_phone(page: Page, service: ConsoleService) -> None:
     page.set_viewport_size(NARROW)
-    page.goto(f"{service.url}/medlemmer?sok=Nordmann#token={service.token()}")
+    page.goto(service.link("/medlemmer?sok=Nordmann"))
     kari = page.get_by_test_id("members").get_by_role("row").filter(has_text="Kari")
     expect(kari.get_by_role("cell")).to_have_count(2)
     expect(kari.get_by_role("cell").first).to_contain_text("HLF Oslo")
@@ -139,7 +139,7 @@ def test_everything_can_be_done_by_keyboard(visit: Visit, service: ConsoleServic
     expect(page.get_by_role("heading", level=1)).to_have_text("Ola Nordmann")
     expect(page.locator("main")).to_be_focused()
 
-    page.goto(f"{service.url}/roller#token={service.token()}")
+    page.goto(service.link("/roller"))
     expect(page.get_by_test_id("catalogue")).to_be_visible()
     tab_to(page, "Endre: Koordinator")
     page.keyboard.press("Enter")

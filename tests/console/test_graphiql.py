@@ -27,7 +27,7 @@ def run_until(page: Page, text: str) -> None:
 def test_an_administrator_finds_what_they_need_in_the_tabs(
     page: Page, service: ConsoleService
 ) -> None:
-    page.goto(f"{service.url}/graphiql#token={service.token('Astrid')}")
+    page.goto(service.link("/graphiql", "Astrid"))
     run = page.get_by_role("button", name="Execute query (Ctrl-Enter)")
     result = page.locator(".graphiql-response")
     expect(run).to_be_visible()
@@ -51,3 +51,11 @@ def test_an_administrator_finds_what_they_need_in_the_tabs(
     assert "FailedEvents" in stored
     assert "eyJ" not in stored
     assert "token" not in page.url
+
+
+def test_a_token_in_the_address_is_not_used(page: Page, service: ConsoleService) -> None:
+    page.goto(f"{service.url}/graphiql#token={service.token('Astrid')}")
+
+    expect(page.get_by_role("button", name="Execute query (Ctrl-Enter)")).to_be_visible()
+    expect(page).to_have_url(f"{service.url}/graphiql")
+    assert "eyJ" not in page.content()

@@ -128,10 +128,11 @@ def test_in_development_one_chooses_whom_to_be(page: Page, service: ConsoleServi
     expect(page.get_by_role("heading", name="Vis som …")).to_be_visible()
 
 
-def test_a_token_in_a_link_is_taken_out_of_the_address_and_stored_nowhere(
+def test_a_link_signs_in_once_and_leaves_nothing_in_the_address(
     page: Page, service: ConsoleService
 ) -> None:
-    page.goto(f"{service.url}/roller#token={service.token('Kari')}")
+    link = service.link("/roller", "Kari")
+    page.goto(link)
 
     expect(page.locator(".menu-button")).to_contain_text("Kari Nordmann")
     expect(page).to_have_url(f"{service.url}/roller")
@@ -139,10 +140,48 @@ def test_a_token_in_a_link_is_taken_out_of_the_address_and_stored_nowhere(
     page.reload()
     expect(page.get_by_role("heading", name="Vis som …")).to_be_visible()
 
+    page.goto("about:blank")
+    page.goto(link)
+    expect(page.get_by_role("alert")).to_contain_text("Lenken er brukt")
+    expect(page).to_have_url(f"{service.url}/roller")
+
+
+def test_a_token_in_the_address_is_not_used(page: Page, service: ConsoleService) -> None:
+    page.goto(f"{service.url}/#token={service.token('Kari')}")
+
+    expect(page.get_by_role("alert")).to_contain_text("adressen godtas ikke")
+    expect(page).to_have_url(f"{service.url}/")
+    expect(page.get_by_role("heading", name="Vis som …")).to_be_visible()
+
+
+def test_neither_a_token_nor_a_code_in_the_address_signs_in_where_a_provider_does(
+    page: Page, provider: Provider
+) -> None:
+    service = provider.service
+    for link in (f"{service.url}/#token={service.token()}", service.link()):
+        page.goto("about:blank")
+        page.goto(link)
+
+        expect(page.get_by_role("alert")).to_be_visible()
+        expect(page.get_by_role("button", name="Logg inn", exact=True)).to_be_visible()
+        expect(page.get_by_label("Adgangstegn")).to_have_count(0)
+        assert "#" not in page.url
+
+
+def test_a_token_is_pasted_and_stored_nowhere(page: Page, service: ConsoleService) -> None:
+    page.goto(service.url)
+    page.get_by_label("Adgangstegn").fill(f" Bearer {service.token('Kari')}\n")
+    page.get_by_role("button", name="Logg inn med adgangstegn").click()
+
+    expect(page.locator(".menu-button")).to_contain_text("Kari Nordmann")
+    assert "eyJ" not in page.evaluate(STORED)
+
 
 def test_a_token_that_is_not_taken_is_an_expired_session(
     page: Page, service: ConsoleService
 ) -> None:
-    page.goto(f"{service.url}/#token=nonsense")
+    page.goto(service.url)
+    page.get_by_label("Adgangstegn").fill("nonsense")
+    page.get_by_role("button", name="Logg inn med adgangstegn").click()
 
     expect(page.get_by_role("alert")).to_contain_text("Økten din er utløpt")

@@ -6,14 +6,14 @@ import { GraphiQL } from 'graphiql';
 import { createRoot } from 'react-dom/client';
 
 import { fetcher } from './fetcher';
+import { reloadOnNewCode, tokenOfLink } from './link';
 import { queries } from './queries';
 import { storageWithoutHeaders } from './storage';
-import { reloadOnNewToken, takeTokenFromAddress } from './token';
 
 const noToken = '// {"Authorization": "Bearer …"}\n// "./run token" prints one.\n';
 
-const token = takeTokenFromAddress();
-reloadOnNewToken();
+reloadOnNewCode();
+const token = await tokenOfLink().catch(() => null);
 
 createRoot(document.getElementById('graphiql')!).render(
   <GraphiQL

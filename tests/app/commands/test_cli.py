@@ -129,6 +129,38 @@ def test_token_is_valid_for_a_time_that_has_an_end(hours: str) -> None:
     assert "--hours" in done.output
 
 
+@pytest.mark.parametrize("hours", ["24.1", "8760"])
+async def test_token_of_an_operator_is_short_in_production(hours: str, tmp_path: Path) -> None:
+    secret = "a secret of our own that has 32 bytes"
+    production = {"env": "production", "auth_secret": secret, "sources": "{}"}
+
+    refused, day, member, development = await asyncio.gather(
+        run(tmp_path, "token", "--operator", "--hours", hours, **production),
+        run(tmp_path, "token", "--operator", "--hours", "24", **production),
+        run(tmp_path, "token", "--member", "x", "--hours", hours, **production),
+        run(tmp_path, "token", "--operator", "--hours", hours),
+    )
+
+    assert (refused.code, refused.out) == (2, "")
+    assert f"at most 24 hours; got {hours}." in " ".join(refused.err.split())
+    assert [done.code for done in (day, member, development)] == [0, 0, 0]
+
+
+async def test_link_of_a_token_holds_a_code_that_works_once(
+    service: Service, tmp_path: Path
+) -> None:
+    port = service.url.rpartition(":")[2]
+
+    done = await run(tmp_path, "token", "--operator", "--link", port=port, host="0.0.0.0")  # noqa: S104
+
+    base, _, code = done.out.strip().partition("/#code=")
+    assert base == f"http://127.0.0.1:{port}"
+    answer = await service.http.post(f"{service.url}/sign-in", json={"code": code})
+    token = answer.json()["token"]
+    data = await service.data("{ viewer { accessLevel } }", token=token)
+    assert data == {"viewer": {"accessLevel": "ADMIN"}}
+
+
 async def test_schema_is_exported_to_a_file_or_to_the_screen(tmp_path: Path) -> None:
     on_screen, in_file = await asyncio.gather(
         run(tmp_path, "export-schema"), run(tmp_path, "export-schema", "-o", "schema.graphql")

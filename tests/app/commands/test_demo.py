@@ -33,10 +33,13 @@ class Demo:
         assert found, self.text
         return found[1]
 
-    def token(self, who: str) -> str:
-        found = re.search(rf"  {re.escape(who)}:\n  \S+/graphiql#token=(\S+)\n", self.text)
+    async def token(self, who: str, http: httpx.AsyncClient) -> str:
+        """Returns the token for which the code of a link is exchanged."""
+        found = re.search(rf"  {re.escape(who)}:\n  \S+/graphiql#code=(\S+)\n", self.text)
         assert found, self.text
-        return found[1]
+        answer = await http.post(f"{self.url}/sign-in", json={"code": found[1]})
+        token: str = answer.json()["token"]
+        return token
 
     def pasted(self, title: str) -> str:
         """Returns the document below a title."""
@@ -73,11 +76,12 @@ async def running_demo(folder: Path) -> AsyncIterator[Demo]:
 async def test_demo_can_be_pasted_from_and_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
     async with running_demo(tmp_path) as demo, httpx.AsyncClient(timeout=DEADLINE) as http:
         service = Service(demo.url, http)
-        operator = demo.token("operator")
+        tokens = {who: await demo.token(who, http) for who in WHO}
+        operator = tokens["operator"]
         graphiql = await http.get(f"{demo.url}/graphiql")
         data = await service.data(demo.pasted("A query worth pasting"), token=operator)
         levels = [
-            (await service.data("{ viewer { accessLevel } }", token=demo.token(who)))["viewer"]
+            (await service.data("{ viewer { accessLevel } }", token=tokens[who]))["viewer"]
             for who in WHO
         ]
         async with service.subscribe(demo.pasted("And a subscription"), token=operator) as changes:
@@ -101,8 +105,11 @@ async def test_demo_can_be_pasted_from_and_goes_on_where_it_was_stopped(tmp_path
 
     async with running_demo(tmp_path) as demo, httpx.AsyncClient(timeout=DEADLINE) as http:
         service = Service(demo.url, http)
-        again = await service.data("{ members { totalCount } }", token=demo.token("operator"))
-        peer = await service.data("{ viewer { accessLevel } }", token=demo.token("peer mentor"))
+        again = await service.data(
+            "{ members { totalCount } }", token=await demo.token("operator", http)
+        )
+        mentor = await demo.token("peer mentor", http)
+        peer = await service.data("{ viewer { accessLevel } }", token=mentor)
         code, err = await demo.stop(signal.SIGTERM)
 
     assert "goes on with its" in demo.text

@@ -1,4 +1,4 @@
-import { Alert, Button, Card, Heading, Paragraph } from '@digdir/designsystemet-react';
+import { Alert, Button, Card, Heading, Paragraph, Textfield } from '@digdir/designsystemet-react';
 import { ChevronRightIcon } from '@navikt/aksel-icons';
 import { useState } from 'react';
 
@@ -6,7 +6,7 @@ import { useMessages } from '../messages';
 import { LanguageChoice } from '../ui/choices';
 import { Brand } from '../ui/Brand';
 import { useTitle } from '../ui/title';
-import { be, signInByOidc, type Trouble } from './session';
+import { be, signInByOidc, signInByToken, type Trouble } from './session';
 import type { Ways } from './ways';
 
 export function SignIn({ ways, trouble }: { ways: Ways; trouble?: Trouble }) {
@@ -43,9 +43,6 @@ export function SignIn({ ways, trouble }: { ways: Ways; trouble?: Trouble }) {
                 {text.signIn.oidc}
               </Button>
             )}
-            {!ways.oidc && !ways.people && trouble !== 'unreachable' && (
-              <Alert data-color="info">{text.signIn.noWay}</Alert>
-            )}
           </Card.Block>
           {ways.people && (
             <Card.Block>
@@ -72,8 +69,42 @@ export function SignIn({ ways, trouble }: { ways: Ways; trouble?: Trouble }) {
               </ul>
             </Card.Block>
           )}
+          {!ways.oidc && trouble !== 'unreachable' && (
+            <Card.Block>
+              <TokenForm ways={ways} />
+            </Card.Block>
+          )}
         </Card>
       </main>
     </div>
+  );
+}
+
+/** Where the service has no identity provider for the console, somebody who has a token pastes it. */
+function TokenForm({ ways }: { ways: Ways }) {
+  const text = useMessages().signIn;
+  const [token, setToken] = useState('');
+
+  return (
+    <form
+      className="token-form"
+      onSubmit={(event) => {
+        event.preventDefault();
+        if (token.trim()) signInByToken(ways, token);
+      }}
+    >
+      <Textfield
+        label={text.token}
+        description={text.tokenHelp}
+        // No password field, since browsers offer to keep passwords.
+        autoComplete="off"
+        spellCheck={false}
+        value={token}
+        onChange={(event) => setToken(event.target.value)}
+      />
+      <Button type="submit" variant="secondary">
+        {text.useToken}
+      </Button>
+    </form>
   );
 }

@@ -2,7 +2,7 @@
 import { store } from '../store';
 import type { Credentials, Person, Ways } from './ways';
 
-export type Trouble = 'expired' | 'inactive' | 'failed' | 'unreachable';
+export type Trouble = 'expired' | 'inactive' | 'failed' | 'unreachable' | 'usedLink' | 'tokenInAddress';
 
 export type Session =
   | { state: 'starting' }
@@ -15,16 +15,21 @@ const PERSON = 'likeperson:person';
 const NO_WAYS: Ways = { oidc: null, people: null };
 
 export async function begin(): Promise<void> {
-  const linked = takeTokenFromAddress();
+  const fragment = takeFragment();
   // A second link opened in the same tab changes nothing but the fragment, which alone loads no page.
   addEventListener('hashchange', () => {
-    if (tokenInAddress() !== null) location.reload();
+    if (location.hash !== '') location.reload();
   });
+  const code = fragment.get('code');
   const ways = await waysToSignIn();
   if (ways === null) {
     session.set({ state: 'out', ways: NO_WAYS, trouble: 'unreachable' });
-  } else if (linked !== null) {
-    enter(ways, unchanging(linked));
+  } else if (code !== null) {
+    const token = await exchange(code);
+    if (token !== null) enter(ways, unchanging(token));
+    else session.set({ state: 'out', ways, trouble: 'usedLink' });
+  } else if (fragment.has('token')) {
+    session.set({ state: 'out', ways, trouble: 'tokenInAddress' });
   } else if (ways.oidc !== null) {
     // Loaded only where it is needed: the library is a fifth of the whole.
     const { continueOidc } = await import('./oidc');
@@ -52,6 +57,11 @@ export async function signInByOidc(ways: Ways): Promise<void> {
 export function be(ways: Ways, person: Person): void {
   sessionStorage.setItem(PERSON, person.name ?? '');
   enter(ways, unchanging(person.token));
+}
+
+/** Signs in with a token that somebody has pasted. */
+export function signInByToken(ways: Ways, pasted: string): void {
+  enter(ways, unchanging(pasted.trim().replace(/^Bearer\s+/i, '')));
 }
 
 export async function signOut(): Promise<void> {
@@ -87,17 +97,29 @@ async function waysToSignIn(): Promise<Ways | null> {
   }
 }
 
-/**
- * The token of a link such as /#token=eyJ…, which is taken out of the address bar and so out of the history.
- *
- * It travels in the fragment only: browsers keep that out of requests, so it reaches no access log.
- */
-function takeTokenFromAddress(): string | null {
-  const token = tokenInAddress();
-  if (token !== null) history.replaceState(history.state, '', location.pathname + location.search);
-  return token;
+/** Exchanges the one-time code of a link for a token; null if it was used before, or is older than a minute. */
+async function exchange(code: string): Promise<string | null> {
+  try {
+    const response = await fetch('/sign-in', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ code }),
+    });
+    return response.ok ? ((await response.json()) as { token: string }).token : null;
+  } catch {
+    return null;
+  }
 }
 
-function tokenInAddress(): string | null {
-  return new URLSearchParams(location.hash.slice(1)).get('token') || null;
+/**
+ * Takes the fragment of a link such as /#code=… out of the address bar.
+ *
+ * Browsers write addresses to disk: to the history, and with the tabs to restore. So a link carries a code that is
+ * worth nothing after its first use or a minute, and never a token. A token in the address is not used: whoever sends
+ * such a link could sign others in as themselves.
+ */
+function takeFragment(): URLSearchParams {
+  const fragment = new URLSearchParams(location.hash.slice(1));
+  if (location.hash !== '') history.replaceState(history.state, '', location.pathname + location.search);
+  return fragment;
 }
