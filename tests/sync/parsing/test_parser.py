@@ -57,13 +57,7 @@ def test_creation_tells_the_whole_profile() -> None:
 
     assert event.type is EventType.MEMBERSHIP_CREATED
     assert event.member_id == guid("Kari")
-    assert event.profile == {
-        "member_number": None,
-        "given_name": "Kari",
-        "family_name": None,
-        "email": None,
-        "phone": None,
-    }
+    assert event.profile == {**dict.fromkeys(PROFILE_FIELDS), "given_name": "Kari"}
     assert event.organization == OrganizationStatement(guid("HLF Oslo"), "HLF Oslo", None)  # type: ignore[arg-type]  # a GUID
     assert event.roles == {RoleStatement("member", guid("HLF"))}  # type: ignore[arg-type]  # a GUID
 
