@@ -17,3 +17,13 @@ NEVER = Stamp("")
 def make_stamp(at: datetime, *, deactivation: bool, event_id: str, source: str) -> Stamp:
     moment = (at if at.tzinfo is UTC else at.astimezone(UTC)).isoformat(timespec="microseconds")
     return Stamp(f"{moment} {deactivation:d} {event_id} {source}")
+
+
+def stated_by(stamp: Stamp) -> str:
+    """Returns the source of the statement."""
+    return stamp.rpartition(" ")[2]
+
+
+def stamped_at(stamp: Stamp) -> datetime:
+    """Returns when the statement was made. Raises ValueError for NEVER."""
+    return datetime.fromisoformat(stamp.partition(" ")[0])

@@ -86,6 +86,7 @@ class AttemptTrigger(StrEnum):
     DELIVERY = "DELIVERY"
     RETRY = "RETRY"
     REPLAY = "REPLAY"
+    RECONCILIATION = "RECONCILIATION"
 
 
 class AuditAction(StrEnum):

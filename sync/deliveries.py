@@ -5,7 +5,7 @@ from datetime import datetime
 
 import msgspec
 
-from db.vocabulary import SyncOutcome, SyncStatus
+from db.vocabulary import AttemptTrigger, SyncOutcome, SyncStatus
 from sync import remarks
 from sync.errors import NotJsonError, RejectedError
 from sync.events import Event, Outline, UnknownEvent
@@ -24,6 +24,7 @@ class Delivery(msgspec.Struct, frozen=True):
     body: bytes
     content: Content
     conflict: bool = False
+    trigger: AttemptTrigger = AttemptTrigger.DELIVERY
 
     @property
     def key(self) -> tuple[str, str]:

@@ -229,12 +229,15 @@ async def _apply_and_insert(
     by_id = {entry.id: result for (entry, _), result in zip(events, results, strict=True)}
     for entry, _ in new:
         session.append(change_of(entry, None, by_id.get(entry.id)))
+    triggers = {entry.id: delivery.trigger for entry, delivery in new}
     await insert_attempts(
         session,
         [
-            attempt_record(entry, result, now, AttemptTrigger.DELIVERY)
+            attempt_record(entry, result, now, triggers[entry.id])
             for (entry, _), result in zip(events, results, strict=True)
+            # Of a delivery that was applied at once, the entry tells everything.
             if result.status is SyncStatus.FAILED
+            or triggers[entry.id] is not AttemptTrigger.DELIVERY
         ],
     )
 

@@ -20,7 +20,7 @@ Type = Annotated[
 Source = Annotated[list[str] | None, typer.Option(help="Entries of this source; may be repeated.")]
 
 
-def _moment(text: str) -> datetime:
+def read_time(text: str) -> datetime:
     """Reads a time; one without a zone is UTC."""
     try:
         moment = datetime.fromisoformat(text)
@@ -35,7 +35,7 @@ def _moment(text: str) -> datetime:
 Since = Annotated[
     datetime | None,
     typer.Option(
-        parser=_moment,
+        parser=read_time,
         metavar="TIME",
         help="Entries received at this time or later, such as 2026-11-23T09:30:00; UTC unless it "
         "has a zone.",
@@ -43,7 +43,7 @@ Since = Annotated[
 ]
 Before = Annotated[
     datetime | None,
-    typer.Option(parser=_moment, metavar="TIME", help="Entries received before this time."),
+    typer.Option(parser=read_time, metavar="TIME", help="Entries received before this time."),
 ]
 
 

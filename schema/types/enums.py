@@ -80,6 +80,7 @@ _described(
         "DELIVERY": "The delivery of the event.",
         "RETRY": "The retry schedule.",
         "REPLAY": "A person who replayed the event.",
+        "RECONCILIATION": "A comparison with what the source says of its members.",
     },
 )
 _described(

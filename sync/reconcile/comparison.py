@@ -1,0 +1,138 @@
+"""What a statement of a source says otherwise than what is known here, and why."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from msgspec import UNSET
+
+from db.queries.known_members import HeldRole, KnownMember, KnownOrganization
+from db.stamp import NEVER, stamped_at, stated_by
+from db.tables.profile import PROFILE_FIELDS
+from db.vocabulary import ActivationState, PortalId
+from sync.draft import ORGANIZATION, ROLES, STATE
+from sync.events import Event, OrganizationStatement
+
+CORRECTION = "correction"
+"""The source of corrections, which stand until something new is stated."""
+
+
+class Why(StrEnum):
+    """Why the two sides differ. Only what counts is applied."""
+
+    COUNTS = "counts"
+    BEATEN = "beaten"
+    CORRECTED = "corrected"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldDifference:
+    """`there` is what the source says, `here` what is known; both in words."""
+
+    field: str
+    there: str | None
+    here: str | None
+    why: Why
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What differs of one person, or of the chapter that the statement names."""
+
+    portal_id: PortalId
+    known: bool
+    home: PortalId | None
+    fields: list[FieldDifference]
+    deactivates: bool = False
+    lost_roles: frozenset[HeldRole] = frozenset()
+
+    @property
+    def counts(self) -> bool:
+        return any(field.why is Why.COUNTS for field in self.fields)
+
+
+def compare(
+    event: Event,
+    known: KnownMember | None,
+    organizations: Mapping[PortalId, KnownOrganization],
+    *,
+    dated: bool,
+) -> Difference | None:
+    """Returns None if both sides say the same. `dated`: the statement has a time of its own, so
+    that the order of statements decides against a correction as well."""
+    if known is None:
+        there = event.state or ActivationState.ACTIVE
+        field = FieldDifference(STATE, there.value, None, Why.COUNTS)
+        return Difference(event.member_id, known=False, home=_home(event), fields=[field])
+    fields = [
+        FieldDifference(name, there, here, _why(event, known, part, dated=dated))
+        for part, name, there, here in _unequal(event, known)
+    ]
+    fields += [
+        FieldDifference(f"{name} of {id}", there, here, Why.COUNTS)
+        for id, name, there, here in _unequal_organization(event, organizations)
+    ]
+    if not fields:
+        return None
+    counting = {field.field for field in fields if field.why is Why.COUNTS}
+    deactivates = STATE in counting and event.state is ActivationState.INACTIVE
+    lost = known.roles - _roles(event) if ROLES in counting else frozenset()
+    return Difference(
+        event.member_id,
+        known=True,
+        home=known.home,
+        fields=fields,
+        deactivates=deactivates,
+        lost_roles=lost,
+    )
+
+
+def _why(event: Event, known: KnownMember, part: str, *, dated: bool) -> Why:
+    stamp = known.as_of.get(part, NEVER)
+    if stamp == NEVER:
+        return Why.COUNTS
+    if not dated and stated_by(stamp) == CORRECTION:
+        return Why.CORRECTED
+    return Why.BEATEN if stamped_at(stamp) >= event.occurred_at else Why.COUNTS
+
+
+def _home(event: Event) -> PortalId | None:
+    stated = event.organization
+    return stated.id if isinstance(stated, OrganizationStatement) else None
+
+
+def _roles(event: Event) -> frozenset[HeldRole]:
+    return frozenset((role.code, role.organization_id) for role in event.roles or ())
+
+
+def _unequal(event: Event, known: KnownMember) -> Iterator[tuple[str, str, str | None, str | None]]:
+    """Yields each part that differs, its name in words, and both values."""
+    for part, there in event.profile.items():
+        here = known.profile[part]
+        if there != here:
+            yield part, PROFILE_FIELDS[part], there, here
+    if event.organization is not UNSET and _home(event) != known.home:
+        yield ORGANIZATION, ORGANIZATION, _home(event), known.home
+    if event.roles is not None and _roles(event) != known.roles:
+        yield ROLES, ROLES, in_words(_roles(event)), in_words(known.roles)
+    if event.state is not None and event.state is not known.state:
+        yield STATE, STATE, event.state.value, known.state.value
+
+
+def in_words(roles: frozenset[HeldRole]) -> str | None:
+    """Returns the roles as a file writes them."""
+    texts = sorted(f"{code}@{where}" if where else code for code, where in roles)
+    return "|".join(texts) or None
+
+
+def _unequal_organization(
+    event: Event, organizations: Mapping[PortalId, KnownOrganization]
+) -> Iterator[tuple[PortalId, str, str | None, str | None]]:
+    stated = event.organization
+    if not isinstance(stated, OrganizationStatement):
+        return
+    known = organizations.get(stated.id, KnownOrganization(None, None))
+    if isinstance(stated.name, str) and stated.name != known.name:
+        yield stated.id, "name", stated.name, known.name
+    if stated.parent_id is not UNSET and stated.parent_id != known.parent:
+        yield stated.id, "parent", stated.parent_id, known.parent

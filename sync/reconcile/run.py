@@ -1,0 +1,303 @@
+"""Compares a file with what is known, and records what differs as events of the source.
+
+The file is read twice: first to find wrong lines and to count what would be taken away, then to
+apply. So nothing is written of a file that is wrong, and the deletion guard decides beforehand.
+"""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
+
+from db.database import Database
+from db.queries.known_members import (
+    KnownOrganization,
+    active_members_of,
+    deactivations_since,
+    known_members,
+    known_organizations,
+)
+from db.vocabulary import ActivationState, AttemptTrigger, PortalId, SyncOutcome, SyncStatus
+from sync.deliveries import Delivery, Receipt, read_delivery
+from sync.events import EventType, OrganizationStatement
+from sync.reconcile.comparison import Difference, Why, compare
+from sync.reconcile.files import Line, WrongLine, read_lines
+from sync.reconcile.guard import Guard, Removals
+from sync.record import record_deliveries
+
+T = TypeVar("T")
+BATCH = 100
+CHUNK = 500
+MOST_SHOWN = 1000
+"""How many wrong lines and differences a report lists; beyond, it only counts them."""
+DAY = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class FileRequest:
+    """What to compare. `complete`: who is not in the file is not a member. `release`: the deletion
+    guard was overruled by a person."""
+
+    source: str
+    file: Path
+    at: datetime
+    complete: bool = True
+    dry_run: bool = False
+    skip_wrong: bool = False
+    release: bool = False
+
+
+@dataclass(slots=True)
+class Report:
+    """What a run found and did. The counts are of members; `differences` and `wrong` are the first
+    of them."""
+
+    read: int = 0
+    equal: int = 0
+    new: int = 0
+    changed: int = 0
+    deactivated: int = 0
+    missing_there: int = 0
+    out_of_scope: int = 0
+    beaten: int = 0
+    corrected: int = 0
+    held: list[str] = field(default_factory=list)
+    held_because: str | None = None
+    wrong_count: int = 0
+    wrong: list[WrongLine] = field(default_factory=list)
+    differences: list[Difference] = field(default_factory=list)
+    outcomes: Counter[SyncOutcome] = field(default_factory=Counter)
+    failed: int = 0
+
+    def add(self, difference: Difference) -> None:
+        if len(self.differences) < MOST_SHOWN:
+            self.differences.append(difference)
+        reasons = {one.why for one in difference.fields}
+        self.beaten += Why.BEATEN in reasons
+        self.corrected += Why.CORRECTED in reasons
+        if not difference.counts:
+            return
+        if not difference.known:
+            self.new += 1
+        elif difference.deactivates:
+            self.deactivated += 1
+        else:
+            self.changed += 1
+
+
+Progress = Callable[[str, int], None]
+"""Told what is being done and how many lines that was done with."""
+
+
+async def reconcile_file(
+    database: Database,
+    request: FileRequest,
+    guard: Guard,
+    clock: Callable[[], datetime],
+    progress: Progress = lambda doing, lines: None,
+) -> Report:
+    """Raises FileFormatError, OSError or DatabaseUnavailableError."""
+    run = _Run(database, request, guard, clock, progress)
+    await run.survey()
+    wrong = run.report.wrong_count and not request.skip_wrong
+    if not (request.dry_run or wrong):
+        await run.apply()
+    return run.report
+
+
+class _Run:
+    def __init__(
+        self,
+        database: Database,
+        request: FileRequest,
+        guard: Guard,
+        clock: Callable[[], datetime],
+        progress: Progress,
+    ) -> None:
+        self._database = database
+        self._request = request
+        self._guard = guard
+        self._clock = clock
+        self._progress = progress
+        self._organizations: dict[PortalId, KnownOrganization] = {}
+        self._first_line: dict[PortalId, int] = {}
+        self._absent: list[PortalId] = []
+        self._holds = False
+        self.report = Report()
+
+    async def survey(self) -> None:
+        """Reads and compares everything, and writes nothing."""
+        async with self._database.read() as session:
+            self._organizations = await known_organizations(session)
+        removals = Removals()
+        async for line, difference in self._compared("Comparing", self._read_and_check()):
+            self.report.read += 1
+            if difference is None:
+                self.report.equal += 1
+            elif _is_out_of_scope(line, difference):
+                self.report.out_of_scope += 1
+            else:
+                self.report.add(difference)
+                removals.add(difference)
+        await self._look_for_absent(removals)
+        verdict = self._guard.verdict(removals)
+        self._holds = verdict is not None and not self._request.release
+        if self._holds:
+            self.report.held_because = verdict
+            self.report.held = removals.names()
+
+    def _read_and_check(self) -> Iterator[Line]:
+        """The lines that can be read; the others go into the report."""
+        for line in read_lines(self._request.file, self._request.at):
+            if isinstance(line, WrongLine):
+                self._add_wrong(line)
+                continue
+            known = self._first_line.setdefault(line.event.member_id, line.number)
+            if known != line.number:
+                reason = f"is about {line.event.member_id}, as line {known} is"
+                self._add_wrong(WrongLine(line.number, reason))
+                continue
+            yield line
+
+    def _add_wrong(self, line: WrongLine) -> None:
+        self.report.wrong_count += 1
+        if len(self.report.wrong) < MOST_SHOWN:
+            self.report.wrong.append(line)
+
+    async def _look_for_absent(self, removals: Removals) -> None:
+        since = self._clock() - DAY
+        async with self._database.read() as session:
+            removals.earlier = await deactivations_since(session, self._request.source, since)
+            async for member in active_members_of(session, self._request.source):
+                removals.active[member.home] += 1
+                if self._request.complete and member.portal_id not in self._first_line:
+                    self._absent.append(member.portal_id)
+        async for difference in self._absent_differences():
+            self.report.add(difference)
+            self.report.missing_there += difference.counts
+            removals.add(difference)
+
+    async def _absent_differences(self) -> AsyncIterator[Difference]:
+        lines = (self._line_of_absence(portal_id) for portal_id in self._absent)
+        async for _, difference in self._compared("Looking for who is missing", lines):
+            if difference is not None:
+                yield difference
+
+    def _line_of_absence(self, portal_id: PortalId) -> Line:
+        """A complete file states of those who are not in it that they are no members."""
+        document = {
+            "type": EventType.MEMBERSHIP_DEACTIVATED,
+            "timestamp": self._request.at.astimezone(UTC).isoformat(),
+            "data": {
+                "member": {"id": portal_id},
+                "reason": f"Not in the file {self._request.file.name}.",
+            },
+        }
+        body = msgspec.json.encode(document)
+        content = read_delivery(self._request.source, "", self._request.at, body).content
+        return Line(0, content, body, dated=False)  # type: ignore[arg-type]  # it is an event
+
+    async def _compared(
+        self, doing: str, lines: Iterator[Line]
+    ) -> AsyncIterator[tuple[Line, Difference | None]]:
+        done = 0
+        for chunk in chunks(lines, CHUNK):
+            async with self._database.read() as session:
+                known = await known_members(session, [line.event.member_id for line in chunk])
+            for line in chunk:
+                member = known.get(line.event.member_id)
+                difference = compare(line.event, member, self._organizations, dated=line.dated)
+                self._learn(line.event.organization)
+                yield line, difference
+            done += len(chunk)
+            self._progress(doing, done)
+
+    def _learn(self, stated: OrganizationStatement | UnsetType | None) -> None:
+        """Of a chapter that every line repeats, the first line tells the news."""
+        if isinstance(stated, OrganizationStatement):
+            known = self._organizations.get(stated.id, KnownOrganization(None, None))
+            name = stated.name if isinstance(stated.name, str) else known.name
+            parent = known.parent if stated.parent_id is UNSET else stated.parent_id
+            self._organizations[stated.id] = KnownOrganization(name, parent)
+
+    async def apply(self) -> None:
+        """Records what differs and counts, without what is held."""
+        async with self._database.read() as session:
+            self._organizations = await known_organizations(session)
+        lines = (
+            line
+            for line in read_lines(self._request.file, self._request.at)
+            if isinstance(line, Line) and self._first_line.get(line.event.member_id) == line.number
+        )
+        absent = (self._line_of_absence(portal_id) for portal_id in self._absent)
+        waiting: list[Delivery] = []
+        for doing, source in (("Applying", lines), ("Ending memberships", absent)):
+            async for line, difference in self._compared(doing, source):
+                if difference is None or not difference.counts:
+                    continue
+                if _is_out_of_scope(line, difference):
+                    continue
+                body = self._body(line, difference)
+                if body is not None:
+                    waiting.append(self._delivery(body))
+                if len(waiting) == BATCH:
+                    await self._record(waiting)
+                    waiting = []
+        if waiting:
+            await self._record(waiting)
+
+    def _body(self, line: Line, difference: Difference) -> bytes | None:
+        """The event of the line, without what is held and what was corrected; None if nothing is
+        left of it."""
+        corrected = {one.field for one in difference.fields if one.why is Why.CORRECTED}
+        held = self._holds and (difference.deactivates or difference.lost_roles)
+        if not (held or corrected):
+            return line.body
+        if line.number == 0:
+            return None
+        document = msgspec.json.decode(line.body)
+        data = document["data"]
+        if self._holds and difference.deactivates:
+            corrected.add("state")
+        if self._holds and difference.lost_roles:
+            corrected.add("roles")
+        if document["type"] != EventType.MEMBERSHIP_STATED:
+            return None
+        for name in corrected:
+            data.pop(name, None)
+            data["member"].pop(name, None)
+        left = {one.field for one in difference.fields if one.why is Why.COUNTS} - corrected
+        return msgspec.json.encode(document) if left else None
+
+    def _delivery(self, body: bytes) -> Delivery:
+        event_id = f"reconcile-{sha256(body).hexdigest()[:40]}"
+        delivery = read_delivery(self._request.source, event_id, self._clock(), body)
+        return replace(delivery, trigger=AttemptTrigger.RECONCILIATION)
+
+    async def _record(self, deliveries: Sequence[Delivery]) -> None:
+        for receipt in await record_deliveries(self._database, deliveries):
+            self._count(receipt)
+
+    def _count(self, receipt: Receipt) -> None:
+        if receipt.outcome is not None:
+            self.report.outcomes[receipt.outcome] += 1
+        self.report.failed += receipt.status is SyncStatus.FAILED
+
+
+def _is_out_of_scope(line: Line, difference: Difference) -> bool:
+    """Who is not known here and no member there is nobody's concern."""
+    return not difference.known and line.event.state is ActivationState.INACTIVE
+
+
+def chunks(items: Iterator[T], size: int) -> Iterator[list[T]]:
+    """Yields lists of this size, the last one shorter."""
+    while chunk := list(islice(items, size)):
+        yield chunk

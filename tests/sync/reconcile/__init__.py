@@ -1,0 +1,1 @@
+"""Reconciliation with what a source says of all its members."""

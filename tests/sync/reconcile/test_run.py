@@ -1,0 +1,330 @@
+"""A file of members compared with what is known: what becomes of them, and what is held back."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from db.database import Database
+from db.tables.models import SyncAttempt
+from db.vocabulary import ActivationState, AttemptTrigger
+from sync.deliveries import read_delivery
+from sync.reconcile.guard import Guard
+from sync.reconcile.run import FileRequest, Report, reconcile_file
+from sync.record import record_deliveries
+from tests.support.builders import body_of, created, deactivated, guid, updated
+from tests.support.opened import row_counts
+from tests.sync.recording import entries, world_of
+
+ACTIVE, INACTIVE = ActivationState.ACTIVE, ActivationState.INACTIVE
+AT = datetime(2024, 12, 1, 12, 0, tzinfo=UTC)
+HEADER = "portalId,givenName,phone,organizationId,roles,state"
+
+
+def row(name: str, phone: str = "1", home: str = "HLF Oslo", **given: str) -> str:
+    roles, state = given.get("roles", "member"), given.get("state", "ACTIVE")
+    return f"{guid(name)},{name},{phone},{guid(home)},{roles},{state}"
+
+
+async def run(
+    database: Database, folder: Path, rows: Sequence[str], guard: Guard | None = None, **given: Any
+) -> Report:
+    file = folder / "members.csv"
+    file.write_text("\n".join([HEADER, *rows, ""]), encoding="utf-8")
+    request = FileRequest(**{"source": "min-side", "file": file, "at": AT, **given})
+    return await reconcile_file(database, request, guard or Guard(), lambda: datetime.now(UTC))
+
+
+async def tell(database: Database, *events: dict[str, Any], source: str = "min-side") -> None:
+    for event in events:
+        body = body_of(event)
+        delivery = read_delivery(source, f"evt_{hash(body)}", datetime.now(UTC), body)
+        await record_deliveries(database, [delivery])
+
+
+async def test_first_load_creates_everybody(database: Database, tmp_path: Path) -> None:
+    report = await run(database, tmp_path, [row("Kari"), row("Per", home="HLF Bergen")])
+
+    world = await world_of(database)
+    assert (report.read, report.new) == (2, 2)
+    assert world.person("Kari").profile["givenName"] == "Kari"
+    assert world.person("Per").home == guid("HLF Bergen")
+    assert all(person.state is ACTIVE for person in world.people.values())
+
+
+async def test_run_with_nothing_to_do_writes_nothing(database: Database, tmp_path: Path) -> None:
+    rows = [row("Kari"), row("Per")]
+    await run(database, tmp_path, rows)
+    before = await row_counts(database)
+
+    report = await run(database, tmp_path, rows)
+
+    assert report.equal == 2
+    assert await row_counts(database) == before
+
+
+async def test_difference_is_an_event_of_the_source_that_says_what_caused_it(
+    database: Database, tmp_path: Path
+) -> None:
+    await run(database, tmp_path, [row("Kari"), row("Per")])
+
+    report = await run(
+        database,
+        tmp_path,
+        [row("Kari", phone="2"), row("Per")],
+        at=datetime(2024, 12, 2, tzinfo=UTC),
+    )
+
+    assert (report.changed, report.equal) == (1, 1)
+    newest, *_ = await entries(database)
+    assert (newest.source, newest.event_type) == ("min-side", "membership-stated")
+    assert [change.field for change in newest.field_changes] == ["phone"]
+    async with database.read() as session:
+        triggers = await session.all(select(SyncAttempt.trigger).distinct())
+    assert {trigger for (trigger,) in triggers} == {AttemptTrigger.RECONCILIATION}
+
+
+async def test_who_is_not_in_a_complete_file_is_no_member(
+    database: Database, tmp_path: Path
+) -> None:
+    await run(database, tmp_path, [row("Kari"), row("Per")])
+
+    report = await run(database, tmp_path, [row("Kari")], at=datetime(2024, 12, 2, tzinfo=UTC))
+
+    world = await world_of(database)
+    assert (report.missing_there, report.deactivated) == (1, 1)
+    assert (world.person("Kari").state, world.person("Per").state) == (ACTIVE, INACTIVE)
+
+
+async def test_who_is_not_in_a_partial_file_stays(database: Database, tmp_path: Path) -> None:
+    await run(database, tmp_path, [row("Kari"), row("Per")])
+
+    await run(
+        database, tmp_path, [row("Kari")], complete=False, at=datetime(2024, 12, 2, tzinfo=UTC)
+    )
+
+    assert (await world_of(database)).person("Per").state is ACTIVE
+
+
+async def test_members_of_another_source_are_no_concern_of_this_one(
+    database: Database, tmp_path: Path
+) -> None:
+    await tell(database, created("Mona"), source="portal")
+
+    report = await run(database, tmp_path, [row("Kari")])
+
+    assert report.missing_there == 0
+    assert (await world_of(database)).person("Mona").state is ACTIVE
+
+
+async def test_who_was_told_by_webhook_is_a_member_of_the_source(
+    database: Database, tmp_path: Path
+) -> None:
+    await tell(database, created("Mona"))
+
+    await run(database, tmp_path, [row("Kari")])
+
+    assert (await world_of(database)).person("Mona").state is INACTIVE
+
+
+async def test_what_was_said_later_than_the_file_counts(database: Database, tmp_path: Path) -> None:
+    later = {**updated("Kari", profile={"phone": "9"}), "timestamp": "2024-12-01T13:00:00Z"}
+    await tell(database, created("Kari"), later)
+
+    report = await run(database, tmp_path, [row("Kari", phone="2")])
+
+    assert report.beaten == 1
+    assert (await world_of(database)).person("Kari").profile["phone"] == "9"
+
+
+async def test_correction_stands_against_a_line_without_a_time_of_its_own(
+    database: Database, tmp_path: Path
+) -> None:
+    await tell(database, created("Kari"))
+    await tell(database, updated("Kari", profile={"phone": "7"}), source="correction")
+
+    report = await run(database, tmp_path, [row("Kari", phone="2")])
+
+    kari = (await world_of(database)).person("Kari")
+    assert report.corrected == 1
+    assert kari.profile["phone"] == "7"
+
+
+async def test_who_is_no_member_there_and_unknown_here_is_not_taken_in(
+    database: Database, tmp_path: Path
+) -> None:
+    report = await run(database, tmp_path, [row("Kari", state="INACTIVE")])
+
+    assert report.out_of_scope == 1
+    assert (await world_of(database)).people == {}
+
+
+async def test_dry_run_tells_what_differs_and_writes_nothing(
+    database: Database, tmp_path: Path
+) -> None:
+    await run(database, tmp_path, [row("Kari")])
+    before = await row_counts(database)
+
+    report = await run(
+        database,
+        tmp_path,
+        [row("Kari", phone="2"), row("Per")],
+        dry_run=True,
+        at=datetime(2024, 12, 2, tzinfo=UTC),
+    )
+
+    assert (report.new, report.changed) == (1, 1)
+    (phone,) = next(one for one in report.differences if one.known).fields
+    assert (phone.field, phone.there, phone.here, phone.why) == ("phone", "2", "1", "counts")
+    assert await row_counts(database) == before
+
+
+async def test_nothing_of_a_file_with_a_wrong_line_is_applied(
+    database: Database, tmp_path: Path
+) -> None:
+    rows = [row("Kari"), row("Per", state="perhaps"), row("Kari", phone="2")]
+
+    report = await run(database, tmp_path, rows)
+
+    assert [line.number for line in report.wrong] == [3, 4]
+    assert (await world_of(database)).people == {}
+
+
+async def test_other_lines_are_applied_when_wrong_ones_are_skipped(
+    database: Database, tmp_path: Path
+) -> None:
+    rows = [row("Kari"), row("Per", state="perhaps"), row("Kari", phone="2")]
+
+    await run(database, tmp_path, rows, skip_wrong=True)
+
+    world = await world_of(database)
+    assert set(world.people) == {guid("Kari")}
+    assert world.person("Kari").profile["phone"] == "1"
+
+
+async def test_new_name_of_a_chapter_is_told_by_one_line(
+    database: Database, tmp_path: Path
+) -> None:
+    file = tmp_path / "named.csv"
+    text = "portalId,organizationId,organizationName\n"
+    text += "".join(f"{guid(name)},{guid('HLF Oslo')},HLF Oslo\n" for name in ("Kari", "Per"))
+    file.write_text(text, encoding="utf-8")
+    await run(database, tmp_path, [row("Kari"), row("Per")])
+
+    request = FileRequest("min-side", file, datetime(2024, 12, 2, tzinfo=UTC))
+    report = await reconcile_file(database, request, Guard(), lambda: datetime.now(UTC))
+
+    assert (report.changed, report.equal) == (1, 1)
+    assert (await world_of(database)).chapter("HLF Oslo").name == "HLF Oslo"
+
+
+# The deletion guard
+
+MANY = [f"member {number}" for number in range(30)]
+LATER = datetime(2024, 12, 2, tzinfo=UTC)
+
+
+async def test_more_than_can_be_right_is_held_and_everything_else_applied(
+    database: Database, tmp_path: Path
+) -> None:
+    await run(database, tmp_path, [row(name) for name in MANY])
+
+    rows = [row(name, phone="2") for name in MANY[:19]]
+    report = await run(database, tmp_path, rows, at=LATER)
+
+    world = await world_of(database)
+    assert len(report.held) == 11
+    assert report.held_because is not None
+    assert all(person.state is ACTIVE for person in world.people.values())
+    assert {world.person(name).profile["phone"] for name in MANY[:19]} == {"2"}
+
+
+async def test_what_is_held_is_taken_away_once_a_person_says_so(
+    database: Database, tmp_path: Path
+) -> None:
+    await run(database, tmp_path, [row(name) for name in MANY])
+    rows = [row(name) for name in MANY[:19]]
+    await run(database, tmp_path, rows, at=LATER)
+
+    report = await run(database, tmp_path, rows, at=LATER, release=True)
+
+    people = (await world_of(database)).people.values()
+    assert report.held == []
+    assert sum(person.state is INACTIVE for person in people) == 11
+
+
+async def test_few_may_go(database: Database, tmp_path: Path) -> None:
+    await run(database, tmp_path, [row(name) for name in MANY])
+
+    report = await run(database, tmp_path, [row(name) for name in MANY[:20]], at=LATER)
+
+    assert report.held == []
+    assert report.deactivated == 10
+
+
+async def test_many_in_small_steps_are_held_as_well(database: Database, tmp_path: Path) -> None:
+    await run(database, tmp_path, [row(name) for name in MANY])
+    await run(database, tmp_path, [row(name) for name in MANY[:24]], at=LATER)
+
+    report = await run(
+        database, tmp_path, [row(name) for name in MANY[:18]], at=LATER.replace(hour=1)
+    )
+
+    assert len(report.held) == 6
+
+
+async def test_more_than_half_of_a_chapter_is_held(database: Database, tmp_path: Path) -> None:
+    guard = Guard(count=100, share=1)
+    homes = ["HLF Bergen"] * 10 + ["HLF Oslo"] * 20
+    rows = [row(name, home=home) for name, home in zip(MANY, homes, strict=True)]
+    await run(database, tmp_path, rows, guard)
+
+    report = await run(database, tmp_path, rows[6:], guard, at=LATER)
+
+    assert len(report.held) == 6
+    assert report.held_because is not None
+    assert guid("HLF Bergen") in report.held_because
+
+
+async def test_lost_roles_count_and_are_held_while_the_rest_of_the_line_is_applied(
+    database: Database, tmp_path: Path
+) -> None:
+    await run(database, tmp_path, [row(name, roles="member|coordinator") for name in MANY])
+
+    rows = [row(name, phone="2", roles="member") for name in MANY]
+    report = await run(database, tmp_path, rows, at=LATER)
+
+    kari = (await world_of(database)).person(MANY[0])
+    assert len(report.held) == 30
+    assert {code for code, _, _ in kari.roles} == {"member", "coordinator"}
+    assert kari.profile["phone"] == "2"
+
+
+@pytest.mark.parametrize("rows", [[], [row("somebody else")]])
+async def test_empty_or_foreign_file_takes_nothing_away(
+    database: Database, tmp_path: Path, rows: list[str]
+) -> None:
+    await run(database, tmp_path, [row(name) for name in MANY])
+
+    await run(database, tmp_path, rows, at=LATER)
+
+    world = await world_of(database)
+    assert all(world.person(name).state is ACTIVE for name in MANY)
+
+
+async def test_deactivation_by_webhook_is_no_removal_of_a_run(
+    database: Database, tmp_path: Path
+) -> None:
+    await run(database, tmp_path, [row(name) for name in MANY])
+    await tell(
+        database,
+        *({**deactivated(name), "timestamp": "2024-12-01T13:00:00Z"} for name in MANY[:12]),
+    )
+
+    report = await run(database, tmp_path, [row(name) for name in MANY[12:]], at=LATER)
+
+    assert report.held == []
+    assert report.equal == 18
