@@ -152,3 +152,25 @@ def test_what_one_may_not_see_looks_like_what_does_not_exist(
     page = visit(f"/medlemmer/{service.member_id('Ola')}", "Vigdis")
 
     expect(page.get_by_text("Dette medlemmet finnes ikke")).to_be_visible()
+
+
+def test_nothing_in_a_name_or_address_is_hidden_or_adds_a_recipient(
+    visit: Visit, service: ConsoleService
+) -> None:
+    email = "liv@example.no?bcc=everybody@evil.example&body=x"
+    profile = {"email": email, "phone": "+47 90 00 00 00;ext=1"}
+    service.tell(
+        person("Liv\u202e", "Skjult\u200bsen", OSLO), updated("Liv\u202e", 2, profile=profile)
+    )
+    page = visit("/medlemmer?sok=Skjult")
+    expect(names(page)).to_have_text("Liv⟨U+202E⟩ Skjult⟨U+200B⟩sen")
+
+    names(page).click()
+
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Liv⟨U+202E⟩")
+    expect(page).to_have_title(re.compile("^Liv⟨U\\+202E⟩ Skjult⟨U\\+200B⟩sen – "))
+    link = page.get_by_role("link", name="liv@example.no")
+    expect(link).to_have_attribute(
+        "href", "mailto:liv@example.no%3Fbcc%3Deverybody@evil.example%26body%3Dx"
+    )
+    expect(page.get_by_role("link", name="+47 90")).to_have_attribute("href", "tel:+47900000001")

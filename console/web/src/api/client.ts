@@ -3,6 +3,7 @@ import { cacheExchange, type KeyGenerator } from '@urql/exchange-graphcache';
 import { Client, fetchExchange, mapExchange, subscriptionExchange, type CombinedError } from 'urql';
 
 import type { Connection } from '../live/connection';
+import { plainData } from '../plain';
 import { inOrder } from './order';
 
 // What has no id belongs to whatever shows it.
@@ -29,6 +30,8 @@ export function openClient(token: () => string, connection: Connection, onRefuse
         },
       }),
       cacheExchange({ keys: Object.fromEntries(embeddedTypes.map((type) => [type, embedded])) }),
+      // Before the answers are kept in the cache.
+      mapExchange({ onResult: (result) => ({ ...result, data: plainData(result.data) }) }),
       inOrder,
       fetchExchange,
       subscriptionExchange({

@@ -7,6 +7,7 @@ import { useQuery } from '../api/query';
 import { useThrottled } from '../live/throttle';
 import { useWatch } from '../live/watch';
 import { useMessages } from '../messages';
+import { mailto, tel } from '../plain';
 import { readsLog, useViewer } from '../session/viewer';
 import { Back } from '../ui/Back';
 import { Facts } from '../ui/Facts';
@@ -86,8 +87,8 @@ function Profile({ member }: { member: Found }) {
       <Facts
         facts={[
           [text.member.number, member.memberNumber],
-          [text.member.email, member.email && <Link href={`mailto:${member.email}`}>{member.email}</Link>],
-          [text.member.phone, member.phone && <Link href={`tel:${member.phone}`}>{member.phone}</Link>],
+          [text.member.email, member.email && <Link href={mailto(member.email)}>{member.email}</Link>],
+          [text.member.phone, member.phone && <Link href={tel(member.phone)}>{member.phone}</Link>],
           [text.member.chapter, member.organization && (member.organization.name ?? text.members.unnamed)],
           [text.member.access, text.access[member.accessLevel]],
           [

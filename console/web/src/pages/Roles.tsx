@@ -7,6 +7,7 @@ import { useQuery } from '../api/query';
 import { announce } from '../live/announcements';
 import { usePoll } from '../live/poll';
 import { useMessages } from '../messages';
+import { plain } from '../plain';
 import { keepsCatalogue, useViewer } from '../session/viewer';
 import { Failure } from '../ui/Failure';
 import { Loading } from '../ui/Loading';
@@ -70,7 +71,7 @@ export function Roles() {
                 )}
               </Table.Cell>
               <Table.Cell className="wide">
-                <code>{role.code}</code>
+                <code>{plain(role.code)}</code>
               </Table.Cell>
               <Table.Cell>{text.access[role.accessLevel]}</Table.Cell>
               <Table.Cell className="wide figure">{role.holderCount.toLocaleString(text.locale)}</Table.Cell>

@@ -1,5 +1,6 @@
 /** The portal's codes in the viewer's words, and as they came where we have none. */
 import { useMessages } from '../messages';
+import { plain } from '../plain';
 
 export function useWords() {
   const { roles, events, fields, state, unreadable, details } = useMessages();
@@ -10,7 +11,7 @@ export function useWords() {
 
   return {
     role: ({ code, name }: { code: string; name: string }): string => roles[code] ?? name,
-    event: (type: string | null): string => (type === null ? unreadable : (events[type] ?? type)),
+    event: (type: string | null): string => (type === null ? unreadable : (events[type] ?? plain(type))),
     detail: (remark: string): string => details.reduce((said, [known, ours]) => said.replace(known, ours), remark),
     field: (name: string): string => fields[name] ?? name,
     value: (field: string, value: string | null): string | null => {
