@@ -1,8 +1,8 @@
 """Stamps: the rank of a statement. Of two statements about one part, the larger stamp wins.
 
-A stamp is text that sorts as the law has it: the later time wins; at equal times a deactivation
-wins, then the larger event id, then the larger source name. Its fields are separated by spaces,
-which sort below every character that an event id or source name may contain.
+A stamp is text that sorts as the law has it: the later time wins; at equal times the larger
+sequence, then a deactivation, then the larger event id, then the larger source name. Its fields are
+separated by spaces, which sort below every character that an event id or source name may contain.
 """
 
 from datetime import UTC, datetime
@@ -14,9 +14,15 @@ NEVER = Stamp("")
 """The stamp of a part that was never stated; it is below all others."""
 
 
-def make_stamp(at: datetime, *, deactivation: bool, event_id: str, source: str) -> Stamp:
+def make_stamp(
+    at: datetime, *, sequence: int, deactivation: bool, event_id: str, source: str
+) -> Stamp:
+    """`sequence` is from 0, which stands for none, to 2**63 - 1."""
     moment = (at if at.tzinfo is UTC else at.astimezone(UTC)).isoformat(timespec="microseconds")
-    return Stamp(f"{moment} {deactivation:d} {event_id} {source}")
+    digits = str(sequence)
+    # With a letter for the number of digits in front, larger numbers sort after smaller ones.
+    rank = f"{chr(ord('a') + len(digits) - 1)}{digits}"
+    return Stamp(f"{moment} {rank} {deactivation:d} {event_id} {source}")
 
 
 def stated_by(stamp: Stamp) -> str:
@@ -27,3 +33,8 @@ def stated_by(stamp: Stamp) -> str:
 def stamped_at(stamp: Stamp) -> datetime:
     """Returns when the statement was made. Raises ValueError for NEVER."""
     return datetime.fromisoformat(stamp.partition(" ")[0])
+
+
+def are_tied(one: Stamp, other: Stamp) -> bool:
+    """Returns True if neither time nor sequence tells which of two statements is newer."""
+    return one != other and one.split(" ", 2)[:2] == other.split(" ", 2)[:2]

@@ -80,6 +80,18 @@ class SyncOutcome(StrEnum):
     IGNORED = "IGNORED"
 
 
+class EntryMark(StrEnum):
+    """What may be wrong about a log entry, to be counted and looked after.
+
+    CONFLICT: its event id belongs to another event. OVERTAKEN: it is older than a statement that
+    was received before it. TIED: another event of the same time and sequence states something else.
+    """
+
+    CONFLICT = "CONFLICT"
+    OVERTAKEN = "OVERTAKEN"
+    TIED = "TIED"
+
+
 class AttemptTrigger(StrEnum):
     """The reason why an attempt was made."""
 

@@ -20,9 +20,10 @@ from db.queries.organizations import (
     save_organizations,
 )
 from db.sessions import WriteSession
-from db.stamp import Stamp, make_stamp
+from db.stamp import Stamp, make_stamp, stamped_at
 from db.tables.facts import FieldChange, MemberFacts
-from db.vocabulary import ActivationState, PortalId, SyncOutcome, SyncStatus
+from db.tables.profile import PROFILE_FIELDS
+from db.vocabulary import ActivationState, EntryMark, PortalId, SyncOutcome, SyncStatus
 from sync import remarks
 from sync.draft import (
     ROLES,
@@ -74,6 +75,7 @@ class ReceivedEvent:
     def stamp(self) -> Stamp:
         return make_stamp(
             self.at,
+            sequence=self.event.sequence,
             deactivation=self.event.state is ActivationState.INACTIVE,
             event_id=self.event_id,
             source=self.source,
@@ -83,13 +85,16 @@ class ReceivedEvent:
 @dataclass(slots=True)
 class Result:
     """The result of one event. `member` is None if the event failed; then `home` tells who it is
-    about, if known. `before` and `after` are set only if the member has changed."""
+    about, if known. `before` and `after` are set only if the member has changed. `beaten_at` is the
+    time of what a stale event is older than."""
 
     status: SyncStatus
     outcome: SyncOutcome | None = None
     detail: str | None = None
     member: MemberRecord | None = None
     home: MemberHome | None = None
+    beaten_at: datetime | None = None
+    mark: EntryMark | None = None
     field_changes: list[FieldChange] = field(default_factory=list)
     before: MemberFacts | None = None
     after: MemberFacts | None = None
@@ -192,6 +197,8 @@ class _Batch:
             outcome=outcome,
             detail=" ".join(_remarks(received, draft)) or None,
             member=member,
+            beaten_at=_beaten_at(draft) if outcome is SyncOutcome.STALE else None,
+            mark=EntryMark.TIED if draft.tied else None,
             field_changes=changes,
             before=old_facts,
             after=new_facts,
@@ -200,7 +207,7 @@ class _Batch:
     def _keep_member(self, draft: Draft, *, is_new: bool) -> None:
         member = draft.member
         self.members[member.portal_id] = member
-        late = not draft.older.isdisjoint({ROLES, STATE})
+        late = not draft.older.keys().isdisjoint({ROLES, STATE})
         if draft.written or is_new or late:
             self.touched[member.portal_id] = None
         if late or member.portal_id in self.with_late_statements:
@@ -227,6 +234,8 @@ def _remarks(received: ReceivedEvent, draft: Draft) -> Iterable[str]:
         yield remarks.time_too_old(stated)
     yield from received.event.remarks
     yield from draft.remarks
+    if draft.tied:
+        yield remarks.tied([PROFILE_FIELDS.get(part, part) for part in draft.tied])
     if received.event.reason:
         yield remarks.reason_given(received.event.reason)
 
@@ -246,6 +255,11 @@ async def _statements(
         dated_statement(received.event, received.stamp, received.at, catalogue, ids)
         for received in events.values()
     ]
+
+
+def _beaten_at(draft: Draft) -> datetime:
+    """Returns the latest time of what is known of the parts that the event states."""
+    return max(stamped_at(known) for known in draft.older.values())
 
 
 def _home(member: MemberRecord | None) -> MemberHome | None:

@@ -111,6 +111,7 @@ def _complete(entry: EntryRecord, event: ReceivedEvent, result: Result, now: dat
     entry.occurred_at = event.at
     entry.attempts += 1
     entry.detail = result.detail
+    entry.mark = result.mark or entry.mark
     if result.status is SyncStatus.FAILED:
         if result.home is not None and entry.member_id is None:
             entry.member_id, entry.organization_id = result.home

@@ -12,7 +12,7 @@ from datetime import datetime
 from db.queries.member_records import MemberRecord, RoleKey
 from db.queries.organizations import OrganizationRecord
 from db.queries.roles import RoleRow
-from db.stamp import NEVER, Stamp
+from db.stamp import NEVER, Stamp, are_tied
 from db.tables.facts import FieldChange, MemberFacts
 from db.tables.profile import PROFILE_FIELDS
 from db.vocabulary import (
@@ -60,8 +60,10 @@ class Catalogue:
 class Draft:
     """The working copy that a handler writes to; a handler that fails leaves nothing behind.
 
-    `written` and `older` name the parts that the event wrote, and those of which something newer
-    is known. `completed` says that the event changed or confirmed what is known of a chapter.
+    `written` names the parts that the event wrote. `older` holds those of which something newer is
+    known, with the stamps of that. `tied` names the parts of which another event of the same time
+    and sequence states something else. `completed` says that the event changed or confirmed what is
+    known of a chapter.
     """
 
     member: MemberRecord
@@ -70,19 +72,25 @@ class Draft:
     catalogue: Catalogue
     remarks: list[str] = field(default_factory=list)
     written: set[str] = field(default_factory=set)
-    older: set[str] = field(default_factory=set)
+    older: dict[str, Stamp] = field(default_factory=dict)
+    tied: dict[str, None] = field(default_factory=dict)
     completed: bool = False
     organizations: dict[PortalId, OrganizationRecord] = field(default_factory=dict)
 
-    def claim(self, part: str) -> bool:
-        """Returns True if the event may write the part, which then carries the event's stamp."""
+    def claim(self, part: str, *, differs: bool) -> bool:
+        """Returns True if the event may write the part, which then carries the event's stamp.
+
+        `differs`: what the event states of the part is not what is known.
+        """
         known = self.member.as_of.get(part, NEVER)
+        if differs and are_tied(self.stamp, known):
+            self.tied[part] = None
         if self.stamp > known:
             self.member.as_of[part] = self.stamp
             self.written.add(part)
             return True
         if self.stamp < known:
-            self.older.add(part)
+            self.older[part] = known
         return False
 
     def organization(self, portal_id: PortalId) -> OrganizationRecord:
@@ -92,9 +100,14 @@ class Draft:
             self.organizations[portal_id] = known.copy()
         return self.organizations[portal_id]
 
-    def claim_organization(self, organization: OrganizationRecord, part: str) -> bool:
+    def claim_organization(
+        self, organization: OrganizationRecord, part: str, *, differs: bool
+    ) -> bool:
         """Does the same for a part of a chapter."""
-        if self.stamp > organization.as_of.get(part, NEVER):
+        known = organization.as_of.get(part, NEVER)
+        if differs and are_tied(self.stamp, known):
+            self.tied[f"{ORGANIZATION}.{part}"] = None
+        if self.stamp > known:
             organization.as_of[part] = self.stamp
             self.completed = True
             return True

@@ -39,7 +39,8 @@ class Event(msgspec.Struct, frozen=True):
     """A fact from the portal. `profile` holds the stated fields; None clears one.
 
     `organization` is None if the home organization is cleared, and UNSET if it is not stated.
-    `roles` is the complete set, or None if roles are not stated; `state` likewise.
+    `roles` is the complete set, or None if roles are not stated; `state` likewise. `sequence` is
+    the portal's row version, and 0 if it is not stated.
     `only_if_known`: it says nothing of a person who is not known here. `remarks` tell what was
     mended, or could not be translated.
     """
@@ -52,6 +53,7 @@ class Event(msgspec.Struct, frozen=True):
     roles: frozenset[RoleStatement] | None = None
     state: ActivationState | None = None
     reason: str | None = None
+    sequence: int = 0
     only_if_known: bool = False
     remarks: tuple[str, ...] = ()
 

@@ -67,8 +67,13 @@ HANDLERS: Mapping[EventType, EventHandler] = {
 
 
 def _state_profile(event: Event, draft: Draft) -> None:
+    known = draft.member.profile
     draft.member.state_profile(
-        {field: value for field, value in event.profile.items() if draft.claim(field)}
+        {
+            field: value
+            for field, value in event.profile.items()
+            if draft.claim(field, differs=value != getattr(known, field))
+        }
     )
 
 
@@ -76,25 +81,27 @@ def _state_organization(event: Event, draft: Draft) -> None:
     stated = event.organization
     if stated is UNSET:
         return
+    home = None
     if isinstance(stated, OrganizationStatement):
         _complete_organization(stated, draft)
         home = draft.organization(stated.id).id
-    else:
-        home = None
-    if draft.claim(ORGANIZATION):
+    if draft.claim(ORGANIZATION, differs=home != draft.member.organization_id):
         draft.member.organization_id = home
 
 
 def _complete_organization(stated: OrganizationStatement, draft: Draft) -> None:
-    organization = draft.organization(stated.id)
-    if isinstance(stated.name, str) and draft.claim_organization(organization, NAME):
-        organization.name = stated.name
+    chapter = draft.organization(stated.id)
+    name = stated.name
+    if name is not UNSET and draft.claim_organization(chapter, NAME, differs=name != chapter.name):
+        chapter.name = name
+    if stated.parent_id is UNSET:
+        return
     if stated.parent_id == stated.id:
         draft.remarks.append(remarks.OWN_PARENT)
-    elif stated.parent_id is None and draft.claim_organization(organization, PARENT):
-        organization.parent_id = None
-    elif isinstance(stated.parent_id, str) and draft.claim_organization(organization, PARENT):
-        organization.parent_id = draft.organization(stated.parent_id).id
+        return
+    parent = draft.organization(stated.parent_id).id if stated.parent_id else None
+    if draft.claim_organization(chapter, PARENT, differs=parent != chapter.parent_id):
+        chapter.parent_id = parent
 
 
 def _state_roles(event: Event, draft: Draft) -> None:
@@ -105,8 +112,8 @@ def _state_roles(event: Event, draft: Draft) -> None:
         where = draft.organization(role.organization_id).id if role.organization_id else None
         stated.add((draft.catalogue.roles[role.code].id, where))
     _remark_on_new_roles({role.code for role in event.roles}, draft)
-    if draft.claim(ROLES):
-        held = draft.member.roles
+    held = draft.member.roles
+    if draft.claim(ROLES, differs=stated != held.keys()):
         draft.member.roles = {key: held.get(key, draft.at) for key in sorted(stated, key=_in_order)}
 
 
@@ -126,8 +133,7 @@ def _state_activation(event: Event, draft: Draft) -> None:
     state = event.state
     if state is None:
         return
-    if draft.claim(STATE) and (
-        draft.member.state is not state or draft.member.state_changed_at is None
-    ):
+    differs = draft.member.state is not state
+    if draft.claim(STATE, differs=differs) and (differs or draft.member.state_changed_at is None):
         draft.member.state = state
         draft.member.state_changed_at = draft.at

@@ -32,6 +32,7 @@ from db.tables.facts import ChangeFacts
 from db.vocabulary import (
     AttemptTrigger,
     EntryId,
+    EntryMark,
     MemberId,
     OrganizationId,
     PortalId,
@@ -39,6 +40,7 @@ from db.vocabulary import (
     SyncStatus,
 )
 from sync import remarks
+from sync.apply import Result
 from sync.attempts import attempt, attempt_record, change_of, received_event
 from sync.deliveries import (
     Content,
@@ -203,7 +205,8 @@ def _new_entry(id: EntryId, delivery: Delivery, places: EntryPlaces) -> EntryRec
     entry.event_type, entry.occurred_at = content.outline.type, content.outline.occurred_at
     entry.member_id, entry.organization_id = places.of(delivery.outline)
     if isinstance(content, RejectedError):
-        return replace(entry, status=SyncStatus.REJECTED, detail=str(content))
+        mark = EntryMark.CONFLICT if delivery.conflict else None
+        return replace(entry, status=SyncStatus.REJECTED, detail=str(content), mark=mark)
     return replace(
         entry,
         status=SyncStatus.SKIPPED,
@@ -225,6 +228,8 @@ async def _apply_and_insert(
         if isinstance(delivery.content, Event)
     ]
     results = await attempt(session, events, now, reading=reading)
+    for (entry, _), result in zip(events, results, strict=True):
+        _mark_if_overtaken(entry, result)
     await insert_entries(session, [entry for entry, _ in new])
     by_id = {entry.id: result for (entry, _), result in zip(events, results, strict=True)}
     for entry, _ in new:
@@ -240,6 +245,14 @@ async def _apply_and_insert(
             or triggers[entry.id] is not AttemptTrigger.DELIVERY
         ],
     )
+
+
+def _mark_if_overtaken(entry: EntryRecord, result: Result) -> None:
+    """Only of a first delivery: what waited for a retry or a replay was overtaken here."""
+    if result.beaten_at is not None and result.mark is None:
+        entry.mark = EntryMark.OVERTAKEN
+        remark = remarks.overtaken(result.beaten_at.isoformat())
+        entry.detail = f"{entry.detail} {remark}" if entry.detail else remark
 
 
 def _receipt(delivery: Delivery, recorded: Recorded, new: NewEntries) -> Receipt:

@@ -3,6 +3,8 @@
 All of them stand here, so that the console can say each one in Norwegian as well.
 """
 
+from collections.abc import Sequence
+
 BYTE_ORDER_MARK = "The body begins with a byte order mark, which was skipped."
 NOBODY_KNOWN = "Nobody with this id is known here, and nothing shows that it is a member."
 NOT_UTF8 = "The body is not UTF-8. Characters that could not be read were replaced."
@@ -96,6 +98,20 @@ def time_ahead(stated: str) -> str:
 
 def time_too_old(stated: str) -> str:
     return f"The event's time, {stated}, is before the year 2000; the time of receipt counts."
+
+
+def tied(parts: Sequence[str]) -> str:
+    return (
+        f"Another event of the same time states something else of: {', '.join(parts)}. Which of "
+        "them is newer cannot be told without a sequence; a fixed rule decided."
+    )
+
+
+def overtaken(newer: str) -> str:
+    return (
+        f"A statement of {newer}, which is newer, was received before this one. If this happens "
+        "often, a clock of the sender is slow."
+    )
 
 
 def reason_given(reason: str) -> str:

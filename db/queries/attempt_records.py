@@ -14,7 +14,7 @@ from db.queries.rows import columns_of
 from db.queries.visibility import Sight, sight_values, visible_entries
 from db.sessions import ReadSession, WriteSession
 from db.tables.models import SyncAttempt, SyncLogEntry
-from db.vocabulary import AttemptTrigger, EntryId, SyncOutcome, SyncStatus
+from db.vocabulary import AttemptTrigger, EntryId, EntryMark, SyncOutcome, SyncStatus
 
 # The statuses of entries that can be due.
 RETRIED = (SyncStatus.PENDING, SyncStatus.FAILED)
@@ -98,7 +98,10 @@ async def matching_entry_ids(
 ) -> list[EntryId]:
     """Returns the ids of matching entries within the sight, oldest first, `limit` at most."""
     statement = select(SyncLogEntry.id).where(visible_entries(sight), filter.condition())
-    if ids is not None:
+    if ids is None:
+        # What has a taken event id says something else than what was applied under that id.
+        statement = statement.where(SyncLogEntry.mark.is_distinct_from(EntryMark.CONFLICT))
+    else:
         statement = statement.where(any_of(SyncLogEntry.id, ids))
     parameters = sight_values(sight) | filter.parameters()
     rows = await session.all(statement.order_by(SyncLogEntry.id).limit(limit), parameters)
@@ -110,6 +113,7 @@ def _record(row: Sequence[Any]) -> EntryRecord:
 
 
 _CHANGED_BY_ATTEMPTS = (
+    "mark",
     "event_type",
     "occurred_at",
     "processed_at",

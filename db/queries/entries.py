@@ -22,7 +22,7 @@ from db.queries.visibility import Sight, sight_shape, sight_values, visible_entr
 from db.sessions import ReadSession, WriteSession
 from db.tables.facts import EntryFacts, FieldChange
 from db.tables.models import SyncLogEntry
-from db.vocabulary import EntryId, MemberId, OrganizationId, SyncOutcome, SyncStatus
+from db.vocabulary import EntryId, EntryMark, MemberId, OrganizationId, SyncOutcome, SyncStatus
 
 
 class EntryRecord(msgspec.Struct, kw_only=True):
@@ -45,6 +45,7 @@ class EntryRecord(msgspec.Struct, kw_only=True):
     member_id: MemberId | None = None
     organization_id: OrganizationId | None = None
     field_changes: list[FieldChange] = msgspec.field(default_factory=list)
+    mark: EntryMark | None = None
 
 
 EventKey = tuple[str, str]

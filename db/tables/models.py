@@ -15,6 +15,7 @@ from db.vocabulary import (
     ActivationState,
     AttemptTrigger,
     AuditAction,
+    EntryMark,
     SyncOutcome,
     SyncStatus,
 )
@@ -106,6 +107,7 @@ class RoleAssignment(Base):
 _IS_DUE = text("next_attempt_at IS NOT NULL")
 # The statuses that somebody has to look after. They are rare, so the planner would not use an
 # index over the whole column but read the log from its end to find them.
+_IS_MARKED = text("mark IS NOT NULL")
 _IS_OPEN = text("status IN ('PENDING', 'FAILED', 'DEAD', 'REJECTED')")
 
 
@@ -124,6 +126,13 @@ class SyncLogEntry(Base):
             "id",
             postgresql_where=_IS_OPEN,
             sqlite_where=_IS_OPEN,
+        ),
+        Index(
+            "ix_sync_log_marked",
+            "mark",
+            "received_at",
+            postgresql_where=_IS_MARKED,
+            sqlite_where=_IS_MARKED,
         ),
         Index(
             "ix_sync_log_due",
@@ -150,6 +159,7 @@ class SyncLogEntry(Base):
     organization_id: Mapped[int | None] = mapped_column(ForeignKey("organizations.id"))
     field_changes: Mapped[list[FieldChange]] = mapped_column(Json(list[FieldChange]))
     payload: Mapped[bytes]
+    mark: Mapped[EntryMark | None] = mapped_column(_names(EntryMark))
 
 
 class SyncAttempt(Base):

@@ -21,7 +21,7 @@ from sync.events import (
 )
 from sync.parsing.body import read_json
 from sync.parsing.spelling import known_type, similar_type
-from sync.parsing.texts import Texts, is_blank, read_id, read_state
+from sync.parsing.texts import Texts, is_blank, read_id, read_sequence, read_state
 from sync.parsing.times import read_time
 
 LONGEST_TYPE = 100
@@ -86,6 +86,7 @@ class _Parser:
             roles=self._roles(type, data),
             state=self._state(type, data),
             reason=self._reason(data),
+            sequence=self._sequence(),
             only_if_known=translation.get("onlyIfKnown") is True,
             remarks=(*self._texts.remarks, *_texts_in(translation.get("remarks"))),
         )
@@ -191,6 +192,16 @@ class _Parser:
         if state is None:
             self._texts.remarks.append(remarks.unreadable("$.data.state"))
         return state
+
+    def _sequence(self) -> int:
+        stated = self._envelope.get("sequence")
+        if stated is None:
+            return 0
+        sequence = read_sequence(stated)
+        if sequence is None:
+            self._texts.remarks.append(remarks.not_a_sequence("$.sequence"))
+            return 0
+        return sequence
 
     def _reason(self, data: dict[str, Any]) -> str | None:
         at = "$.data.reason"

@@ -16,9 +16,12 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from db.errors import SchemaOutdatedError
 from db.migrate import MIGRATIONS, expected_revision, migrate, require_current_schema
 from db.tables.models import Base
+from sync.record import record_deliveries
 from tests.acceptance.product import COMMAND, PATIENCE, environment
+from tests.support.builders import updated
 from tests.support.opened import CATALOGUE, opened, row_counts
 from tests.support.postgres import PostgresCluster
+from tests.sync.recording import delivery
 
 _numbers = itertools.count(1)
 
@@ -166,3 +169,30 @@ async def test_older_schema_is_told_with_what_is_there_and_what_is_needed(
         await require_current_schema(empty_url)
 
     assert (refusal.value.current, refusal.value.expected) == ("0001", expected_revision())
+
+
+def phone(number: int, when: float) -> dict[str, Any]:
+    return updated("Kari", when, profile={"phone": str(number)})
+
+
+async def test_stamps_of_before_get_a_sequence_and_rank_as_before(empty_url: str) -> None:
+    """Statements that are stored already still rank by their times among new ones."""
+    await migrate(empty_url)
+    async with opened(empty_url) as database:
+        await record_deliveries(database, [delivery(phone(1, 5), 'evt_"1')])
+    await migrate(empty_url, "0005")
+    await migrate(empty_url)
+
+    async with opened(empty_url) as database:
+        receipts = [
+            (await record_deliveries(database, [delivery(event, id)]))[0]
+            for id, event in [
+                ("evt_2", phone(2, 4)),
+                ("evt_0", phone(0, 5)),
+                ("evt_3", {**phone(3, 5), "sequence": 1}),
+                ("evt_4", phone(4, 6)),
+            ]
+        ]
+
+    outcomes = [str(receipt.outcome) for receipt in receipts]
+    assert outcomes == ["STALE", "UPDATED", "UPDATED", "UPDATED"]

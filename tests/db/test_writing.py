@@ -290,7 +290,7 @@ async def test_stamps_of_a_chapter_that_was_read_before_are_not_moved_back(
     newer, older = await stamps(), await stamps()
     for record, minute in ((newer, 5), (older, 3)):
         at = EPOCH + timedelta(minutes=minute)
-        stamp = make_stamp(at, deactivation=False, event_id="evt", source="portal")
+        stamp = make_stamp(at, sequence=0, deactivation=False, event_id="evt", source="portal")
         record.as_of = {"name": stamp, "parent": stamp}
     for record in (newer, older):
         async with on_postgres.write() as session:

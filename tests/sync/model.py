@@ -11,7 +11,7 @@ from tests.sync.recording import Chapter, Person, RoleHeld, World
 
 PROFILE = ("memberNumber", "givenName", "familyName", "email", "phone")
 
-Weight = tuple[datetime, bool, str, str]
+Weight = tuple[datetime, int, bool, str, str]
 """The statement of the greatest weight counts."""
 
 
@@ -38,7 +38,8 @@ class Told:
 
     @property
     def weight(self) -> Weight:
-        return self.at, self.type == "membership-deactivated", self.event_id, self.source
+        leaves = self.state is ActivationState.INACTIVE
+        return self.at, int(self.event.get("sequence", 0)), leaves, self.event_id, self.source
 
     @property
     def member(self) -> str:

@@ -13,11 +13,12 @@ from db.publication import CommittedChange
 from db.queries.entries import EntryFilter, EntryRow, entry_page
 from db.queries.keyset import PageRequest
 from db.queries.visibility import Sight
-from db.tables.models import Member, Organization, Role, RoleAssignment
-from db.vocabulary import ActivationState, Position, SyncStatus
+from db.tables.models import Member, Organization, Role, RoleAssignment, SyncLogEntry
+from db.vocabulary import ActivationState, EntryMark, Position, SyncStatus
 from sync.deliveries import Delivery, Receipt, read_delivery
 from sync.record import record_deliveries
 from tests.support.builders import EPOCH, body_of, guid
+from tests.support.opened import opened
 
 RECEIVED = EPOCH + timedelta(days=1)
 
@@ -88,6 +89,15 @@ async def entries(database: Database, filter: EntryFilter | None = None) -> Sequ
 async def entry(database: Database, event_id: str) -> EntryRow:
     (found,) = [entry for entry in await entries(database) if entry.event_id == event_id]
     return found
+
+
+async def marks(url: str) -> dict[str, EntryMark]:
+    """The marks of the entries that have one, by event id."""
+    async with opened(url) as database, database.read() as session:
+        rows = await session.all(
+            select(SyncLogEntry.event_id, SyncLogEntry.mark).where(SyncLogEntry.mark.is_not(None))
+        )
+    return {event_id: mark for event_id, mark in rows if mark}
 
 
 async def changes_of(database: Database) -> list[CommittedChange]:

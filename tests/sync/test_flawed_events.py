@@ -239,6 +239,26 @@ async def test_event_of_unknown_type_in_other_bytes_is_a_repetition(service: Ser
     assert (await log_of(service))[0]["deliveries"] == 2
 
 
+REPLAY = """mutation ($input: ReplayEventsInput!) { replayEvents(input: $input) {
+    __typename ... on ReplayEventsSuccess { matched } } }"""
+
+
+async def test_conflict_is_replayed_only_when_it_is_named(service: Service) -> None:
+    await service.deliver(created("Kari", roles=[role("member")]), "evt_1")
+    await service.deliver(role_updated("Kari", roles=[role("organization-administrator")]), "evt_1")
+    conflict = (await service.data("{ syncLog(first: 1) { edges { node { id } } } }"))["syncLog"]
+    ids = [edge["node"]["id"] for edge in conflict["edges"]]
+
+    by_filter = await service.data(REPLAY, input={"filter": {}, "reason": "after a fix"})
+    member_before = await member(service)
+    by_id = await service.data(REPLAY, input={"ids": ids, "reason": "it was right"})
+
+    assert by_filter["replayEvents"]["matched"] == 1
+    assert member_before["accessLevel"] == "MEMBER"
+    assert by_id["replayEvents"]["matched"] == 1
+    assert (await member(service))["accessLevel"] == "ADMIN"
+
+
 json_values = st.recursive(
     st.none()
     | st.booleans()

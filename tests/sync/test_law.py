@@ -114,7 +114,8 @@ def _event(
             # Few times, so that many are equal.
             "timestamp": st.integers(0, 4).map(at),
             "data": st.fixed_dictionaries({"member": member, **required}, optional=optional),
-        }
+        },
+        optional={"sequence": st.sampled_from([0, 1, "2", 10, 2**63 - 1])},
     )
 
 

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from sync import remarks
 
 NORWEGIAN = Path(__file__).parents[2] / "console" / "web" / "src" / "messages" / "remarks.ts"
 PATTERNS = re.findall(r"\[\s*/(.+)/g,\s*'(.+)',?\s*\]", NORWEGIAN.read_text(encoding="utf-8"))
-SAMPLES = {str: "KeyError", int: 17}
+SAMPLES = {str: "KeyError", int: 17, Sequence[str]: ["roles", "state"]}
 
 
 def examples() -> dict[str, str]:

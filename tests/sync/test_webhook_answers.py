@@ -75,7 +75,8 @@ async def test_event_with_nothing_left_to_do_is_answered_200(service: Service) -
     response = await service.deliver(updated("Kari", 1, profile={"phone": "1"}), "evt_1")
 
     assert response.status_code == 200
-    assert response.json() == {"id": "evt_1", "status": "skipped", "outcome": "stale"}
+    answer = response.json()
+    assert (answer["id"], answer["status"], answer["outcome"]) == ("evt_1", "skipped", "stale")
 
 
 async def test_remark_about_an_event_is_in_the_answer(service: Service) -> None:
