@@ -28,7 +28,7 @@ COMMANDS = {
     "worker": CommandEntry("service_commands", "worker", "Run the retry worker alone."),
     "log": CommandEntry("log_command", "log", "Show the sync log."),
     "replay": CommandEntry("replay_command", "replay", "Apply recorded events again."),
-    "reconcile": CommandEntry("reconcile_command", "reconcile", "Compare with a file of members."),
+    "reconcile": CommandEntry("reconcile_command", "reconcile", "Compare with a whole source."),
     "token": CommandEntry("token_command", "token", "Print a bearer token."),
     "simulate": CommandEntry("simulate_command", "simulate", "Send webhooks as a portal would."),
     "documents": CommandEntry("documents_commands", "documents", "Manage trusted documents."),

@@ -1,24 +1,34 @@
 """The command `reconcile`: compares a file of members with what is known, and applies it."""
 
 import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import Progress as ProgressBar
+from rich.progress import TaskID
 from rich.table import Table
 
 from app.commands.event_options import read_time
 from app.commands.plain_text import plain
 from app.errors import CommandError
+from app.portals import open_portal
 from app.services import open_database, utc_now
 from app.settings import Settings, load_settings
+from db.database import Database
+from db.vocabulary import canonical_portal_id
+from sync.dataverse.errors import PortalError
 from sync.dataverse.mapping import load_mapping
-from sync.reconcile.files import FileFormatError
+from sync.reconcile.copies import copied
+from sync.reconcile.files import FileFormatError, read_lines
 from sync.reconcile.guard import Guard
-from sync.reconcile.run import FileRequest, Report, reconcile_file
+from sync.reconcile.run import Options, Report, Request
+from sync.reconcile.run import reconcile as reconcile_source
 
 EXIT_HELD = 3
 SHOWN = 50
@@ -28,8 +38,14 @@ def reconcile(
     source: Annotated[
         str, typer.Argument(help="The source whose members these are, as in LIKEPERSON_SOURCES.")
     ],
-    file: Annotated[Path, typer.Option(help="CSV or JSON lines.")],
-    partial: Annotated[
+    file: Annotated[
+        Path | None,
+        typer.Option(help="CSV or JSON lines [default: the Web API of the source's mapping]"),
+    ] = None,
+    member: Annotated[
+        str | None, typer.Option(help="Only this member, by their portal id; of the Web API.")
+    ] = None,
+    partial_file: Annotated[
         bool, typer.Option("--partial", help="Who is not in the file stays as they are.")
     ] = False,
     at: Annotated[
@@ -50,44 +66,87 @@ def reconcile(
         bool, typer.Option("--release", help="Also take away what the deletion guard would hold.")
     ] = False,
 ) -> None:
-    """Compare a file of members with what is known, and record what differs.
+    """Compare all members of a source with what is known, and record what differs.
 
-    It is also the first load of an empty database. The columns are in docs/integrate/files.md.
-    Exits with 3 when the deletion guard has held something back.
+    They come from a file, or from the portal itself. It is also the first load of an empty
+    database. The columns of a file are in docs/integrate/files.md. Exits with 3 when the deletion
+    guard has held something back.
     """
     settings = load_settings()
     if source not in settings.sources:
         known = ", ".join(sorted(settings.sources)) or "none"
         raise typer.BadParameter(f"There is no source {source!r}. There is: {known}.")
-    moment = at or datetime.fromtimestamp(file.stat().st_mtime, UTC)
-    request = FileRequest(
-        source=source,
-        file=file,
-        at=moment,
-        complete=not partial,
+    options = Options(
+        complete=not (partial_file or member),
         dry_run=dry_run,
         skip_wrong=skip_wrong,
         release=release,
     )
     try:
-        report = asyncio.run(_reconcile(settings, request))
+        if file is not None:
+            moment = at or datetime.fromtimestamp(file.stat().st_mtime, UTC)
+            report = asyncio.run(_from_file(settings, source, file, moment, options))
+        else:
+            report = asyncio.run(_from_portal(settings, source, member, options))
     except FileFormatError as error:
         raise CommandError(str(error)) from error
-    _show(report, request)
+    except PortalError as error:
+        raise CommandError(
+            f"The portal could not be read whole, so nothing was applied: {error}"
+        ) from error
+    _show(report, options)
 
 
-async def _reconcile(settings: Settings, request: FileRequest) -> Report:
+Show = Callable[[str, int], None]
+
+
+@asynccontextmanager
+async def _opened(settings: Settings) -> AsyncIterator[tuple[Database, Show]]:
+    """Opens the database and a progress bar on standard error."""
     async with open_database(settings) as (database, _):
         with ProgressBar(console=Console(stderr=True), transient=True) as bar:
-            tasks = {}
+            tasks: dict[str, TaskID] = {}
 
             def show(doing: str, lines: int) -> None:
                 if doing not in tasks:
                     tasks[doing] = bar.add_task(doing, total=None)
                 bar.update(tasks[doing], completed=lines, description=f"{doing}: {lines}")
 
-            guard = _guard(settings, request.source)
-            return await reconcile_file(database, request, guard, utc_now, show)
+            yield database, show
+
+
+async def _from_file(
+    settings: Settings, source: str, file: Path, at: datetime, options: Options
+) -> Report:
+    lines = partial(read_lines, file, at)
+    request = Request(source, lines, f"the file {file.name}", at, options)
+    async with _opened(settings) as (database, show):
+        return await reconcile_source(database, request, _guard(settings, source), utc_now, show)
+
+
+async def _from_portal(
+    settings: Settings, source: str, member: str | None, options: Options
+) -> Report:
+    file = settings.sources[source].mapping
+    mapping = load_mapping(file) if file else None
+    if mapping is None or mapping.environment.api is None:
+        raise CommandError(
+            f"The source {source} has no Web API in a mapping; give a --file of its members."
+        )
+    moment = utc_now()
+    async with open_portal(mapping) as portal, _opened(settings) as (database, show):
+        if member is None:
+            statements = portal.members()
+        else:
+            statements = _only(portal.member(canonical_portal_id(member)))
+        async with copied(statements, show) as lines:
+            request = Request(source, lines, "the portal", moment, options)
+            guard = _guard(settings, source)
+            return await reconcile_source(database, request, guard, utc_now, show)
+
+
+async def _only(statement: Awaitable[bytes]) -> AsyncIterator[bytes]:
+    yield await statement
 
 
 def _guard(settings: Settings, source: str) -> Guard:
@@ -98,16 +157,16 @@ def _guard(settings: Settings, source: str) -> Guard:
     return Guard(limits.hold_above_count, limits.hold_above_share)
 
 
-def _show(report: Report, request: FileRequest) -> None:
+def _show(report: Report, options: Options) -> None:
     for line in report.wrong[:SHOWN]:
         typer.echo(f"line {line.number}: {plain(line.reason)}", err=True)
     if report.wrong_count > SHOWN:
         typer.echo(f"… and {report.wrong_count - SHOWN} more wrong lines.", err=True)
     console = Console(soft_wrap=True)
     console.print(_counts(report))
-    if request.dry_run:
+    if options.dry_run:
         _show_differences(report, console)
-    elif report.wrong_count and not request.skip_wrong:
+    elif report.wrong_count and not options.skip_wrong:
         raise CommandError(
             f"{report.wrong_count} line(s) are wrong, so nothing was applied. Correct them, or "
             "apply the others with --skip-wrong."
@@ -117,7 +176,7 @@ def _show(report: Report, request: FileRequest) -> None:
             typer.echo(f"  {outcome.value:<12} {count}")
         if report.failed:
             typer.echo(f"{report.failed} event(s) failed, and are tried again by the service.")
-    _show_held(report, request)
+    _show_held(report, options)
 
 
 def _counts(report: Report) -> Table:
@@ -152,7 +211,7 @@ def _show_differences(report: Report, console: Console) -> None:
         typer.echo("… and more.")
 
 
-def _show_held(report: Report, request: FileRequest) -> None:
+def _show_held(report: Report, options: Options) -> None:
     if not report.held:
         return
     typer.echo(f"Held back by the deletion guard: {report.held_because}.")
@@ -162,7 +221,7 @@ def _show_held(report: Report, request: FileRequest) -> None:
         typer.echo(f"  … and {len(report.held) - SHOWN} more.")
     typer.echo(
         "Everything else "
-        + ("would be" if request.dry_run else "was")
+        + ("would be" if options.dry_run else "was")
         + " applied. If these are right, run it again with --release."
     )
     raise typer.Exit(EXIT_HELD)

@@ -100,7 +100,7 @@ class _Translation:
         elif table in self._role_tables():
             raise NotAnEventError(
                 f"A row of {table} tells of one role only; which roles the member has in all can "
-                "only be read from the Web API, and the mapping names none."
+                "only be read from the portal."
             )
         elif table != self._mapping.member.entity:
             yield self._foreign
@@ -121,7 +121,7 @@ class _Translation:
         if self._message.stripped or name in {rule.relationship for rule in rules}:
             raise NotAnEventError(
                 f"{self._message.name} tells of one link only; which roles the member has in all "
-                "can only be read from the Web API, and the mapping names none."
+                "can only be read from the portal."
             )
         return self._foreign
 
@@ -147,12 +147,12 @@ class _Translation:
                 else "it shows no row"
             )
             raise NotAnEventError(
-                f"What the message says cannot be told: {why}, and the mapping names no Web API "
-                "to read the row from."
+                f"What the message says cannot be told: {why}. The row can only be read from the "
+                "portal."
             )
         for row in rows:
             if self._message.name in _DELETES:
-                included = _all_hold(self._mapping.member.include, row.before)
+                included = all_hold(self._mapping.member.include, row.before)
                 yield self._ended(
                     row.id, "The row was deleted in the portal.", certain=bool(included)
                 )
@@ -232,7 +232,7 @@ class _MemberReading:
 
     def is_member(self) -> bool | None:
         """Whether the row is a member's; None if the columns do not tell."""
-        return _all_hold(self._mapping.member.include, self._known)
+        return all_hold(self._mapping.member.include, self._known)
 
     def profile(self) -> dict[str, str | None]:
         told: dict[str, str | None] = {}
@@ -262,17 +262,17 @@ class _MemberReading:
 
     def roles(self) -> list[str] | None:
         rules = self._mapping.role
-        choices = [rule for rule in rules if isinstance(rule, ChoiceRoles)]
-        columns = {rule.column for rule in choices}
+        told = [rule for rule in rules if isinstance(rule, ChoiceRoles)]
+        columns = {rule.column for rule in told}
         if not self._stated.keys() & columns:
             return None
         untold = sorted(columns - self._known.keys())
-        if untold or len(choices) < len(rules):
+        if untold or len(told) < len(rules):
             self._unsaid("roles", untold or ["the other tables with roles"])
             return None
         codes: set[str] = set()
-        for rule in choices:
-            for choice in _choices(self._known[rule.column]):
+        for rule in told:
+            for choice in choices(self._known[rule.column]):
                 if choice in rule.codes:
                     codes.add(rule.codes[choice])
                 else:
@@ -291,8 +291,8 @@ class _MemberReading:
         if not self._stated.keys() & deciding:
             return None
         holds = [
-            _all_hold(table.include, self._known),
-            _all_hold(table.active, self._known),
+            all_hold(table.include, self._known),
+            all_hold(table.active, self._known),
             self._not_ended(),
         ]
         if False in holds:
@@ -318,8 +318,8 @@ class _MemberReading:
         )
 
 
-def _all_hold(conditions: Conditions, columns: Columns) -> bool | None:
-    """None: the columns that are there fulfil them, and others are missing."""
+def all_hold(conditions: Conditions, columns: Mapping[str, Any]) -> bool | None:
+    """Returns None if the columns that are there fulfil the conditions, and others are missing."""
     told = {name: values for name, values in conditions.items() if name in columns}
     if any(columns[name] not in values for name, values in told.items()):
         return False
@@ -332,12 +332,12 @@ def _text(value: Value) -> str | None:
     return (value.name if isinstance(value, Reference) else str(value).strip()) or None
 
 
-def _choices(value: Value) -> list[str]:
-    """A column with one choice has a number; one with several a list, or a text with commas."""
+def choices(value: Value) -> list[str]:
+    """Returns the values of a choice column: a number, a list, or a text with commas."""
     if value is None:
         return []
     if isinstance(value, list):
-        return [choice for item in value for choice in _choices(item)]
+        return [choice for item in value for choice in choices(item)]
     return [part.strip() for part in str(value).split(",") if part.strip()]
 
 

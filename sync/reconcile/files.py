@@ -139,7 +139,12 @@ def _line(number: int, row: Mapping[str, Any], at: datetime) -> Line | WrongLine
 
 
 def _read(number: int, document: Mapping[str, Any], *, dated: bool) -> Line | WrongLine:
-    body = msgspec.json.encode(document)
+    return read_event(number, msgspec.json.encode(document), dated=dated)
+
+
+def read_event(number: int, body: bytes, *, dated: bool) -> Line | WrongLine:
+    """Returns the line of an event. `dated`: its time is that of what it says, and not that of its
+    reading."""
     try:
         event = parse_event(body)
     except RejectedError as error:

@@ -1,7 +1,8 @@
-"""Compares a file with what is known, and records what differs as events of the source.
+"""Compares what a source says with what is known, and records what differs as events of the
+source.
 
-The file is read twice: first to find wrong lines and to count what would be taken away, then to
-apply. So nothing is written of a file that is wrong, and the deletion guard decides beforehand.
+Everything is read twice: first to find wrong lines and to count what would be taken away, then to
+apply. So nothing is written of a file with a wrong line, and the deletion guard decides beforehand.
 """
 
 from collections import Counter
@@ -10,7 +11,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from itertools import islice
-from pathlib import Path
 from typing import TypeVar
 
 import msgspec
@@ -29,7 +29,7 @@ from db.vocabulary import ActivationState, AttemptTrigger, PortalId, SyncOutcome
 from sync.deliveries import Delivery, Receipt, read_delivery
 from sync.events import EventType, OrganizationStatement
 from sync.reconcile.comparison import Difference, Why, compare
-from sync.reconcile.files import Line, WrongLine, read_lines
+from sync.reconcile.files import Line, WrongLine
 from sync.reconcile.guard import Guard, Removals
 from sync.record import record_deliveries
 
@@ -42,17 +42,26 @@ DAY = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True)
-class FileRequest:
-    """What to compare. `complete`: who is not in the file is not a member. `release`: the deletion
-    guard was overruled by a person."""
+class Options:
+    """`complete`: who is not among the lines is no member. `release`: a person has overruled the
+    deletion guard."""
 
-    source: str
-    file: Path
-    at: datetime
     complete: bool = True
     dry_run: bool = False
     skip_wrong: bool = False
     release: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to compare. `lines` gives the lines as often as it is called, as of `at`; `origin` says
+    where they are from."""
+
+    source: str
+    lines: Callable[[], Iterator[Line | WrongLine]]
+    origin: str
+    at: datetime
+    options: Options = Options()
 
 
 @dataclass(slots=True)
@@ -97,9 +106,9 @@ Progress = Callable[[str, int], None]
 """Told what is being done and how many lines that was done with."""
 
 
-async def reconcile_file(
+async def reconcile(
     database: Database,
-    request: FileRequest,
+    request: Request,
     guard: Guard,
     clock: Callable[[], datetime],
     progress: Progress = lambda doing, lines: None,
@@ -107,8 +116,8 @@ async def reconcile_file(
     """Raises FileFormatError, OSError or DatabaseUnavailableError."""
     run = _Run(database, request, guard, clock, progress)
     await run.survey()
-    wrong = run.report.wrong_count and not request.skip_wrong
-    if not (request.dry_run or wrong):
+    wrong = run.report.wrong_count and not request.options.skip_wrong
+    if not (request.options.dry_run or wrong):
         await run.apply()
     return run.report
 
@@ -117,7 +126,7 @@ class _Run:
     def __init__(
         self,
         database: Database,
-        request: FileRequest,
+        request: Request,
         guard: Guard,
         clock: Callable[[], datetime],
         progress: Progress,
@@ -149,14 +158,14 @@ class _Run:
                 removals.add(difference)
         await self._look_for_absent(removals)
         verdict = self._guard.verdict(removals)
-        self._holds = verdict is not None and not self._request.release
+        self._holds = verdict is not None and not self._request.options.release
         if self._holds:
             self.report.held_because = verdict
             self.report.held = removals.names()
 
     def _read_and_check(self) -> Iterator[Line]:
         """The lines that can be read; the others go into the report."""
-        for line in read_lines(self._request.file, self._request.at):
+        for line in self._request.lines():
             if isinstance(line, WrongLine):
                 self._add_wrong(line)
                 continue
@@ -178,7 +187,7 @@ class _Run:
             removals.earlier = await deactivations_since(session, self._request.source, since)
             async for member in active_members_of(session, self._request.source):
                 removals.active[member.home] += 1
-                if self._request.complete and member.portal_id not in self._first_line:
+                if self._request.options.complete and member.portal_id not in self._first_line:
                     self._absent.append(member.portal_id)
         async for difference in self._absent_differences():
             self.report.add(difference)
@@ -198,7 +207,7 @@ class _Run:
             "timestamp": self._request.at.astimezone(UTC).isoformat(),
             "data": {
                 "member": {"id": portal_id},
-                "reason": f"Not in the file {self._request.file.name}.",
+                "reason": f"Not in {self._request.origin}.",
             },
         }
         body = msgspec.json.encode(document)
@@ -234,7 +243,7 @@ class _Run:
             self._organizations = await known_organizations(session)
         lines = (
             line
-            for line in read_lines(self._request.file, self._request.at)
+            for line in self._request.lines()
             if isinstance(line, Line) and self._first_line.get(line.event.member_id) == line.number
         )
         absent = (self._line_of_absence(portal_id) for portal_id in self._absent)

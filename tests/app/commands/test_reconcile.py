@@ -1,11 +1,15 @@
 """The command `reconcile`, as a program: what it prints, and its exit codes."""
 
+import json
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
 
+from sync.simulator.dataverse.web_api import Fault
 from tests.support.builders import guid
 from tests.support.commands import Finished, run
+from tests.support.dataverse import TOKEN, simulated_dataverse
 
 HEADER = "portalId;givenName;organizationId;roles;state"
 
@@ -48,3 +52,27 @@ async def test_wrong_lines_and_unknown_sources_are_told(tmp_path: Path, database
     assert "nothing was applied" in wrong.err
     assert unknown.code == 2
     assert "There is: portal." in unknown.err
+
+
+async def test_members_are_read_from_the_portal_itself(
+    tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MINSIDE_TOKEN", TOKEN)
+    async with simulated_dataverse() as dataverse:
+        dataverse.member("Kari")
+        dataverse.member("Per")
+        mapping = tmp_path / "min-side.toml"
+        mapping.write_text(dataverse.mapping_text(), encoding="utf-8")
+        source = {"scheme": "dataverse", "secrets": ["a long key"], "mapping": str(mapping)}
+        settings = {"database_url": database, "sources": json.dumps({"min-side": source})}
+
+        first = await run(tmp_path, "reconcile", "min-side", **settings)
+        dataverse.member("Per", statecode=1)
+        one = await run(tmp_path, "reconcile", "min-side", "--member", guid("Per"), **settings)
+        dataverse.web.faults.append(Fault(HTTPStatus.FORBIDDEN))
+        refused = await run(tmp_path, "reconcile", "min-side", **settings)
+
+    assert (first.code, one.code, refused.code) == (0, 0, 1), first.err + one.err + refused.err
+    assert "CREATED      2" in first.out
+    assert "DEACTIVATED  1" in one.out
+    assert "nothing was applied" in refused.err

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from db.database import Database
 from db.tables.models import SyncAttempt
 from db.vocabulary import ActivationState, AttemptTrigger
 from sync.deliveries import read_delivery
+from sync.reconcile.files import read_lines
 from sync.reconcile.guard import Guard
-from sync.reconcile.run import FileRequest, Report, reconcile_file
+from sync.reconcile.run import Options, Report, Request, reconcile
 from sync.record import record_deliveries
 from tests.support.builders import body_of, created, deactivated, guid, updated
 from tests.support.opened import row_counts
@@ -34,8 +36,10 @@ async def run(
 ) -> Report:
     file = folder / "members.csv"
     file.write_text("\n".join([HEADER, *rows, ""]), encoding="utf-8")
-    request = FileRequest(**{"source": "min-side", "file": file, "at": AT, **given})
-    return await reconcile_file(database, request, guard or Guard(), lambda: datetime.now(UTC))
+    at = given.pop("at", AT)
+    lines = partial(read_lines, file, at)
+    request = Request("min-side", lines, "the file members.csv", at, Options(**given))
+    return await reconcile(database, request, guard or Guard(), lambda: datetime.now(UTC))
 
 
 async def tell(database: Database, *events: dict[str, Any], source: str = "min-side") -> None:
@@ -214,8 +218,9 @@ async def test_new_name_of_a_chapter_is_told_by_one_line(
     file.write_text(text, encoding="utf-8")
     await run(database, tmp_path, [row("Kari"), row("Per")])
 
-    request = FileRequest("min-side", file, datetime(2024, 12, 2, tzinfo=UTC))
-    report = await reconcile_file(database, request, Guard(), lambda: datetime.now(UTC))
+    lines = partial(read_lines, file, LATER)
+    request = Request("min-side", lines, "the file named.csv", LATER)
+    report = await reconcile(database, request, Guard(), lambda: datetime.now(UTC))
 
     assert (report.changed, report.equal) == (1, 1)
     assert (await world_of(database)).chapter("HLF Oslo").name == "HLF Oslo"

@@ -1,0 +1,59 @@
+"""The members of the portal, read over its Web API: one, or all of them."""
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime
+
+from db.vocabulary import PortalId, canonical_portal_id
+from sync.dataverse.mapping import PortalMapping, RowRoles
+from sync.dataverse.rows import (
+    RoleKey,
+    complete_document,
+    encoded,
+    gone_document,
+    member_of_role,
+    member_query,
+    role_query,
+    roles_of_rows,
+)
+from sync.dataverse.web_api import WebApi
+
+
+class DataversePortal:
+    """What it says it says as of the moment at which a reading began."""
+
+    def __init__(self, api: WebApi, mapping: PortalMapping, clock: Callable[[], datetime]) -> None:
+        self._api = api
+        self._mapping = mapping
+        self._clock = clock
+        self._role_tables = [rule for rule in mapping.role if isinstance(rule, RowRoles)]
+
+    async def member(self, id: PortalId) -> bytes:
+        """Returns the event that states everything of this member, or that there is none.
+
+        Raises PortalUnavailableError or PortalRefusedError.
+        """
+        at = self._clock()
+        row = await self._api.row(member_query(self._mapping), id)
+        if row is None:
+            return encoded(gone_document(id, at))
+        held: set[RoleKey] = set()
+        for rule in self._role_tables:
+            rows = [role async for role in self._api.rows(role_query(rule, id))]
+            held |= roles_of_rows(rows, rule, at)
+        return encoded(complete_document(row, held, self._mapping, at))
+
+    async def members(self) -> AsyncIterator[bytes]:
+        """Yields such an event for each row of the members' table.
+
+        Raises PortalUnavailableError or PortalRefusedError; then it was not all of them.
+        """
+        at = self._clock()
+        held: defaultdict[PortalId, set[RoleKey]] = defaultdict(set)
+        for rule in self._role_tables:
+            async for role in self._api.rows(role_query(rule)):
+                if (member := member_of_role(role, rule)) is not None:
+                    held[member] |= roles_of_rows([role], rule, at)
+        async for row in self._api.rows(member_query(self._mapping)):
+            id = canonical_portal_id(row[self._mapping.member.id])
+            yield encoded(complete_document(row, held.get(id, set()), self._mapping, at))
