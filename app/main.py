@@ -152,6 +152,9 @@ def _readiness(services: Callable[[], Services]) -> Handler:
         except DatabaseError:
             text = "Database unreachable, or its schema version differs."
             return problem(HTTPStatus.SERVICE_UNAVAILABLE, text)
+        if services().database.commits_fail:
+            text = "Nothing can be written to the database; the log says why."
+            return problem(HTTPStatus.SERVICE_UNAVAILABLE, text)
         if not services().feed.alive:
             return problem(HTTPStatus.SERVICE_UNAVAILABLE, "The change feed is not being read.")
         return JSONResponse({"status": "ready"})

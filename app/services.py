@@ -12,7 +12,7 @@ from app.auth.tokens import Authenticator, authenticator_of, identity_provider
 from app.open_connections import OpenConnections
 from app.settings import PREFIX, Settings
 from db.database import Database, SilentBell
-from db.driver.engine import is_sqlite
+from db.driver.urls import is_sqlite
 from db.errors import DatabaseUnavailableError
 from db.feed.bell import BroadcastBell, channel_of
 from db.feed.change_feed import LiveFeed

@@ -301,7 +301,7 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _is_a_database(cls, value: str) -> str:
-        from db.driver.engine import check_url
+        from db.driver.urls import check_url
 
         check_url(value)
         return value
@@ -479,7 +479,14 @@ def _insecure(settings: Settings) -> Iterator[str]:
 
 def doubts(settings: Settings) -> Iterator[str]:
     """Says what should be improved, but does not stop the start."""
+    from db.driver.urls import unprotected_host
+
     yield from _open_env_file()
+    if host := unprotected_host(settings.database_url):
+        yield (
+            f"{PREFIX}DATABASE_URL: the connection to {host} may not be encrypted, and nobody "
+            "checks whose server answers; add ?sslmode=verify-full"
+        )
     if settings.env != "production":
         return
     if settings.auth_issuer is not None and settings.auth_operator_claim is None:

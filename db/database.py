@@ -11,8 +11,9 @@ from typing import Protocol
 
 from sqlalchemy import select
 
+from db.commit_health import CommitHealth
 from db.driver.driver_errors import driver_errors_translated, raise_translated
-from db.driver.engine import POSTGRES_WRITERS, create_engines, is_sqlite
+from db.driver.engine import POSTGRES_WRITERS, create_engines
 from db.driver.kept_connections import ConnectionPool, KeptConnection, postgres_pool, sqlite_pool
 from db.driver.locks import LockName, ProcessLocks
 from db.driver.transactions import (
@@ -21,7 +22,8 @@ from db.driver.transactions import (
     SqliteTransaction,
     Transaction,
 )
-from db.errors import ConcurrentWriteError, SharedLockError
+from db.driver.urls import is_sqlite
+from db.errors import ConcurrentWriteError, DatabaseUnavailableError, SharedLockError
 from db.publication import CommittedChange
 from db.sessions import ReadSession, WriteSession
 from db.write_sessions import OptimisticWriteSession, PostgresWriteSession, SqliteWriteSession
@@ -93,6 +95,7 @@ class Database:
         self._write_pool: ConnectionPool | None = None
         self._process_locks = ProcessLocks()
         self._listeners: list[CommitListener] = []
+        self._commits = CommitHealth()
         if self._on_sqlite:
             self._read_pool = sqlite_pool(self._reader)
         else:
@@ -133,18 +136,23 @@ class Database:
         statement takes them; it raises ConcurrentWriteError if one is held or if what was read has
         changed meanwhile.
         """
-        with driver_errors_translated():
-            async with self._begun(exclusive, shared, optimistic) as (session, transaction):
-                try:
-                    yield session
-                    if session.discarded:
+        try:
+            with driver_errors_translated():
+                async with self._begun(exclusive, shared, optimistic) as (session, transaction):
+                    try:
+                        yield session
+                        if session.discarded:
+                            await transaction.rollback()
+                            return
+                        committed = await session.publish_changes(datetime.now(UTC))
+                        await transaction.commit()
+                    except BaseException:
                         await transaction.rollback()
-                        return
-                    committed = await session.publish_changes(datetime.now(UTC))
-                    await transaction.commit()
-                except BaseException:
-                    await transaction.rollback()
-                    raise
+                        raise
+        except DatabaseUnavailableError as error:
+            self._commits.failed(error)
+            raise
+        self._commits.succeeded()
         if committed:
             # Senders who wait for the commit are answered before followers of the feed are woken.
             asyncio.get_running_loop().call_soon(self._announce, committed)
@@ -215,6 +223,11 @@ class Database:
                 await pool.release(connection)
             else:
                 await pool.discard(connection)
+
+    @property
+    def commits_fail(self) -> bool:
+        """True while commits fail one after the other; the log says why."""
+        return self._commits.failing
 
     async def check(self) -> None:
         """Raises DatabaseUnavailableError when the database does not answer."""

@@ -2,6 +2,7 @@
 
 DatabaseError
 ├── DatabaseUnavailableError    unreachable, overloaded, full or locked: try again later
+├── PoolingError                connections of PostgreSQL are shared by a pooler between them
 ├── NotADatabaseError           the file is not an SQLite database
 ├── SchemaOutdatedError         the schema is not the one this program was written for
 ├── ConcurrentWriteError        another transaction wrote the same first: try again at once
@@ -20,6 +21,15 @@ class DatabaseError(Exception):
 
 class DatabaseUnavailableError(DatabaseError):
     pass
+
+
+class PoolingError(DatabaseError):
+    def __init__(self) -> None:
+        super().__init__(
+            "PostgreSQL is behind a pooler in transaction mode, in which settings, prepared "
+            "statements and LISTEN are lost: connect to PostgreSQL itself, or set pool_mode = "
+            "session in PgBouncer."
+        )
 
 
 class NotADatabaseError(DatabaseError):

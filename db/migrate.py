@@ -10,11 +10,12 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Select, String, column, select, table
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from db.database import Database
 from db.driver.driver_errors import driver_errors_translated
-from db.driver.engine import create_engines, is_sqlite, sqlite_file
+from db.driver.engine import create_engines, create_migration_engine
+from db.driver.pooling import require_own_sessions
+from db.driver.urls import is_sqlite, sqlite_file
 from db.errors import NotADatabaseError, SchemaOutdatedError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -72,10 +73,11 @@ async def _run(url: str, work: Callable[[Connection], None]) -> None:
         reader, engine = create_engines(url, pool_size=1)
         await reader.dispose()
     else:
-        engine = create_async_engine(url, connect_args={"timeout": 5})
+        engine = create_migration_engine(url)
     try:
         with driver_errors_translated():
             try:
+                await require_own_sessions(url)
                 async with engine.begin() as connection:
                     await connection.run_sync(work)
             except DBAPIError as error:

@@ -14,7 +14,7 @@ from app.errors import CommandError
 from app.server import run_until_interrupted, running
 from app.services import prepare_database, utc_now
 from app.settings import Settings
-from db.driver.engine import sqlite_file
+from db.driver.urls import sqlite_file
 from sync.simulator.event_bodies import PortalEvent
 from sync.simulator.keep_alive import portal_client
 from sync.simulator.portal import Portal

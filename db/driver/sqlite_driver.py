@@ -5,8 +5,10 @@ cursor. Each of them takes longer than most of our statements do.
 """
 
 import logging
+import os
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from operator import methodcaller
 from typing import Any, Self, TypeVar
@@ -87,10 +89,19 @@ class OneTripConnection(Connection):
 
 def connected(database: str, **options: Any) -> Connection:
     """Returns a connection for `async_creator_fn` of SQLAlchemy's dialect, which awaits it."""
+    if not options.get("uri"):
+        _create_private(database)
     connection = OneTripConnection(partial(sqlite3.connect, database, **options), 0)
     # As in SQLAlchemy: the program may end although a connection was never closed.
     connection._thread.daemon = True  # noqa: SLF001
     return connection
+
+
+def _create_private(database: str) -> None:
+    """Creates a missing file that only its owner can read. SQLite gives the -wal and -shm files the
+    same mode; a file that it creates itself would have that of the umask."""
+    with suppress(OSError):  # SQLite says what is wrong with the place
+        os.close(os.open(database, os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _run(

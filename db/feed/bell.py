@@ -16,7 +16,7 @@ from broadcaster._backends.memory import MemoryBackend
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
-from db.driver.engine import check_postgres_url
+from db.driver.urls import check_postgres_url
 from db.feed.bell_postgres import PostgresBackend
 from db.feed.bell_redis import RedisBackend
 from db.feed.outage import PATIENCE, Outage

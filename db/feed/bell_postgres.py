@@ -15,6 +15,7 @@ import asyncpg  # type: ignore[import-untyped]  # it ships no types
 from broadcaster import BroadcastBackend, Event
 from sqlalchemy import make_url
 
+from db.driver.urls import postgres_arguments
 from db.feed.outage import PATIENCE, Outage
 
 logger = logging.getLogger(__name__)
@@ -125,9 +126,10 @@ def _connect_arguments(url: str) -> dict[str, Any]:
     plain = make_url(url).difference_update_query(
         ["prepared_statement_cache_size", "prepared_statement_name_func"]
     )
-    dialect = plain.set(drivername="postgresql+asyncpg").get_dialect()()
+    target, arguments = postgres_arguments(plain.set(drivername="postgresql+asyncpg"))
     return {
-        **dialect.create_connect_args(plain)[1],
+        **target.get_dialect()().create_connect_args(target)[1],
+        **arguments,
         "timeout": PATIENCE,
         "command_timeout": PATIENCE,
         "server_settings": {"application_name": APPLICATION_NAME},

@@ -13,7 +13,7 @@ import pytest
 
 from app.server import running
 from app.settings import Settings
-from db.driver.engine import sqlite_file
+from db.driver.urls import sqlite_file
 from db.errors import DatabaseUnavailableError
 from db.vocabulary import SyncStatus
 from sync.deliveries import Delivery, Receipt

@@ -13,8 +13,8 @@ from sqlalchemy.exc import DBAPIError
 
 from db.database import Database, SilentBell
 from db.driver import engine
-from db.driver.engine import sqlite_file
 from db.driver.locks import LockName, member_lock
+from db.driver.urls import sqlite_file
 from db.errors import DatabaseUnavailableError, SchemaOutdatedError
 from db.migrate import check_schema
 from db.vocabulary import PortalId
