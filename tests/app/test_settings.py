@@ -332,12 +332,24 @@ def test_broadcast_url_that_cannot_be_used_is_refused_without_its_password(url: 
 
 @pytest.mark.parametrize("setting", ["database_url", "broadcast_url"])
 def test_option_of_another_driver_is_refused_with_the_one_to_use(setting: str) -> None:
-    url = "postgresql+asyncpg://user:p4ssword@host/x?sslmode=require"
+    url = "postgresql+asyncpg://user:p4ssword@host/x?connect_timeout=5"
     (line,) = complaints(**{setting: url})
 
+    assert "connect_timeout" in line
     assert "sslmode" in line
-    assert "?ssl=require" in line
     assert "p4ssword" not in line
+
+
+def test_an_unprotected_connection_to_another_machine_is_warned_of() -> None:
+    url = "postgresql+asyncpg://user:p4ssword@db.example.no/x"
+
+    (doubt,) = doubts(load_settings(database_url=url))
+    protected = list(doubts(load_settings(database_url=f"{url}?sslmode=verify-full")))
+
+    assert "db.example.no" in doubt
+    assert "sslmode=verify-full" in doubt
+    assert "p4ssword" not in doubt
+    assert protected == []
 
 
 def test_query_may_not_take_longer_than_the_database_is_waited_for() -> None:
