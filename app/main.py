@@ -137,7 +137,8 @@ def _source(name: str, settings: SourceSettings) -> Source:
     header = settings.header.lower().encode() if settings.header else None
     if settings.mapping is None:
         return Source(name, SharedKey(header or b"", keys))
-    reader = MessageReader(load_mapping(settings.mapping))
+    mapping = load_mapping(settings.mapping)
+    reader = MessageReader(mapping, reads_rows=mapping.environment.api is not None)
     return Source(name, DataverseKey(keys, header), reader, repeats_only_503=True)
 
 

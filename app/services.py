@@ -10,6 +10,7 @@ from functools import partial
 
 from app.auth.tokens import Authenticator, authenticator_of, identity_provider
 from app.open_connections import OpenConnections
+from app.portals import open_portals
 from app.settings import PREFIX, Settings
 from db.database import Database, SilentBell
 from db.driver.urls import is_sqlite
@@ -109,7 +110,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         LiveFeed(database, bell) as feed,
         LiveStreams(database, feed) as streams,
         OpenConnections(feed) as connections,
-        RetryWorker(database, feed, utc_now),
+        open_portals(settings, utc_now) as portals,
+        RetryWorker(database, feed, utc_now, portals),
         Retention(database, keep, utc_now),
         Intake(partial(record_deliveries, database), at_once=database.writes_at_once) as intake,
     ):

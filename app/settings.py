@@ -5,6 +5,7 @@ database start in a fifth of the time without them.
 """
 
 import base64
+import os
 import re
 import stat
 import tomllib
@@ -29,6 +30,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from app.errors import CommandError
 from schema.engine.trusted_documents import Allowed
 from sync.dataverse.mapping import MappingError, load_mapping
+from sync.dataverse.tokens import secret_variable
 from sync.standard_webhooks.scheme import StandardWebhooks, standard_key
 
 PREFIX = "LIKEPERSON_"
@@ -438,9 +440,16 @@ def _mapping_errors(name: str, source: SourceSettings) -> Iterator[str]:
         yield f"{PREFIX}SOURCES: {name}: the scheme dataverse needs a mapping, which is a file"
     else:
         try:
-            load_mapping(source.mapping)
+            mapping = load_mapping(source.mapping)
         except MappingError as error:
             yield f"{PREFIX}SOURCES: {name}: {error}"
+            return
+        variable = secret_variable(mapping.environment.auth)
+        if variable is not None and not os.environ.get(variable, "").strip():
+            yield (
+                f"{PREFIX}SOURCES: {name}: the environment variable {variable}, which the mapping "
+                "names, is not set"
+            )
 
 
 def _shared_secrets(settings: Settings) -> Iterator[str]:

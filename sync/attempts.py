@@ -38,7 +38,12 @@ async def locks_to_apply(database: Database, ids: Collection[EntryId]) -> set[Lo
     themselves are locked, in the same order as for events that are delivered at that moment."""
     async with database.read() as session:
         bodies = await payloads(session, ids)
-    return locks_for([event for body in bodies.values() if (event := _event_of(body))])
+    return locks_of(bodies.values())
+
+
+def locks_of(bodies: Collection[bytes]) -> set[LockName]:
+    """Returns the locks for the events that these bodies are."""
+    return locks_for([event for body in bodies if (event := _event_of(body))])
 
 
 def _event_of(body: bytes) -> Event | None:
@@ -108,7 +113,7 @@ async def _isolated(
 
 def _complete(entry: EntryRecord, event: ReceivedEvent, result: Result, now: datetime) -> None:
     entry.event_type = event.event.type.value
-    entry.occurred_at = event.at
+    entry.occurred_at = event.event.happened_at or event.at
     entry.attempts += 1
     entry.detail = result.detail
     entry.mark = result.mark or entry.mark
@@ -125,6 +130,14 @@ def _complete(entry: EntryRecord, event: ReceivedEvent, result: Result, now: dat
     if result.member is not None:
         entry.member_id = result.member.id
         entry.organization_id = result.member.organization_id
+
+
+def postpone(entry: EntryRecord, reason: str, now: datetime) -> Result:
+    """Sets in the entry, which the caller saves, that it could not be tried for this reason."""
+    entry.attempts += 1
+    entry.detail = reason
+    _try_later(entry, now)
+    return Result(SyncStatus.FAILED, detail=reason)
 
 
 def _try_later(entry: EntryRecord, now: datetime) -> None:

@@ -8,11 +8,12 @@ import msgspec
 from db.vocabulary import AttemptTrigger, SyncOutcome, SyncStatus
 from sync import remarks
 from sync.errors import NotJsonError, RejectedError
-from sync.events import Event, Outline, UnknownEvent
+from sync.events import Event, Outline, RowMessage, UnknownEvent
 from sync.parsing.parser import parse_event
 
-Content = Event | UnknownEvent | RejectedError
-"""The body of a delivery: an event, one of an unknown type, or the reason why it is neither."""
+Content = Event | RowMessage | UnknownEvent | RejectedError
+"""The body of a delivery: an event, a message that points at a row, an event of an unknown type, or
+the reason why it is none of them."""
 
 
 class Delivery(msgspec.Struct, frozen=True):
@@ -68,6 +69,9 @@ def is_repetition(delivery: Delivery, body: bytes, content: Content) -> bool:
     """Returns True if the delivery says the same as another one with this body and content: if the
     bodies are equal, or differ only in how the same event is written."""
     if delivery.body == body:
+        return True
+    if isinstance(delivery.content, RowMessage):
+        # Its id is made of all it says; its body has been replaced by what the row says.
         return True
     if isinstance(content, Event) and isinstance(delivery.content, Event):
         return delivery.content.without_remarks() == content.without_remarks()

@@ -5,6 +5,7 @@ SyncError
 ├── RejectedError           the body is not an event that can be applied; becomes a REJECTED entry
 │   ├── NotJsonError
 │   └── NotAnEventError
+├── SourceUnreadableError   what the source says cannot be read; the message says why
 └── OverloadedError         too many deliveries are waiting, or the service is stopping
 """
 
@@ -49,6 +50,10 @@ class NotJsonError(RejectedError):
 
 class NotAnEventError(RejectedError):
     pass
+
+
+class SourceUnreadableError(SyncError):
+    """The message says why the source could not be read."""
 
 
 class OverloadedError(SyncError):

@@ -41,8 +41,9 @@ class Event(msgspec.Struct, frozen=True):
     `organization` is None if the home organization is cleared, and UNSET if it is not stated.
     `roles` is the complete set, or None if roles are not stated; `state` likewise. `sequence` is
     the portal's row version, and 0 if it is not stated.
-    `only_if_known`: it says nothing of a person who is not known here. `remarks` tell what was
-    mended, or could not be translated.
+    `only_if_known`: it says nothing of a person who is not known here.
+    `happened_at` is shown as the time of an event that is ranked by another one. `remarks` tell
+    what was mended, or could not be translated.
     """
 
     type: EventType
@@ -55,6 +56,7 @@ class Event(msgspec.Struct, frozen=True):
     reason: str | None = None
     sequence: int = 0
     only_if_known: bool = False
+    happened_at: datetime | None = None
     remarks: tuple[str, ...] = ()
 
     def organization_ids(self) -> set[PortalId]:
@@ -84,6 +86,13 @@ class Outline(msgspec.Struct, frozen=True):
     occurred_at: datetime | None = None
     member_id: PortalId | None = None
     organization_id: PortalId | None = None
+
+
+class RowMessage(msgspec.Struct, frozen=True):
+    """A message that tells which member to look at, and nothing else that counts."""
+
+    member_id: PortalId
+    outline: Outline
 
 
 class UnknownEvent(msgspec.Struct, frozen=True):

@@ -52,7 +52,7 @@ from sync.deliveries import (
     receipt_of,
 )
 from sync.errors import RejectedError
-from sync.events import Event, Outline
+from sync.events import Event, Outline, RowMessage
 from sync.reading import Reading, member_locks, organization_locks
 
 # In each round at least one of the processes that write the same rows succeeds.
@@ -207,6 +207,8 @@ def _new_entry(id: EntryId, delivery: Delivery, places: EntryPlaces) -> EntryRec
     if isinstance(content, RejectedError):
         mark = EntryMark.CONFLICT if delivery.conflict else None
         return replace(entry, status=SyncStatus.REJECTED, detail=str(content), mark=mark)
+    if isinstance(content, RowMessage):
+        return replace(entry, next_attempt_at=delivery.received_at)
     return replace(
         entry,
         status=SyncStatus.SKIPPED,

@@ -121,6 +121,9 @@ def reason_given(reason: str) -> str:
 OWN_PARENT = "The organization is stated as its own parent; that was ignored."
 
 
+ROW_IS_READ_AGAIN = "The row is read again."
+
+
 def new_role(code: str) -> str:
     return (
         f"The role code {code!r} was not known. It was added to the catalogue and gives the access "

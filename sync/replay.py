@@ -23,6 +23,7 @@ from db.queries.audit_trail import Act, record_act
 from db.queries.entries import EntryRecord, entry_facts
 from db.sessions import WriteSession
 from db.vocabulary import AttemptTrigger, AuditAction, EntryId, SyncOutcome, SyncStatus
+from sync import remarks
 from sync.apply import ReceivedEvent, Result
 from sync.attempts import (
     attempt,
@@ -32,7 +33,7 @@ from sync.attempts import (
     received_event,
 )
 from sync.errors import RejectedError
-from sync.events import Event
+from sync.events import Event, RowMessage
 from sync.parsing.parser import parse_event
 
 BATCH = 100
@@ -149,6 +150,8 @@ async def _apply_again(
     results = []
     for entry, content in zip(entries, contents, strict=True):
         if isinstance(content, Result):
+            if content.status is SyncStatus.PENDING:
+                entry.status, entry.next_attempt_at = SyncStatus.PENDING, now
             entry.attempts += 1
             results.append(content)
         else:
@@ -179,4 +182,6 @@ def _read(entry: EntryRecord) -> ReceivedEvent | Result:
         return Result(SyncStatus.REJECTED, detail=str(error))
     if isinstance(event, Event):
         return received_event(entry, event)
+    if isinstance(event, RowMessage):
+        return Result(SyncStatus.PENDING, detail=remarks.ROW_IS_READ_AGAIN)
     return Result(SyncStatus.SKIPPED, SyncOutcome.IGNORED, entry.detail)

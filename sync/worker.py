@@ -6,7 +6,7 @@ are leased, so that two workers never apply the same event. When a worker dies, 
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 
@@ -19,6 +19,7 @@ from db.queries.attempt_records import (
     lease_due,
     leased_entries,
     next_due,
+    save_payloads,
     update_entries,
 )
 from db.queries.entries import EntryRecord, entry_facts
@@ -28,12 +29,15 @@ from sync.attempts import (
     attempt,
     attempt_record,
     change_of,
+    locks_of,
     locks_to_apply,
+    postpone,
     received_event,
 )
-from sync.errors import RejectedError
+from sync.errors import RejectedError, SourceUnreadableError
 from sync.events import Event
 from sync.parsing.parser import parse_event
+from sync.read_back import NO_READERS, ReadRow, RowReaders, read_rows
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +50,15 @@ PAUSE_AFTER_ERROR_SECONDS = 1.0
 class RetryWorker:
     """Runs as a task while its async context is open. Leaving it finishes the current attempt."""
 
-    def __init__(self, database: Database, feed: LiveFeed, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        feed: LiveFeed,
+        clock: Callable[[], datetime],
+        readers: RowReaders = NO_READERS,
+    ) -> None:
+        """`readers` read the rows that messages of their sources point at."""
+        self._readers = readers
         self._database = database
         self._feed = feed
         self._clock = clock
@@ -81,7 +93,7 @@ class RetryWorker:
     async def _work(self, follower: QueueFollower) -> None:
         while True:
             async with self._busy:
-                while await retry_due(self._database, self._clock):
+                while await retry_due(self._database, self._clock, self._readers):
                     pass
                 async with self._database.read() as session:
                     due = await next_due(session)
@@ -101,7 +113,9 @@ class RetryWorker:
                     return
 
 
-async def retry_due(database: Database, clock: Callable[[], datetime]) -> int:
+async def retry_due(
+    database: Database, clock: Callable[[], datetime], readers: RowReaders = NO_READERS
+) -> int:
     """Tries the entries that are due, up to a batch, and returns how many it leased.
 
     Raises DatabaseUnavailableError.
@@ -113,7 +127,8 @@ async def retry_due(database: Database, clock: Callable[[], datetime]) -> int:
         return 0
     try:
         async with asyncio.timeout(LEASE.total_seconds() * 0.8):
-            await _retry_leased(database, ids, until, clock)
+            rows = await read_rows(database, ids, readers)
+            await _retry_leased(database, ids, until, clock, rows)
     except ConcurrentWriteError:
         logger.info("Another process wrote the same rows; the events are tried again.")
     except TimeoutError:
@@ -122,18 +137,33 @@ async def retry_due(database: Database, clock: Callable[[], datetime]) -> int:
 
 
 async def _retry_leased(
-    database: Database, ids: list[EntryId], until: datetime, clock: Callable[[], datetime]
+    database: Database,
+    ids: list[EntryId],
+    until: datetime,
+    clock: Callable[[], datetime],
+    rows: Mapping[EntryId, ReadRow],
 ) -> None:
-    async with database.write(exclusive=await locks_to_apply(database, ids)) as session:
+    read = {id: row for id, row in rows.items() if isinstance(row, bytes)}
+    locks = await locks_to_apply(database, ids) | locks_of(read.values())
+    async with database.write(exclusive=locks) as session:
         entries = await leased_entries(session, ids, until)
         before = {entry.id: entry_facts(entry) for entry in entries}
+        for entry in entries:
+            entry.payload = read.get(entry.id, entry.payload)
         readable = [(entry, event) for entry in entries if (event := _event(entry)) is not None]
         now = clock()
+        unread = [
+            (entry, postpone(entry, str(row), now))
+            for entry in entries
+            if isinstance(row := rows.get(entry.id), SourceUnreadableError)
+        ]
         results = await attempt(session, readable, now)
         tried: list[tuple[EntryRecord, Result]] = [
-            (entry, result) for (entry, _), result in zip(readable, results, strict=True)
+            *((entry, result) for (entry, _), result in zip(readable, results, strict=True)),
+            *unread,
         ]
         await update_entries(session, [entry for entry, _ in tried])
+        await save_payloads(session, {e.id: read[e.id] for e in entries if e.id in read})
         await insert_attempts(
             session,
             [attempt_record(entry, result, now, AttemptTrigger.RETRY) for entry, result in tried],

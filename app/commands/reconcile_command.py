@@ -134,7 +134,7 @@ async def _from_portal(
             f"The source {source} has no Web API in a mapping; give a --file of its members."
         )
     moment = utc_now()
-    async with open_portal(mapping) as portal, _opened(settings) as (database, show):
+    async with open_portal(mapping, utc_now) as portal, _opened(settings) as (database, show):
         if member is None:
             statements = portal.members()
         else:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from app.portals import open_portals
 from app.server import check_port, configure_logging, make_server, run_until_interrupted
 from app.services import open_database, prepare_database, unreachable_named, utc_now
 from app.settings import Settings, doubts, load_settings
@@ -69,6 +70,7 @@ async def _work(settings: Settings) -> None:
     async with (
         open_database(settings) as (database, bell),
         LiveFeed(database, bell) as feed,
-        RetryWorker(database, feed, utc_now),
+        open_portals(settings, utc_now) as portals,
+        RetryWorker(database, feed, utc_now, portals),
     ):
         await asyncio.Event().wait()

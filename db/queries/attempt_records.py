@@ -1,6 +1,6 @@
 """Attempts: which recorded events are due, which worker tries them, and what was tried."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -134,6 +134,12 @@ async def update_entries(session: WriteSession, entries: Sequence[EntryRecord]) 
         {"row_id": entry.id, **{name: getattr(entry, name) for name in _CHANGED_BY_ATTEMPTS}}
         for entry in entries
     ]
+    await session.update(SyncLogEntry, rows)
+
+
+async def save_payloads(session: WriteSession, bodies: Mapping[EntryId, bytes]) -> None:
+    """Writes what was read for messages that only point at a row."""
+    rows = [{"row_id": id, "payload": body} for id, body in bodies.items()]
     await session.update(SyncLogEntry, rows)
 
 

@@ -263,6 +263,15 @@ async def entries_by_id(
     return {entry.id: entry for entry in (EntryRow(*row) for row in rows)}
 
 
+async def bodies_by_source(
+    session: ReadSession, ids: Collection[EntryId]
+) -> dict[EntryId, tuple[str, bytes]]:
+    """Returns the source and the raw body of each entry, whoever may see them."""
+    statement = select(SyncLogEntry.id, SyncLogEntry.source, SyncLogEntry.payload)
+    rows = await session.all(statement.where(any_of(SyncLogEntry.id, ids)))
+    return {EntryId(id): (source, payload) for id, source, payload in rows}
+
+
 async def payloads(session: ReadSession, ids: Collection[EntryId]) -> dict[EntryId, bytes]:
     """Returns the raw bodies. The caller decides who may see them."""
     statement = select(SyncLogEntry.id, SyncLogEntry.payload)

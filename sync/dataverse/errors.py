@@ -5,8 +5,10 @@ PortalError
 └── PortalRefusedError       never like this: a wrong column, table or privilege; carries its words
 """
 
+from sync.errors import SourceUnreadableError
 
-class PortalError(Exception):
+
+class PortalError(SourceUnreadableError):
     pass
 
 

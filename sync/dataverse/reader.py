@@ -13,7 +13,14 @@ import msgspec
 
 from sync.dataverse.mapping import PortalMapping
 from sync.dataverse.messages import Message, decode_body, read_message
-from sync.dataverse.statements import Foreign, document_of, statements_of
+from sync.dataverse.pointers import members_to_read
+from sync.dataverse.statements import (
+    Foreign,
+    document_of,
+    require_environment,
+    statements_of,
+    type_of,
+)
 from sync.deliveries import Delivery, read_delivery
 from sync.errors import NotAnEventError, NotJsonError
 from sync.intake.sources import Headers
@@ -31,10 +38,15 @@ _KEPT_HEADERS = (
 
 
 class MessageReader:
-    """Translates messages by the mapping. What a message says is all there is: no row is read."""
+    """Translates messages by the mapping.
 
-    def __init__(self, mapping: PortalMapping) -> None:
+    With `reads_rows`, a message only points at the rows that are read for it. Without, what it says
+    is all there is.
+    """
+
+    def __init__(self, mapping: PortalMapping, *, reads_rows: bool = False) -> None:
         self._mapping = mapping
+        self._reads_rows = reads_rows
 
     def __call__(
         self, source: str, event_id: str, received_at: datetime, headers: Headers, body: bytes
@@ -70,14 +82,35 @@ class MessageReader:
             return [_rejected("message", error, origin)]
         origin |= _origin(message)
         try:
+            if self._reads_rows:
+                return self._pointers(message, origin, received_at)
             statements = statements_of(message, self._mapping, received_at)
         except NotAnEventError as error:
-            return [_rejected(f"{message.name}-{message.table}".lower(), error, origin)]
+            return [_rejected(type_of(message), error, origin)]
         return [
             {"type": statement.type, "dataverse": origin}
             if isinstance(statement, Foreign)
             else document_of(statement, origin)
             for statement in statements
+        ]
+
+    def _pointers(
+        self, message: Message, origin: Mapping[str, Any], received_at: datetime
+    ) -> list[dict[str, Any]]:
+        require_environment(message, self._mapping)
+        members = members_to_read(message, self._mapping)
+        if not members:
+            return [{"type": type_of(message), "dataverse": origin}]
+        at = (message.created_at or received_at).isoformat()
+        return [
+            {
+                "type": type_of(message),
+                "timestamp": at,
+                "data": {"member": {"id": member}},
+                "translation": {"lookAt": member},
+                "dataverse": origin,
+            }
+            for member in members
         ]
 
 

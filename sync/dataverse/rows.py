@@ -90,7 +90,10 @@ def complete_document(
             for code, where in sorted(roles, key=str)
         ]
     statement.remarks = []
-    return document_of(statement, {"modifiedOn": row.get("modifiedon")})
+    document = document_of(statement, {})
+    # What the log shows as its time. What counts is when it was read.
+    happened_at = {"happenedAt": row.get("modifiedon")}
+    return {**document, "translation": {**document.get("translation", {}), **happened_at}}
 
 
 def _roles_of_member(row: JsonRow, columns: Columns, mapping: PortalMapping) -> set[RoleKey]:

@@ -77,13 +77,23 @@ def statements_of(
 
     Raises NotAnEventError with the reason if that cannot be told from the message.
     """
+    require_environment(message, mapping)
+    return list(_Translation(message, mapping, received_at).statements())
+
+
+def type_of(message: Message) -> str:
+    """Returns how the log calls a message that is no event."""
+    return f"{message.name}-{message.table}".lower()
+
+
+def require_environment(message: Message, mapping: PortalMapping) -> None:
+    """Raises NotAnEventError for a message of another environment."""
     wanted = mapping.environment.organization_id
     if wanted and message.organization_id != canonical_portal_id(wanted):
         raise NotAnEventError(
             f"The message comes from the environment {message.organization_id or '(none)'}; the "
             f"mapping is for {wanted}."
         )
-    return list(_Translation(message, mapping, received_at).statements())
 
 
 class _Translation:
@@ -91,7 +101,7 @@ class _Translation:
         self._message = message
         self._mapping = mapping
         self._received_at = received_at
-        self._foreign = Foreign(f"{message.name}-{message.table}".lower())
+        self._foreign = Foreign(type_of(message))
 
     def statements(self) -> Iterator[Statement | Foreign]:
         name, table = self._message.name, self._message.table

@@ -81,12 +81,14 @@ class WebApi:
         tokens: Tokens,
         *,
         page_size: int = 5000,
+        attempts: int = MOST_ATTEMPTS,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._http = http
         self._url = url.rstrip("/")
         self._tokens = tokens
         self._page_size = page_size
+        self._attempts = attempts
         self._sleep = sleep
 
     async def row(self, query: TableQuery, id: str) -> JsonRow | None:
@@ -139,7 +141,7 @@ class WebApi:
     ) -> bytes | None:
         """The body of the answer; None for 404."""
         why, wait = "no answer", 0.0
-        for attempt in range(MOST_ATTEMPTS):
+        for attempt in range(self._attempts):
             if wait:
                 await self._sleep(wait)
             wait = min(2.0**attempt, LONGEST_WAIT) * random.uniform(0.8, 1.2)  # noqa: S311

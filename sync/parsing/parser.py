@@ -17,6 +17,7 @@ from sync.events import (
     OrganizationStatement,
     Outline,
     RoleStatement,
+    RowMessage,
     UnknownEvent,
 )
 from sync.parsing.body import read_json
@@ -42,7 +43,9 @@ _LONGEST_PROFILE = {"email": 320}
 """The limits of profile fields; others have that of names."""
 
 
-def parse_event(body: bytes, *, max_roles: int | None = MAX_ROLES) -> Event | UnknownEvent:
+def parse_event(
+    body: bytes, *, max_roles: int | None = MAX_ROLES
+) -> Event | RowMessage | UnknownEvent:
     """Raises NotJsonError or NotAnEventError, whose message says what is wrong and where.
 
     `max_roles` is None for events that were applied before there was a limit.
@@ -64,8 +67,10 @@ class _Parser:
         self._texts.remarks += mended
         self._max_roles = max_roles
 
-    def parsed(self) -> Event | UnknownEvent:
+    def parsed(self) -> Event | RowMessage | UnknownEvent:
         translation = self._translation()
+        if row := read_id(translation.get("lookAt")):
+            return RowMessage(row, _outline(self._envelope))
         written = _required_text(self._envelope, "type", "$", LONGEST_TYPE, Texts())
         type = known_type(written)
         if type is None:
@@ -88,6 +93,7 @@ class _Parser:
             reason=self._reason(data),
             sequence=self._sequence(),
             only_if_known=translation.get("onlyIfKnown") is True,
+            happened_at=read_time(translation.get("happenedAt")),
             remarks=(*self._texts.remarks, *_texts_in(translation.get("remarks"))),
         )
 

@@ -16,7 +16,7 @@ from typing import IO, Any
 import msgspec
 
 from sync.errors import RejectedError
-from sync.events import Event, EventType, UnknownEvent
+from sync.events import Event, EventType, RowMessage, UnknownEvent
 from sync.parsing.parser import parse_event
 
 COLUMNS = (
@@ -149,6 +149,8 @@ def read_event(number: int, body: bytes, *, dated: bool) -> Line | WrongLine:
         event = parse_event(body)
     except RejectedError as error:
         return WrongLine(number, str(error))
+    if isinstance(event, RowMessage):
+        return WrongLine(number, "only points at a row")
     if isinstance(event, UnknownEvent):
         return WrongLine(number, f"has an event of the unknown type {event.type!r}")
     return Line(number, event, body, dated)

@@ -16,7 +16,7 @@ from msgspec import UNSET
 
 from db.tables.profile import PROFILE_FIELDS
 from sync.errors import RejectedError
-from sync.events import Event, EventType, OrganizationStatement, UnknownEvent
+from sync.events import Event, EventType, OrganizationStatement
 from sync.parsing.parser import parse_event
 
 INTEGRATE = Path(__file__).parents[2] / "docs" / "integrate"
@@ -39,7 +39,7 @@ def read(event: object) -> Event | None:
         found = parse_event(json.dumps(event).encode())
     except RejectedError:
         return None
-    assert not isinstance(found, UnknownEvent)
+    assert isinstance(found, Event)
     return found
 
 

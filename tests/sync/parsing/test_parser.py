@@ -20,6 +20,7 @@ from sync.events import (
     OrganizationStatement,
     Outline,
     RoleStatement,
+    RowMessage,
     UnknownEvent,
 )
 from sync.parsing.parser import parse_event
@@ -527,9 +528,11 @@ def test_whatever_is_wrong_beside_who_what_and_when_the_deactivation_is_read(
 
 def _parse_or_refuse(body: bytes) -> Event | UnknownEvent | None:
     try:
-        return parse_event(body)
+        found = parse_event(body)
     except (NotJsonError, NotAnEventError):
         return None
+    assert not isinstance(found, RowMessage)
+    return found
 
 
 def _is_clean(text: str) -> bool:

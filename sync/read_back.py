@@ -1,0 +1,59 @@
+"""Reads the rows that messages only point at. Such a message says *look at this row*: the answer is
+what the row says at the moment of the reading."""
+
+import asyncio
+from collections.abc import Collection, Mapping
+from typing import Protocol
+
+from db.database import Database
+from db.queries.entries import bodies_by_source
+from db.vocabulary import EntryId, PortalId
+from sync.deliveries import read_content
+from sync.errors import SourceUnreadableError
+from sync.events import RowMessage
+
+ReadRow = bytes | SourceUnreadableError
+"""The event that states everything of a member, or why it could not be read."""
+
+
+class RowReader(Protocol):
+    async def member(self, id: PortalId) -> bytes:
+        """Returns the event that states everything of this member, as of now.
+
+        Raises SourceUnreadableError.
+        """
+        ...
+
+
+RowReaders = Mapping[str, RowReader]
+"""By the name of the source."""
+
+NO_READERS: RowReaders = {}
+
+
+async def read_rows(
+    database: Database, ids: Collection[EntryId], readers: RowReaders
+) -> dict[EntryId, ReadRow]:
+    """Returns what the rows say that these entries point at; the other entries are left out.
+
+    Each row is read once, however many entries wait for it.
+    """
+    async with database.read() as session:
+        bodies = await bodies_by_source(session, ids)
+    wanted: dict[tuple[str, PortalId], list[EntryId]] = {}
+    for id, (source, body) in bodies.items():
+        content = read_content(body)
+        if isinstance(content, RowMessage):
+            wanted.setdefault((source, content.member_id), []).append(id)
+    rows = await asyncio.gather(*(_read(source, row, readers) for source, row in wanted))
+    return {id: row for row, waiting in zip(rows, wanted.values(), strict=True) for id in waiting}
+
+
+async def _read(source: str, id: PortalId, readers: RowReaders) -> ReadRow:
+    reader = readers.get(source)
+    if reader is None:
+        return SourceUnreadableError(f"There is no way to read rows of the source {source}.")
+    try:
+        return await reader.member(id)
+    except SourceUnreadableError as error:
+        return error
