@@ -11,7 +11,7 @@ from functools import cached_property
 
 from db.driver.locks import member_lock, organization_lock
 from db.publication import NewChange
-from db.queries.entries import RecordedBody, applied_bodies
+from db.queries.entries import EventKey, RecordedBody, applied_bodies
 from db.queries.member_records import MemberHome, MemberRecord, save_members
 from db.queries.organizations import (
     OrganizationRecord,
@@ -19,6 +19,7 @@ from db.queries.organizations import (
     organization_ids,
     save_organizations,
 )
+from db.queries.roles import roles_by_code
 from db.sessions import WriteSession
 from db.stamp import Stamp, make_stamp, stamped_at
 from db.tables.facts import FieldChange, MemberFacts
@@ -129,7 +130,7 @@ async def apply_events(
     unsaved = [*unrecorded, *applied]
     for member in batch.with_late_statements.values():
         own = [event for event in unsaved if event.event.member_id == member.portal_id]
-        restate_times(member, await _statements(session, member, own, catalogue))
+        restate_times(member, await _statements(session, member, own))
     confirmed = [chapter for id, chapter in batch.organizations.items() if id not in batch.changed]
     changed = [batch.organizations[id] for id in batch.changed]
     session.require_locked([organization_lock(id) for id in batch.changed])
@@ -241,20 +242,29 @@ def _remarks(received: ReceivedEvent, draft: Draft) -> Iterable[str]:
 
 
 async def _statements(
-    session: WriteSession,
-    member: MemberRecord,
-    unsaved: Sequence[ReceivedEvent],
-    catalogue: Catalogue,
+    session: WriteSession, member: MemberRecord, unsaved: Sequence[ReceivedEvent]
 ) -> list[DatedStatement]:
     """Returns all statements about the member: of recorded events and of those being applied."""
-    recorded = await applied_bodies(session, [member.id]) if member.id is not None else []
-    events = {(e.source, e.event_id): e for e in [*map(_reread, recorded), *unsaved] if e}
-    mentioned = {id for received in events.values() for id in received.event.organization_ids()}
-    ids = await session.find(organization_ids(mentioned))
-    return [
-        dated_statement(received.event, received.stamp, received.at, catalogue, ids)
-        for received in events.values()
-    ]
+    statements: dict[EventKey, DatedStatement] = {}
+    if member.id is not None:
+        async for bodies in applied_bodies(session, member.id):
+            recorded = [event for body in bodies if (event := _reread(body)) is not None]
+            statements |= await _dated(session, recorded)
+    statements |= await _dated(session, unsaved)
+    return list(statements.values())
+
+
+async def _dated(
+    session: WriteSession, events: Sequence[ReceivedEvent]
+) -> dict[EventKey, DatedStatement]:
+    chapters = organization_ids({id for e in events for id in e.event.organization_ids()})
+    roles = roles_by_code({role.code for e in events for role in e.event.roles or ()})
+    await session.fetch(chapters, roles)
+    role_ids = {role.code: role.id for role in roles.found}
+    return {
+        (e.source, e.event_id): dated_statement(e.event, e.stamp, e.at, role_ids, chapters.found)
+        for e in events
+    }
 
 
 def _beaten_at(draft: Draft) -> datetime:

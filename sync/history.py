@@ -4,14 +4,13 @@ An event about an older time cannot change what holds now, but it can change sin
 depends on the statements alone and not on the order in which they arrived.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from db.queries.member_records import MemberRecord, RoleKey
 from db.stamp import Stamp
-from db.vocabulary import ActivationState, OrganizationId, PortalId
-from sync.draft import Catalogue
+from db.vocabulary import ActivationState, OrganizationId, PortalId, RoleId
 from sync.events import Event
 
 
@@ -29,14 +28,14 @@ def dated_statement(
     event: Event,
     stamp: Stamp,
     at: datetime,
-    catalogue: Catalogue,
-    organization_ids: dict[PortalId, OrganizationId],
+    role_ids: Mapping[str, RoleId],
+    organization_ids: Mapping[PortalId, OrganizationId],
 ) -> DatedStatement:
     roles = None
     if event.roles is not None:
         roles = frozenset(
             (
-                catalogue.roles[role.code].id,
+                role_ids[role.code],
                 organization_ids[role.organization_id] if role.organization_id else None,
             )
             for role in event.roles

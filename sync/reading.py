@@ -17,7 +17,7 @@ from db.queries.organizations import (
     organization_records,
     organizations_of_members,
 )
-from db.queries.roles import insert_roles, whole_catalogue
+from db.queries.roles import insert_roles, roles_touched
 from db.sessions import WriteSession
 from db.vocabulary import PortalId
 from sync.draft import Catalogue
@@ -58,7 +58,7 @@ class Reading:
     def __init__(self, events: Collection[Event]) -> None:
         members = {event.member_id for event in events}
         self._organizations = organization_records(_mentioned(events))
-        self._roles = whole_catalogue()
+        self._roles = roles_touched(_codes(events), members)
         self._members = member_records(members)
         self._saved_roles = saved_roles(members)
         self._places = organizations_of_members(members)
@@ -94,8 +94,7 @@ class Reading:
         for stub in await insert_stubs(session, unknown):
             organizations[stub.portal_id] = stub
         roles = {role.code: role for role in self._roles.found}
-        codes = {role.code for event in events for role in event.roles or ()}
-        new_codes = frozenset(codes - roles.keys())
+        new_codes = frozenset(_codes(events) - roles.keys())
         roles |= {role.code: role for role in await insert_roles(session, new_codes)}
         labels = {place.id: place.name or place.portal_id for place in self._places.found.values()}
         labels |= {organization.id: organization.label() for organization in organizations.values()}
@@ -109,6 +108,10 @@ class Reading:
             if record.id in held:
                 record.load_roles(held[record.id])
         return members
+
+
+def _codes(events: Collection[Event]) -> set[str]:
+    return {role.code for event in events for role in event.roles or ()}
 
 
 def _mentioned(events: Collection[Event]) -> set[PortalId]:

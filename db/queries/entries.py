@@ -1,13 +1,13 @@
 """The sync log: the record of every event, written by the sync and read by administrators."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import msgspec
 from msgspec.structs import asdict
-from sqlalchemy import Integer, Select, Text, bindparam, func, select, true
+from sqlalchemy import BigInteger, Integer, Select, Text, bindparam, func, select, true
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from db.driver.any_of import any_of, any_of_parameter
@@ -317,33 +317,53 @@ async def save_deliveries(session: WriteSession, deliveries: Mapping[EntryId, in
     await session.update(SyncLogEntry, rows)
 
 
+BODIES_AT_ONCE = 16
+"""A body may have a megabyte."""
+
+
 @dataclass(frozen=True, slots=True)
 class RecordedBody:
     """The raw body of an applied event."""
 
-    member_id: MemberId
     source: str
     event_id: str
     received_at: datetime
     payload: bytes
 
 
-async def applied_bodies(
-    session: WriteSession, member_ids: Collection[MemberId]
-) -> list[RecordedBody]:
-    """Returns all events that were ever applied to these members, stale or not, whatever a replay
-    has made of their status since."""
-    rows = await session.all(
-        select(
-            SyncLogEntry.member_id,
-            SyncLogEntry.source,
-            SyncLogEntry.event_id,
-            SyncLogEntry.received_at,
-            SyncLogEntry.payload,
-        ).where(
-            any_of(SyncLogEntry.member_id, member_ids),
-            SyncLogEntry.processed_at.is_not(None),
-            SyncLogEntry.outcome.is_distinct_from(SyncOutcome.IGNORED),
-        )
+_BODIES = CompiledStatement(
+    select(
+        SyncLogEntry.id,
+        SyncLogEntry.source,
+        SyncLogEntry.event_id,
+        SyncLogEntry.received_at,
+        SyncLogEntry.payload,
     )
-    return [RecordedBody(*row) for row in rows]  # type: ignore[arg-type]  # not NULL by the filter
+    .where(
+        SyncLogEntry.member_id == bindparam("member_id", type_=BigInteger),
+        SyncLogEntry.id > bindparam("after", type_=BigInteger),
+        SyncLogEntry.processed_at.is_not(None),
+        SyncLogEntry.outcome.is_distinct_from(SyncOutcome.IGNORED),
+    )
+    .order_by(SyncLogEntry.id)
+    .limit(bindparam("limit", type_=Integer))
+)
+
+
+async def applied_bodies(
+    session: WriteSession, member_id: MemberId
+) -> AsyncIterator[list[RecordedBody]]:
+    """Yields the bodies of all events that were applied to a member, stale or not.
+
+    They come a few at a time, so that a long history needs no more memory than a short one. The
+    status does not matter, since a replay may have changed it since.
+    """
+    after = 0
+    while True:
+        parameters = {"member_id": member_id, "after": after, "limit": BODIES_AT_ONCE}
+        rows = await session.rows(_BODIES, parameters)
+        if rows:
+            yield [RecordedBody(*row[1:]) for row in rows]
+        if len(rows) < BODIES_AT_ONCE:
+            return
+        after = rows[-1][0]

@@ -1,6 +1,6 @@
 """The role catalogue and the role assignments."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 import msgspec
@@ -8,7 +8,7 @@ from msgspec.structs import asdict
 from sqlalchemy import func, select, update
 
 from db.driver.any_of import any_of, any_of_parameter
-from db.driver.compiled_statements import CompiledStatement
+from db.driver.compiled_statements import CompiledStatement, SqlRow
 from db.driver.round_trips import Query
 from db.publication import NewChange
 from db.queries.new_ids import new_ids
@@ -16,7 +16,7 @@ from db.queries.rows import columns_of
 from db.sessions import ReadSession, WriteSession
 from db.tables.facts import ChangeFacts
 from db.tables.models import Member, Role, RoleAssignment
-from db.vocabulary import AccessLevel, MemberId, OrganizationId, RoleId
+from db.vocabulary import AccessLevel, MemberId, OrganizationId, PortalId, RoleId
 
 
 class RoleRow(msgspec.Struct, frozen=True):
@@ -56,13 +56,37 @@ _HELD = CompiledStatement(
 )
 
 
+_BY_CODE = select(*_ROLE).where(any_of_parameter(Role.code, "codes"))
+_ROLES_BY_CODE = CompiledStatement(_BY_CODE)
+# UNION rather than OR, so that both halves use their index however large the catalogue is.
+_TOUCHED = CompiledStatement(
+    _BY_CODE.union(
+        select(*_ROLE)
+        .join(RoleAssignment, RoleAssignment.role_id == Role.id)
+        .join(Member, Member.id == RoleAssignment.member_id)
+        .where(any_of_parameter(Member.portal_id, "portal_ids"))
+    )
+)
+
+
 async def role_catalogue(session: ReadSession) -> list[RoleRow]:
     """Returns every role, the highest access level first."""
-    return await session.find(whole_catalogue())
+    return _role_rows(await session.rows(_CATALOGUE, {}))
 
 
-def whole_catalogue() -> Query[list[RoleRow]]:
-    return Query(_CATALOGUE, {}, lambda rows: [RoleRow(*row) for row in rows])
+def roles_touched(codes: Collection[str], portal_ids: Collection[PortalId]) -> Query[list[RoleRow]]:
+    """Returns the known roles with these codes, and those that these members hold."""
+    parameters = {"codes": list(codes), "portal_ids": list(portal_ids)}
+    return Query(_TOUCHED, parameters, _role_rows)
+
+
+def roles_by_code(codes: Collection[str]) -> Query[list[RoleRow]]:
+    """Returns the known roles with these codes."""
+    return Query(_ROLES_BY_CODE, {"codes": list(codes)}, _role_rows)
+
+
+def _role_rows(rows: Sequence[SqlRow]) -> list[RoleRow]:
+    return [RoleRow(*row) for row in rows]
 
 
 async def role_by_id(session: ReadSession, id: RoleId) -> RoleRow | None:

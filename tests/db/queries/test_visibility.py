@@ -18,7 +18,7 @@ from db.queries.keyset import PageRequest
 from db.queries.member_pages import MemberFilter, MemberOrder, member_count, member_page
 from db.queries.member_records import member_records, saved_roles
 from db.queries.organizations import organization_ids
-from db.queries.roles import whole_catalogue
+from db.queries.roles import role_catalogue
 from db.queries.visibility import Sight
 from db.tables.facts import EntryFacts, MemberFacts
 from db.vocabulary import (
@@ -86,7 +86,7 @@ class Stage:
             ids = [PortalId(guid(name)) for name in PEOPLE]
             records = await session.find(member_records(ids))
             held = await session.find(saved_roles(ids))
-            roles = await session.find(whole_catalogue())
+            roles = await role_catalogue(session)
             chapters = await session.find(organization_ids([PortalId(guid(c)) for c in CHAPTERS]))
         for record in records:
             if record.id is not None:
