@@ -31,7 +31,7 @@ from app.errors import CommandError
 from schema.engine.trusted_documents import Allowed
 from sync.dataverse.mapping import MappingError, load_mapping
 from sync.dataverse.tokens import secret_variable
-from sync.standard_webhooks.scheme import StandardWebhooks, standard_key
+from sync.standard_webhooks.secrets import standard_key
 
 PREFIX = "LIKEPERSON_"
 ENV_FILE = Path(".env")
@@ -425,7 +425,8 @@ def _inconsistent(settings: Settings) -> Iterator[str]:
             yield f"{PREFIX}SOURCES: {name}: the scheme shared-key needs a header"
         if source.scheme == "standard-webhooks":
             try:
-                StandardWebhooks.from_secrets(source.usable_secrets)
+                for secret in source.usable_secrets:
+                    standard_key(secret)
             except ValueError as error:
                 yield f"{PREFIX}SOURCES: {name}: {error}"
         yield from _mapping_errors(name, source)

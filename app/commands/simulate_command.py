@@ -18,7 +18,7 @@ from sync.simulator.run import Load, Progress
 from sync.simulator.run import simulate as run_load
 from sync.simulator.sender import Sender, address_of, source_of
 from sync.simulator.summary import Summary
-from sync.standard_webhooks.scheme import standard_key
+from sync.standard_webhooks.secrets import standard_key
 
 DEFAULT_SOURCE = "portal"
 

@@ -10,10 +10,10 @@ from datetime import datetime
 
 from sync.errors import RefusalReason, VerificationError
 from sync.intake.sources import Headers, any_equal, check_event_id, id_header, required_header
+from sync.standard_webhooks.secrets import standard_key
 
 TOLERANCE_SECONDS = 300
 _TIMESTAMP = re.compile(rb"[0-9]{1,12}")
-_SECRET_PREFIX = "whsec_"  # noqa: S105  (the standard's prefix, not a secret)
 
 
 @dataclass(frozen=True, slots=True)
