@@ -31,6 +31,7 @@ from sync.dataverse.mapping import load_mapping
 from sync.dataverse.reader import MessageReader
 from sync.dataverse.scheme import DataverseKey
 from sync.deliveries import Delivery, Receipt
+from sync.errors import VerificationError
 from sync.intake.problems import problem, too_slow
 from sync.intake.sources import Source
 from sync.intake.webhook import WebhookRoute
@@ -116,8 +117,17 @@ def _webhook(
     def submit(delivery: Delivery) -> Awaitable[Receipt]:
         return services().intake.submit(delivery)
 
+    def refused(source: str, error: VerificationError) -> None:
+        metrics.refused(source, error.reason)
+        services().refusals.note(source, error)
+
     return WebhookRoute(
-        sources_of(settings), submit, utc_now, metrics, max_bytes=settings.max_delivery_bytes
+        sources_of(settings),
+        submit,
+        utc_now,
+        metrics,
+        refused,
+        max_bytes=settings.max_delivery_bytes,
     )
 
 

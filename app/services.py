@@ -23,6 +23,7 @@ from db.migrate import migrate, require_current_schema
 from db.queries.viewers import ViewerLookups
 from resolvers.live.streams import LiveStreams
 from sync.intake.queue import Intake
+from sync.intake.refusals import Refusals
 from sync.record import record_deliveries
 from sync.worker import RetryWorker
 
@@ -39,6 +40,7 @@ class Services:
     feed: LiveFeed
     streams: LiveStreams
     intake: Intake
+    refusals: Refusals
     connections: OpenConnections
     authenticator: Authenticator
     longest_silence: timedelta
@@ -113,6 +115,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         open_portals(settings, utc_now) as portals,
         RetryWorker(database, feed, utc_now, portals),
         Retention(database, keep, utc_now),
+        Refusals(database, utc_now) as refusals,
         Intake(partial(record_deliveries, database), at_once=database.writes_at_once) as intake,
     ):
         _tune_garbage_collector()
@@ -123,6 +126,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             feed,
             streams,
             intake,
+            refusals,
             connections,
             authenticator,
             timedelta(hours=settings.longest_silence_hours),

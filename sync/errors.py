@@ -1,7 +1,7 @@
 """The errors of a delivery.
 
 SyncError
-├── VerificationError       the sender is not authenticated; carries the reason, for metrics only
+├── VerificationError       the sender is not authenticated; it is not told the reason
 ├── RejectedError           the body is not an event that can be applied; becomes a REJECTED entry
 │   ├── NotJsonError
 │   └── NotAnEventError
@@ -17,7 +17,7 @@ NOTHING_READ = Outline()
 
 
 class RefusalReason(StrEnum):
-    """Reasons for which a delivery is refused, for metrics only; the sender gets no reason."""
+    """Reasons for which a delivery is refused. The operator learns them, the sender does not."""
 
     HEADER_MISSING = "header_missing"
     HEADER_MALFORMED = "header_malformed"
@@ -31,9 +31,12 @@ class SyncError(Exception):
 
 
 class VerificationError(SyncError):
-    def __init__(self, reason: RefusalReason) -> None:
+    """`skew_seconds`: how far a signed time is ahead of ours, or behind it if negative."""
+
+    def __init__(self, reason: RefusalReason, skew_seconds: int | None = None) -> None:
         super().__init__(reason.value)
         self.reason = reason
+        self.skew_seconds = skew_seconds
 
 
 class RejectedError(SyncError):

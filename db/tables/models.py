@@ -221,3 +221,19 @@ class Change(Base):
     entry_id: Mapped[int | None] = mapped_column(RowId)
     access_changed: Mapped[bool]
     facts: Mapped[ChangeFacts] = mapped_column(Json(ChangeFacts))
+
+
+class RefusedDeliveries(Base):
+    """How many deliveries of a source were refused within an hour, by reason.
+
+    `skew_seconds` is how far the sender's clock is ahead of ours, where a signature proved it.
+    """
+
+    __tablename__ = "refused_deliveries"
+
+    source: Mapped[str] = mapped_column(Text, primary_key=True)
+    reason: Mapped[str] = mapped_column(Text, primary_key=True)
+    hour: Mapped[datetime] = mapped_column(Instant, primary_key=True)
+    count: Mapped[int]
+    last_refused_at: Mapped[datetime] = mapped_column(Instant)
+    skew_seconds: Mapped[int | None] = mapped_column(RowId)

@@ -19,7 +19,7 @@ from starlette.types import Receive
 from db.errors import DatabaseUnavailableError
 from db.vocabulary import SyncStatus
 from sync.deliveries import Delivery, Receipt
-from sync.errors import OverloadedError, RefusalReason, VerificationError
+from sync.errors import OverloadedError, VerificationError
 from sync.intake.problems import problem, too_slow
 from sync.intake.sources import CODE, Headers, Source
 
@@ -45,11 +45,13 @@ class Submit(Protocol):
 
 
 class Observer(Protocol):
-    """Counts deliveries, for the metrics."""
-
-    def refused(self, source: str, reason: RefusalReason) -> None: ...
+    """Counts answers, for the metrics."""
 
     def answered(self, source: str, status: int, receipt: Receipt | None) -> None: ...
+
+
+OnRefusal = Callable[[str, VerificationError], None]
+"""Told of each refused delivery, with the name of its source."""
 
 
 class TooLargeError(Exception):
@@ -69,6 +71,7 @@ class WebhookRoute:
         submit: Submit,
         clock: Callable[[], datetime],
         observer: Observer,
+        on_refusal: OnRefusal,
         *,
         max_bytes: int,
     ) -> None:
@@ -76,6 +79,7 @@ class WebhookRoute:
         self._submit = submit
         self._clock = clock
         self._observer = observer
+        self._on_refusal = on_refusal
         self._max_bytes = max_bytes
 
     async def respond(
@@ -112,7 +116,7 @@ class WebhookRoute:
             # The sender is gone and cannot read the answer.
             return problem(HTTPStatus.BAD_REQUEST, "The connection ended before the body."), None
         except VerificationError as error:
-            self._observer.refused(source.name, error.reason)
+            self._on_refusal(source.name, error)
             return problem(HTTPStatus.UNAUTHORIZED), None
         except (OverloadedError, DatabaseUnavailableError) as error:
             logger.warning("A delivery of %s was refused: %s", source.name, type(error).__name__)

@@ -1,4 +1,4 @@
-"""Reads the secrets of Standard Webhooks. Imports nothing of the service: settings need it early."""
+"""Reads the secrets of Standard Webhooks. Imports nothing else, since settings need it early."""
 
 import base64
 

@@ -123,8 +123,10 @@ class Stream:
         raise AssertionError(f"The stream ended before a {type_name} came.")
 
 
-def signed_headers(body: bytes, event_id: str, secret: str) -> dict[str, str]:
-    now = datetime.now(UTC)
+def signed_headers(
+    body: bytes, event_id: str, secret: str, at: datetime | None = None
+) -> dict[str, str]:
+    now = at or datetime.now(UTC)
     signature = Webhook(secret).sign(event_id, now, body.decode("utf-8", "surrogateescape"))
     return {
         "content-type": "application/json",

@@ -48,9 +48,10 @@ _OF_TASKS = ("BEGIN", "SELECT changes.", "SELECT feed_head.", "SELECT min(", "DE
 
 
 def of_requests(statements: list[str]) -> list[str]:
-    """Without those of the tasks that run all the time: the feed, and the retry worker."""
+    """Leaves out the statements of background tasks: feed, retry worker, counts of refusals."""
+    of_tasks = ("next_attempt_at <= ", "refused_deliveries")
     return [
         statement
         for statement in statements
-        if not statement.startswith(_OF_TASKS) and "next_attempt_at <= " not in statement
+        if not statement.startswith(_OF_TASKS) and not any(part in statement for part in of_tasks)
     ]

@@ -16,7 +16,7 @@ from app.settings import DEVELOPMENT_AUTH_SECRET, Settings
 from tests.support.answers import codes
 from tests.support.builders import created, deactivated, guid
 from tests.support.service import DEADLINE, Service
-from tests.support.statements import recorded
+from tests.support.statements import of_requests, recorded
 
 LATER = datetime.now(UTC) + timedelta(days=365)
 EARLIER = datetime.now(UTC) - timedelta(seconds=1)
@@ -82,17 +82,7 @@ async def test_token_that_is_not_good_is_refused_without_a_word_to_the_database(
         assert "data" not in response.json()
         assert response.headers["www-authenticate"].startswith("Bearer")
         assert DEVELOPMENT_AUTH_SECRET not in response.text
-        assert _of_requests(statements) == []
-
-
-def _of_requests(statements: list[str]) -> list[str]:
-    """Leaves out the statements of background tasks: feed, retention and retry worker."""
-    of_tasks = ("BEGIN", "SELECT changes.", "SELECT min(changes.", "SELECT feed_head.")
-    return [
-        statement
-        for statement in statements
-        if not statement.startswith(of_tasks) and "sync_log" not in statement
-    ]
+        assert of_requests(statements) == []
 
 
 async def test_anonymous_request_asks_nothing_of_the_database(service: Service) -> None:
@@ -104,7 +94,7 @@ async def test_anonymous_request_asks_nothing_of_the_database(service: Service) 
 
     assert viewer.json()["data"] == {"viewer": None}
     assert codes(roles.json()) == ["UNAUTHENTICATED"]
-    assert _of_requests(statements) == []
+    assert of_requests(statements) == []
 
 
 async def test_good_token_is_taken_however_its_scheme_is_written(service: Service) -> None:
@@ -189,7 +179,7 @@ async def test_token_that_is_not_good_closes_a_socket_without_a_word_to_the_data
             socket = await connected(service, {"authorization": authorization})
 
             assert await close_code(socket) == 4403, case
-        assert _of_requests(statements) == []
+        assert of_requests(statements) == []
 
 
 async def test_key_of_the_connection_payload_may_be_written_in_any_case(service: Service) -> None:
