@@ -29,8 +29,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.errors import CommandError
 from schema.engine.trusted_documents import Allowed
-from sync.dataverse.mapping import MappingError, load_mapping
-from sync.dataverse.tokens import secret_variable
+from sync.dataverse.mapping import MappingError, load_mapping, secret_variable
 from sync.standard_webhooks.secrets import standard_key
 
 PREFIX = "LIKEPERSON_"

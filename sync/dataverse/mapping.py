@@ -310,3 +310,10 @@ def _line_of(text: str, steps: list[str | int]) -> int:
         if path == names[: len(path)] and len(path) > depth:
             best, depth = number, len(path)
     return best
+
+
+def secret_variable(settings: Authentication | None) -> str | None:
+    """Returns the environment variable that must hold a secret, if there is one."""
+    if isinstance(settings, ClientSecret):
+        return settings.secret_env
+    return settings.token_env if isinstance(settings, StaticToken) else None

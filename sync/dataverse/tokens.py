@@ -126,13 +126,6 @@ def tokens_of(
     return _azure_tokens(settings, api)
 
 
-def secret_variable(settings: Authentication | None) -> str | None:
-    """Returns the environment variable that must hold a secret, if there is one."""
-    if isinstance(settings, ClientSecret):
-        return settings.secret_env
-    return settings.token_env if isinstance(settings, StaticToken) else None
-
-
 def _secret(environment: Mapping[str, str], name: str) -> str:
     secret = environment.get(name, "").strip()
     if not secret:
