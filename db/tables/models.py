@@ -237,3 +237,16 @@ class RefusedDeliveries(Base):
     count: Mapped[int]
     last_refused_at: Mapped[datetime] = mapped_column(Instant)
     skew_seconds: Mapped[int | None] = mapped_column(RowId)
+
+
+class PortalStateRow(Base):
+    """How far the portal of a source has been read. The delta links are the portal's, by table."""
+
+    __tablename__ = "portal_states"
+    __table_args__ = (UniqueConstraint("source"),)
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    source: Mapped[str] = mapped_column(Text)
+    leased_until: Mapped[datetime] = mapped_column(Instant)
+    full_at: Mapped[datetime | None] = mapped_column(Instant)
+    delta_links: Mapped[dict[str, str]] = mapped_column(Json(dict[str, str]))
