@@ -1,17 +1,20 @@
 """Opens the Web APIs of the sources that have one, as their mappings say."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 
 import httpx
 
 from app.settings import Settings
+from db.database import Database
 from sync.dataverse.errors import PortalRefusedError
-from sync.dataverse.mapping import PortalMapping, load_mapping
+from sync.dataverse.mapping import PortalMapping, duration, load_mapping
 from sync.dataverse.portal import DataversePortal
 from sync.dataverse.tokens import tokens_of
 from sync.dataverse.web_api import MOST_ATTEMPTS, WebApi
+from sync.reconcile.guard import Guard
+from sync.reconcile.poller import PortalPoller, Schedule
 
 
 @asynccontextmanager
@@ -42,11 +45,31 @@ async def open_portals(
     A request is made once: the entry that waits for it is tried again by its own schedule.
     """
     async with AsyncExitStack() as stack:
-        portals = {}
-        for name, source in settings.sources.items():
-            mapping = load_mapping(source.mapping) if source.mapping else None
-            if mapping is not None and mapping.environment.api is not None:
-                portals[name] = await stack.enter_async_context(
-                    open_portal(mapping, clock, attempts=1)
-                )
-        yield portals
+        yield {
+            name: await stack.enter_async_context(open_portal(mapping, clock, attempts=1))
+            for name, mapping in _mappings(settings)
+        }
+
+
+@asynccontextmanager
+async def poll_portals(
+    settings: Settings, database: Database, clock: Callable[[], datetime]
+) -> AsyncIterator[None]:
+    """Compares the portals of all sources that have one, as long as the block lasts."""
+    async with AsyncExitStack() as stack:
+        for name, mapping in _mappings(settings):
+            portal = await stack.enter_async_context(open_portal(mapping, clock))
+            plan = mapping.reconcile
+            schedule = Schedule(duration(plan.poll), duration(plan.full), plan.start == "serve")
+            guard = Guard(plan.hold_above_count, plan.hold_above_share)
+            poller = PortalPoller(database, name, portal, schedule, guard, clock)
+            await stack.enter_async_context(poller)
+        yield
+
+
+def _mappings(settings: Settings) -> Iterator[tuple[str, PortalMapping]]:
+    """Yields the sources whose mapping names a Web API."""
+    for name, source in settings.sources.items():
+        mapping = load_mapping(source.mapping) if source.mapping else None
+        if mapping is not None and mapping.environment.api is not None:
+            yield name, mapping

@@ -10,7 +10,7 @@ from functools import partial
 
 from app.auth.tokens import Authenticator, authenticator_of, identity_provider
 from app.open_connections import OpenConnections
-from app.portals import open_portals
+from app.portals import open_portals, poll_portals
 from app.settings import PREFIX, Settings
 from db.database import Database, SilentBell
 from db.driver.urls import is_sqlite
@@ -114,6 +114,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         OpenConnections(feed) as connections,
         open_portals(settings, utc_now) as portals,
         RetryWorker(database, feed, utc_now, portals),
+        poll_portals(settings, database, utc_now),
         Retention(database, keep, utc_now),
         Refusals(database, utc_now) as refusals,
         Intake(partial(record_deliveries, database), at_once=database.writes_at_once) as intake,

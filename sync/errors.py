@@ -6,6 +6,7 @@ SyncError
 │   ├── NotJsonError
 │   └── NotAnEventError
 ├── SourceUnreadableError   what the source says cannot be read; the message says why
+│   └── ChangesUnknownError what has changed cannot be told; everything has to be read
 └── OverloadedError         too many deliveries are waiting, or the service is stopping
 """
 
@@ -57,6 +58,10 @@ class NotAnEventError(RejectedError):
 
 class SourceUnreadableError(SyncError):
     """The message says why the source could not be read."""
+
+
+class ChangesUnknownError(SourceUnreadableError):
+    pass
 
 
 class OverloadedError(SyncError):

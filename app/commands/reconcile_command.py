@@ -27,6 +27,7 @@ from sync.dataverse.mapping import load_mapping
 from sync.reconcile.copies import copied
 from sync.reconcile.files import FileFormatError, read_lines
 from sync.reconcile.guard import Guard
+from sync.reconcile.poller import remember_first_reading
 from sync.reconcile.run import Options, Report, Request
 from sync.reconcile.run import reconcile as reconcile_source
 
@@ -142,7 +143,10 @@ async def _from_portal(
         async with copied(statements, show) as lines:
             request = Request(source, lines, "the portal", moment, options)
             guard = _guard(settings, source)
-            return await reconcile_source(database, request, guard, utc_now, show)
+            report = await reconcile_source(database, request, guard, utc_now, show)
+        if options.complete and not options.dry_run:
+            await remember_first_reading(database, source, moment)
+        return report
 
 
 async def _only(statement: Awaitable[bytes]) -> AsyncIterator[bytes]:

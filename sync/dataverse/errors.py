@@ -2,10 +2,11 @@
 
 PortalError
 ├── PortalUnavailableError   not now: throttled, down, no answer, or the token is refused
-└── PortalRefusedError       never like this: a wrong column, table or privilege; carries its words
+├── PortalRefusedError       never like this: a wrong column, table or privilege; carries its words
+└── DeltaExpiredError        what has changed since then can no longer be told
 """
 
-from sync.errors import SourceUnreadableError
+from sync.errors import ChangesUnknownError, SourceUnreadableError
 
 
 class PortalError(SourceUnreadableError):
@@ -17,4 +18,8 @@ class PortalUnavailableError(PortalError):
 
 
 class PortalRefusedError(PortalError):
+    pass
+
+
+class DeltaExpiredError(PortalError, ChangesUnknownError):
     pass

@@ -7,6 +7,7 @@ anything is started.
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -157,6 +158,12 @@ def columns_of(columns: Columns | None) -> list[str]:
     if columns is None:
         return []
     return [columns] if isinstance(columns, str) else columns
+
+
+def duration(text: Duration) -> timedelta:
+    """Returns the time that a text such as `60s`, `5m` or `24h` names."""
+    unit = {"s": "seconds", "m": "minutes", "h": "hours"}[text[-1]]
+    return timedelta(**{unit: int(text[:-1])})
 
 
 def load_mapping(file: Path) -> PortalMapping:

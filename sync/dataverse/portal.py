@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 
 from db.vocabulary import PortalId, canonical_portal_id
+from sync.dataverse.errors import DeltaExpiredError
 from sync.dataverse.mapping import PortalMapping, RowRoles
 from sync.dataverse.rows import (
     RoleKey,
@@ -16,7 +17,10 @@ from sync.dataverse.rows import (
     role_query,
     roles_of_rows,
 )
-from sync.dataverse.web_api import WebApi
+from sync.dataverse.web_api import TableQuery, WebApi
+
+DeltaLinks = dict[str, str]
+"""By entity set."""
 
 
 class DataversePortal:
@@ -42,6 +46,44 @@ class DataversePortal:
             rows = [role async for role in self._api.rows(role_query(rule, id))]
             held |= roles_of_rows(rows, rule, at)
         return encoded(complete_document(row, held, self._mapping, at))
+
+    async def begin_tracking(self) -> DeltaLinks:
+        """Returns links to what changes from now on, in the tables that are mapped.
+
+        Raises PortalUnavailableError or PortalRefusedError.
+        """
+        table = self._mapping.member
+        queries = [TableQuery(table.entity_set, [table.id])]
+        queries += [
+            TableQuery(rule.entity_set, [rule.id, f"_{rule.member}_value"])
+            for rule in self._role_tables
+        ]
+        return {query.entity_set: await self._api.begin_tracking(query) for query in queries}
+
+    async def changed_members(self, links: DeltaLinks) -> tuple[set[PortalId], DeltaLinks]:
+        """Returns whose rows, or rows of roles, have changed, and the links to go on with.
+
+        Raises DeltaExpiredError if that cannot be told, PortalUnavailableError or
+        PortalRefusedError.
+        """
+        table = self._mapping.member
+        changed: set[PortalId] = set()
+        further: DeltaLinks = {}
+        for entity_set, link in links.items():
+            changes = await self._api.changes(link)
+            further[entity_set] = changes.link
+            if entity_set == table.entity_set:
+                ids = [row[table.id] for row in changes.rows] + changes.deleted
+                changed |= {canonical_portal_id(id) for id in ids}
+                continue
+            if changes.deleted:
+                # Whose role it was is not told.
+                raise DeltaExpiredError("A row of a role was deleted.")
+            for rule in self._role_tables:
+                if rule.entity_set == entity_set:
+                    members = (member_of_role(row, rule) for row in changes.rows)
+                    changed |= {member for member in members if member is not None}
+        return changed, further
 
     async def members(self) -> AsyncIterator[bytes]:
         """Yields such an event for each row of the members' table.

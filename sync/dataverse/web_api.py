@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 import msgspec
 
-from sync.dataverse.errors import PortalRefusedError, PortalUnavailableError
+from sync.dataverse.errors import DeltaExpiredError, PortalRefusedError, PortalUnavailableError
 from sync.dataverse.tokens import Tokens
 
 LONGEST_WAIT = 60.0
@@ -30,6 +30,8 @@ _LATER = (
 _ANNOTATIONS = 'odata.include-annotations="Microsoft.Dynamics.CRM.lookuplogicalname"'
 
 T = TypeVar("T")
+_EXPIRED = "0x80044352"
+
 Sleep = Callable[[float], Awaitable[None]]
 JsonRow = dict[str, Any]
 
@@ -41,7 +43,18 @@ class IncompleteError(PortalUnavailableError):
 class _Page(msgspec.Struct):
     value: list[JsonRow]
     next_link: str | None = msgspec.field(default=None, name="@odata.nextLink")
+    delta_link: str | None = msgspec.field(default=None, name="@odata.deltaLink")
     count: int | None = msgspec.field(default=None, name="@odata.count")
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What has changed in a table, and the link to what changes from then on. A row that is deleted
+    is known by its id only."""
+
+    rows: list[JsonRow]
+    deleted: list[str]
+    link: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +143,45 @@ class WebApi:
                 f"{received} rows of {query.entity_set} came, of {expected} that there are."
             )
 
+    async def begin_tracking(self, query: TableQuery) -> str:
+        """Returns the link to what changes in the table from now on. All rows are gone through, as
+        there is no other way to get one.
+
+        Raises PortalUnavailableError or PortalRefusedError.
+        """
+        url = f"{self._url}/{query.entity_set}"
+        return (await self._changes(url, query.parameters())).link
+
+    async def changes(self, link: str) -> Changes:
+        """Returns what has changed since the link was given.
+
+        Raises DeltaExpiredError, PortalUnavailableError or PortalRefusedError.
+        """
+        return await self._changes(link, None)
+
+    async def _changes(self, url: str, parameters: Mapping[str, str] | None) -> Changes:
+        prefer = f"odata.track-changes,odata.maxpagesize={self._page_size}"
+        rows: list[JsonRow] = []
+        deleted: list[str] = []
+        while True:
+            content = await self._get(url, parameters, prefer)
+            if content is None:
+                raise PortalRefusedError("There is no such table, or no such link.")
+            page = _decoded(content, _Page)
+            for row in page.value:
+                if row.get("reason") == "deleted":
+                    deleted.append(str(row.get("id")))
+                else:
+                    rows.append(row)
+            if page.next_link is None:
+                link = self._own(page.delta_link)
+                if link is None:
+                    raise PortalRefusedError(
+                        "The portal tells no changes; is change tracking on for the table?"
+                    )
+                return Changes(rows, deleted, link)
+            url, parameters = self._own(page.next_link) or url, None
+
     def _own(self, link: str | None) -> str | None:
         """The token goes to the portal only, wherever a link may point."""
         if link is not None and urlsplit(link)[:2] != urlsplit(self._url)[:2]:
@@ -171,7 +223,10 @@ class WebApi:
             elif response.status_code in _LATER:
                 wait = _retry_after(response) or wait
             else:
-                raise PortalRefusedError(f"The portal answers {why}: {_message(response)}")
+                message = _message(response)
+                if response.status_code == HTTPStatus.GONE or _EXPIRED in message:
+                    raise DeltaExpiredError("What has changed since then is no longer told.")
+                raise PortalRefusedError(f"The portal answers {why}: {message}")
         raise PortalUnavailableError(f"The portal does not answer ({why}).")
 
 

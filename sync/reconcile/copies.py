@@ -12,7 +12,7 @@ from sync.reconcile.files import Line, WrongLine, read_event
 
 @asynccontextmanager
 async def copied(
-    members: AsyncIterator[bytes], progress: Callable[[str, int], None]
+    members: AsyncIterator[bytes], progress: Callable[[str, int], None] = lambda doing, lines: None
 ) -> AsyncIterator[Callable[[], Iterator[Line | WrongLine]]]:
     """Yields what reads the lines of the copy, as often as it is called.
 

@@ -35,14 +35,16 @@ class Dataverse:
     def tables(self) -> SimulatedTables:
         return self.web.tables
 
-    def mapping_text(self) -> str:
+    def mapping_text(self, reconcile: str = 'start = "manual"') -> str:
         """The example mapping with this Web API, and a fixed token for it."""
         text = EXAMPLE.read_text(encoding="utf-8")
         api = (
             f'api = "{self.url}"\n\n[environment.auth]\nkind = "static_token"\n'
             'token_env = "MINSIDE_TOKEN"\n'
         )
-        return text.replace("\n[member]", f"{api}\n[reconcile]\npage_size = 7\n\n[member]", 1)
+        return text.replace(
+            "\n[member]", f"{api}\n[reconcile]\npage_size = 7\n{reconcile}\n\n[member]", 1
+        )
 
     def mapping(self) -> PortalMapping:
         return parse_mapping(self.mapping_text(), "min-side.toml")

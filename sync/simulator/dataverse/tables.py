@@ -22,6 +22,8 @@ class SimulatedTable:
     columns: frozenset[str]
     lookups: Mapping[str, str] = field(default_factory=dict)
     rows: dict[str, Columns] = field(default_factory=dict)
+    deleted: dict[str, int] = field(default_factory=dict)
+    """Tombstones, with the version at which the row was deleted."""
     links: dict[str, dict[str, list[Columns]]] = field(default_factory=dict)
     """By navigation property, the rows that each row is linked with."""
 
@@ -44,7 +46,20 @@ class SimulatedTables:
         row |= {**columns, "modifiedon": modified_on, "versionnumber": self._version}
 
     def delete(self, entity_set: str, id: str) -> None:
-        del self.by_set[entity_set].rows[id]
+        """Deletes a row; the change tracking of its table keeps a tombstone."""
+        self._version += 1
+        table = self.by_set[entity_set]
+        del table.rows[id]
+        table.deleted[id] = self._version
+
+    def touch(self) -> None:
+        """Lets something happen elsewhere in the environment."""
+        self._version += 1
+
+    @property
+    def version(self) -> int:
+        """The latest version of the whole environment."""
+        return self._version
 
     def link(self, entity_set: str, navigation: str, id: str, **columns: Any) -> None:
         """Links a row with another. That touches neither of them: no `modifiedon`, no version

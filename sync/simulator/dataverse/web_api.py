@@ -38,14 +38,16 @@ class Fault:
 
 
 class SimulatedWebApi:
-    """`faults` are answered first, one for each request. `requests` are those that were made."""
+    """`faults` are answered first, one for each request; None stands for a right answer. `requests`
+    are those that were made."""
 
     def __init__(self, tables: SimulatedTables) -> None:
         self.tables = tables
-        self.faults: deque[Fault] = deque()
+        self.faults: deque[Fault | None] = deque()
         self.requests: list[str] = []
         self.secret = "a secret of the simulated Dataverse"  # noqa: S105
         self._tokens: set[str] = set()
+        self._oldest_link = 0
         self._numbers = count(1)
 
     def app(self) -> Starlette:
@@ -56,9 +58,18 @@ class SimulatedWebApi:
             ]
         )
 
+    def fail_after(self, requests: int, fault: Fault) -> None:
+        """Answers so many requests rightly, and then this."""
+        self.faults.extend([*[None] * requests, fault])
+
     def accept(self, token: str) -> None:
         """Accepts a token that was given out elsewhere."""
         self._tokens.add(token)
+
+    def end_links(self) -> None:
+        """Lets all delta links that were given out expire."""
+        self.tables.touch()
+        self._oldest_link = self.tables.version
 
     def end_tokens(self) -> None:
         """Refuses all tokens that were given out."""
@@ -80,8 +91,8 @@ class SimulatedWebApi:
         if scheme != "Bearer" or token not in self._tokens:
             # No error body (authenticate-web-api).
             return Response(status_code=HTTPStatus.UNAUTHORIZED)
-        if self.faults:
-            return _faulty(self.faults.popleft())
+        if self.faults and (fault := self.faults.popleft()) is not None:
+            return _faulty(fault)
         target = request.path_params["target"]
         if found := _ROW.fullmatch(target):
             return self._one(request, found[1], found[2])
@@ -89,6 +100,8 @@ class SimulatedWebApi:
         if table is None:
             text = f"Resource not found for the segment '{target}'."
             return _error(HTTPStatus.NOT_FOUND, "0x8006088a", text)
+        if "$deltatoken" in request.query_params:
+            return self._changes(request, table)
         return self._many(request, table)
 
     def _one(self, request: Request, entity_set: str, id: str) -> Response:
@@ -123,7 +136,26 @@ class SimulatedWebApi:
         if start + size < len(rows):
             further = urlencode({**query, "$skiptoken": start + size})
             document["@odata.nextLink"] = f"{request.url.replace(query='')}?{further}"
+        elif "odata.track-changes" in request.headers.get("Prefer", ""):
+            document["@odata.deltaLink"] = self._delta_link(request)
         return JSONResponse(document)
+
+    def _delta_link(self, request: Request) -> str:
+        query = {"$select": request.query_params["$select"], "$deltatoken": self.tables.version}
+        return f"{request.url.replace(query='')}?{urlencode(query)}"
+
+    def _changes(self, request: Request, table: SimulatedTable) -> Response:
+        """New and changed rows since the link was given, and the ids of deleted ones; a link lasts
+        seven days (use-change-tracking-synchronize-data-external-systems)."""
+        since = int(request.query_params["$deltatoken"])
+        if since < self._oldest_link:
+            return _error(HTTPStatus.GONE, "0x80044352", "Version stamp in the request is expired.")
+        changed = [row for row in table.rows.values() if row["versionnumber"] > since]
+        deleted = [id for id, version in table.deleted.items() if version > since]
+        tombstone = {"@odata.context": f"{ROOT}/$metadata#{table.entity_set}/$deletedEntity"}
+        value = [_shown(row, table, request) for row in changed]
+        value += [{**tombstone, "id": id, "reason": "deleted"} for id in deleted]
+        return JSONResponse({"value": value, "@odata.deltaLink": self._delta_link(request)})
 
 
 def _matches(row: Columns, filter: str | None) -> bool:
