@@ -259,6 +259,22 @@ def test_every_decision_is_on_the_index_page() -> None:
     }
 
 
+def linked(document: Path) -> set[Path]:
+    """Returns the pages that a page links to."""
+    targets = re.findall(r"\]\(([^)\s#]+\.md)", document.read_text(encoding="utf-8"))
+    return {(document.parent / target).resolve() for target in targets if ":" not in target}
+
+
+def test_every_page_can_be_reached_from_the_readme() -> None:
+    reached: set[Path] = set()
+    found = {ROOT / "README.md"}
+    while found:
+        reached |= found
+        found = {page for document in found for page in linked(document)} - reached
+
+    assert set(DOCUMENTS) - reached == set()
+
+
 def anchors(document: Path) -> set[str]:
     """Returns the anchors that GitHub gives to the headings of a page."""
     headings = re.findall(r"^#+ (.*)$", document.read_text(encoding="utf-8"), re.MULTILINE)
