@@ -229,6 +229,20 @@ def test_every_path_on_the_map_exists() -> None:
             folder = ROOT / names[0]
 
 
+def test_every_folder_of_the_packages_is_on_the_map() -> None:
+    (tree,) = fences("text", section("## The map", ARCHITECTURE))
+    shown: dict[str, set[str]] = {}
+    for line in tree.splitlines():
+        if not line.startswith(" "):
+            package = line.split()[0].rstrip("/")
+        elif line.split()[0].endswith("/"):
+            shown.setdefault(package, set()).add(line.split()[0].rstrip("/"))
+
+    for package in ("app", "schema", "resolvers", "sync", "db"):
+        folders = {path.parent.name for path in (ROOT / package).glob("*/__init__.py")}
+        assert shown[package] == folders, package
+
+
 def test_every_folder_of_the_tree_in_the_readme_exists() -> None:
     (tree,) = fences("text", section("## The tree"))
 
