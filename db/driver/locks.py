@@ -28,6 +28,11 @@ def organization_lock(portal_id: PortalId) -> LockName:
     return LockName(f"organization {portal_id}")
 
 
+def tree_lock() -> LockName:
+    """Returns the lock on which chapter is above which."""
+    return LockName("tree of organizations")
+
+
 def locking(exclusive: Collection[LockName], shared: Collection[LockName] = ()) -> str:
     """Returns the statement that takes these locks; it has no parameters."""
     wanted = lock_keys(exclusive, shared)

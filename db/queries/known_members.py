@@ -109,12 +109,18 @@ async def active_members_of(session: ReadSession, source: str) -> AsyncIterator[
 
 async def known_organizations(session: ReadSession) -> dict[PortalId, KnownOrganization]:
     rows = await session.all(
-        select(Organization.id, Organization.portal_id, Organization.name, Organization.parent_id)
+        select(
+            Organization.id,
+            Organization.portal_id,
+            Organization.name,
+            Organization.stated_parent_id,
+        )
     )
     portal_ids: dict[int, PortalId] = {row.id: PortalId(row.portal_id) for row in rows}
     return {
         PortalId(row.portal_id): KnownOrganization(
-            row.name, None if row.parent_id is None else portal_ids[row.parent_id]
+            row.name,
+            None if row.stated_parent_id is None else portal_ids[row.stated_parent_id],
         )
         for row in rows
     }

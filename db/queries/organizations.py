@@ -1,10 +1,12 @@
 """Organizations: the tree as it is read, and the records that events write."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import msgspec
 from sqlalchemy import func, select, text
+from sqlalchemy.orm import aliased
 from sqlalchemy.sql import Select
 
 from db.driver.any_of import any_of, any_of_parameter
@@ -15,7 +17,7 @@ from db.queries.keyset import KeysetColumn, PageRequest, PageStatements, Slice, 
 from db.queries.new_ids import new_ids
 from db.queries.rows import columns_of
 from db.sessions import ReadSession, WriteSession
-from db.stamp import Stamp
+from db.stamp import NEVER, Stamp
 from db.tables.models import Member, Organization, RoleAssignment
 from db.vocabulary import OrganizationId, PortalId
 
@@ -31,21 +33,33 @@ class OrganizationRow(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True)
 class OrganizationRecord:
-    """A chapter as events write it. `as_of` has the stamps of `name` and `parent` once stated."""
+    """A chapter as events write it. `as_of` has the stamps of `name`, `parent` and `closed` once
+    stated. `parent_label` is the name of the stated parent, or else its id."""
 
     id: OrganizationId
     portal_id: PortalId
     name: str | None = None
-    parent_id: OrganizationId | None = None
+    stated_parent_id: OrganizationId | None = None
+    closed: bool = False
+    in_cycle: bool = False
     as_of: dict[str, Stamp] = field(default_factory=dict)
+    parent_label: str | None = None
 
     def label(self) -> str:
         return self.name or self.portal_id
 
     def copy(self) -> "OrganizationRecord":
-        return OrganizationRecord(
-            self.id, self.portal_id, self.name, self.parent_id, dict(self.as_of)
-        )
+        return replace(self, as_of=dict(self.as_of))
+
+
+class TreeNode(NamedTuple):
+    """A chapter's place in the tree; `stamp` is that of the stated parent."""
+
+    id: OrganizationId
+    parent_id: OrganizationId | None
+    stated_parent_id: OrganizationId | None
+    in_cycle: bool
+    stamp: Stamp
 
 
 NAME_ORDER = (KeysetColumn(func.coalesce(Organization.name, "")),)
@@ -64,10 +78,29 @@ _OF_MEMBERS = CompiledStatement(
         )
     )
 )
+_Parent = aliased(Organization)
 _RECORDS = CompiledStatement(
-    _ROW.add_columns(Organization.as_of).where(
-        any_of_parameter(Organization.portal_id, "portal_ids")
+    select(
+        Organization.id,
+        Organization.portal_id,
+        Organization.name,
+        Organization.stated_parent_id,
+        Organization.closed,
+        Organization.in_cycle,
+        Organization.as_of,
+        func.coalesce(_Parent.name, _Parent.portal_id),
     )
+    .join(_Parent, _Parent.id == Organization.stated_parent_id, isouter=True)
+    .where(any_of_parameter(Organization.portal_id, "portal_ids"))
+)
+_TREE = CompiledStatement(
+    select(
+        Organization.id,
+        Organization.parent_id,
+        Organization.stated_parent_id,
+        Organization.in_cycle,
+        Organization.as_of,
+    ).order_by(Organization.id)
 )
 
 
@@ -160,7 +193,7 @@ async def national_bodies(session: ReadSession) -> frozenset[OrganizationId]:
     A stub, of which nothing but the id is known, is not one of them.
     """
     rows = await session.all(
-        select(Organization.id, Organization.as_of).where(Organization.parent_id.is_(None))
+        select(Organization.id, Organization.as_of).where(Organization.stated_parent_id.is_(None))
     )
     return frozenset(OrganizationId(row.id) for row in rows if "parent" in row.as_of)
 
@@ -174,9 +207,34 @@ def organization_records(
 
 def _records(rows: Sequence[SqlRow]) -> dict[PortalId, OrganizationRecord]:
     return {
-        portal_id: OrganizationRecord(id, portal_id, name, parent_id, dict(as_of))
-        for id, portal_id, name, parent_id, as_of in rows
+        portal_id: OrganizationRecord(
+            id, portal_id, name, stated_parent_id, closed, in_cycle, dict(as_of), parent_label
+        )
+        for id, portal_id, name, stated_parent_id, closed, in_cycle, as_of, parent_label in rows
     }
+
+
+def whole_tree() -> Query[list[TreeNode]]:
+    """Returns the place of every chapter."""
+    return Query(_TREE, {}, _nodes)
+
+
+def _nodes(rows: Sequence[SqlRow]) -> list[TreeNode]:
+    return [
+        TreeNode(id, parent_id, stated_parent_id, in_cycle, as_of.get("parent", NEVER))
+        for id, parent_id, stated_parent_id, in_cycle, as_of in rows
+    ]
+
+
+async def save_tree(session: WriteSession, nodes: Sequence[TreeNode]) -> None:
+    """Saves which parents count."""
+    await session.update(
+        Organization,
+        [
+            {"row_id": node.id, "parent_id": node.parent_id, "in_cycle": node.in_cycle}
+            for node in nodes
+        ],
+    )
 
 
 async def insert_stubs(
@@ -195,19 +253,35 @@ async def insert_stubs(
         for id, portal_id in zip(ids, portal_ids, strict=True)
     ]
     rows: Rows = [
-        {"id": s.id, "portal_id": s.portal_id, "name": None, "parent_id": None, "as_of": {}}
-        for s in stubs
+        {
+            "id": stub.id,
+            "portal_id": stub.portal_id,
+            "name": None,
+            "parent_id": None,
+            "stated_parent_id": None,
+            "closed": False,
+            "in_cycle": False,
+            "as_of": {},
+        }
+        for stub in stubs
     ]
     await session.insert(Organization, rows)
     return stubs
 
 
 async def save_organizations(session: WriteSession, records: Sequence[OrganizationRecord]) -> None:
+    """Saves what is stated of chapters. Which parents count is saved by `save_tree`."""
     await session.update(
         Organization,
         [
-            {"row_id": r.id, "name": r.name, "parent_id": r.parent_id, "as_of": r.as_of}
-            for r in records
+            {
+                "row_id": record.id,
+                "name": record.name,
+                "stated_parent_id": record.stated_parent_id,
+                "closed": record.closed,
+                "as_of": record.as_of,
+            }
+            for record in records
         ],
     )
 
@@ -216,12 +290,17 @@ _ADVANCE = CompiledStatement(
     text(
         "UPDATE organizations SET as_of = jsonb_strip_nulls(jsonb_build_object("
         "'name', greatest(as_of::jsonb->>'name' COLLATE \"C\", given.name), "
-        "'parent', greatest(as_of::jsonb->>'parent' COLLATE \"C\", given.parent)))::text "
+        "'parent', greatest(as_of::jsonb->>'parent' COLLATE \"C\", given.parent), "
+        "'closed', greatest(as_of::jsonb->>'closed' COLLATE \"C\", given.closed)))::text "
         "FROM unnest(CAST(:ids AS bigint[]), CAST(:names AS text[]), CAST(:parents AS text[]), "
-        "CAST(:known_names AS text[]), CAST(:known_parents AS bigint[])) "
-        "AS given(id, name, parent, known_name, known_parent) WHERE organizations.id = given.id "
+        "CAST(:closed AS text[]), CAST(:known_names AS text[]), CAST(:known_parents AS bigint[]), "
+        "CAST(:known_closed AS bool[]), CAST(:known_cycles AS bool[])) "
+        "AS given(id, name, parent, closed, known_name, known_parent, known_closed, known_cycle) "
+        "WHERE organizations.id = given.id "
         "AND organizations.name IS NOT DISTINCT FROM given.known_name "
-        "AND organizations.parent_id IS NOT DISTINCT FROM given.known_parent"
+        "AND organizations.stated_parent_id IS NOT DISTINCT FROM given.known_parent "
+        "AND organizations.closed = given.known_closed "
+        "AND organizations.in_cycle = given.known_cycle"
     )
 )
 
@@ -229,7 +308,7 @@ _ADVANCE = CompiledStatement(
 async def advance_organizations(
     session: WriteSession, records: Sequence[OrganizationRecord]
 ) -> None:
-    """Saves the stamps of chapters whose name and parent do not change.
+    """Saves the stamps of chapters of which nothing else changes.
 
     Other transactions may do the same at the same time; the newest stamps stay.
     """
@@ -242,8 +321,11 @@ async def advance_organizations(
         "ids": [record.id for record in ordered],
         "names": [record.as_of.get("name") for record in ordered],
         "parents": [record.as_of.get("parent") for record in ordered],
+        "closed": [record.as_of.get("closed") for record in ordered],
         "known_names": [record.name for record in ordered],
-        "known_parents": [record.parent_id for record in ordered],
+        "known_parents": [record.stated_parent_id for record in ordered],
+        "known_closed": [record.closed for record in ordered],
+        "known_cycles": [record.in_cycle for record in ordered],
     }
     await session.rewrite(Organization, Write(_ADVANCE, parameters, expected=len(ordered)))
 

@@ -38,7 +38,11 @@ class Base(DeclarativeBase):
 
 
 class Organization(Base):
-    """A chapter. `as_of` holds the stamps of `name` and `parent`; a stub has none of them."""
+    """A chapter. `as_of` holds the stamps of `name`, `parent` and `closed`; a stub has none yet.
+
+    `stated_parent_id` is what the portal states, `parent_id` what counts: within a cycle of stated
+    parents (`in_cycle`), the newest one counts for nothing.
+    """
 
     __tablename__ = "organizations"
 
@@ -46,6 +50,9 @@ class Organization(Base):
     portal_id: Mapped[str] = mapped_column(Text, unique=True)
     name: Mapped[str | None] = mapped_column(Text)
     parent_id: Mapped[int | None] = mapped_column(ForeignKey("organizations.id"), index=True)
+    stated_parent_id: Mapped[int | None] = mapped_column(ForeignKey("organizations.id"))
+    closed: Mapped[bool]
+    in_cycle: Mapped[bool]
     as_of: Mapped[dict[str, Stamp]] = mapped_column(Json(dict[str, str]))
 
 
