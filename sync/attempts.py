@@ -13,14 +13,15 @@ from db.errors import ConcurrentWriteError, DatabaseUnavailableError, StatementR
 from db.publication import NewChange
 from db.queries.attempt_records import Attempt
 from db.queries.entries import EntryRecord, entry_facts, payloads
-from db.queries.member_records import member_homes
+from db.queries.member_records import MemberHome, member_homes
 from db.sessions import WriteSession
 from db.tables.facts import ChangeFacts, EntryFacts
 from db.vocabulary import AttemptTrigger, EntryId, SyncStatus
 from sync import remarks
-from sync.apply import ReceivedEvent, Result, apply_events
+from sync.apply import apply_events
+from sync.batch import ReceivedEvent, Result
 from sync.errors import RejectedError
-from sync.events import Event
+from sync.events import AnyEvent, Event
 from sync.parsing.parser import parse_event
 from sync.reading import Reading, locks_for
 from sync.retry import next_attempt
@@ -28,7 +29,7 @@ from sync.retry import next_attempt
 logger = logging.getLogger(__name__)
 
 
-def received_event(entry: EntryRecord, event: Event) -> ReceivedEvent:
+def received_event(entry: EntryRecord, event: AnyEvent) -> ReceivedEvent:
     """Returns the event of an entry with what is known of its receipt."""
     return ReceivedEvent(entry.source, entry.event_id, entry.received_at, event)
 
@@ -46,12 +47,12 @@ def locks_of(bodies: Collection[bytes]) -> set[LockName]:
     return locks_for([event for body in bodies if (event := _event_of(body))])
 
 
-def _event_of(body: bytes) -> Event | None:
+def _event_of(body: bytes) -> AnyEvent | None:
     try:
         event = parse_event(body)
     except RejectedError:
         return None
-    return event if isinstance(event, Event) else None
+    return event if isinstance(event, AnyEvent) else None
 
 
 async def attempt(
@@ -100,8 +101,7 @@ async def _isolated(
             # Other errors may quote the event.
             refused = isinstance(error, StatementRefusedError)
             reason = str(error) if refused else f"{type(error).__name__}."
-            homes = await session.find(member_homes([events[0].event.member_id]))
-            home = homes.get(events[0].event.member_id)
+            home = await _home(session, events[0].event)
             return [Result(SyncStatus.FAILED, detail=remarks.not_applied(reason), home=home)]
     results: list[Result] = []
     for event in events:
@@ -109,6 +109,13 @@ async def _isolated(
         applied = [earlier for earlier, result in tried if result.member is not None]
         results += await _isolated(session, [event], now, applied)
     return results
+
+
+async def _home(session: WriteSession, event: AnyEvent) -> MemberHome | None:
+    if not isinstance(event, Event):
+        return None
+    homes = await session.find(member_homes([event.member_id]))
+    return homes.get(event.member_id)
 
 
 def _complete(entry: EntryRecord, event: ReceivedEvent, result: Result, now: datetime) -> None:
@@ -130,6 +137,8 @@ def _complete(entry: EntryRecord, event: ReceivedEvent, result: Result, now: dat
     if result.member is not None:
         entry.member_id = result.member.id
         entry.organization_id = result.member.organization_id
+    elif result.chapter_id is not None:
+        entry.organization_id = result.chapter_id
 
 
 def postpone(entry: EntryRecord, reason: str, now: datetime) -> Result:

@@ -8,10 +8,10 @@ import msgspec
 from db.vocabulary import AttemptTrigger, SyncOutcome, SyncStatus
 from sync import remarks
 from sync.errors import NotJsonError, RejectedError
-from sync.events import Event, Outline, RowMessage, UnknownEvent
+from sync.events import AnyEvent, Outline, RowMessage, UnknownEvent
 from sync.parsing.parser import parse_event
 
-Content = Event | RowMessage | UnknownEvent | RejectedError
+Content = AnyEvent | RowMessage | UnknownEvent | RejectedError
 """The body of a delivery: an event, a message that points at a row, an event of an unknown type, or
 the reason why it is none of them."""
 
@@ -62,7 +62,7 @@ def read_content(body: bytes) -> Content:
 
 def outline_of(content: Content) -> Outline:
     """Returns type, time, person and chapter, as far as they can be read."""
-    return content.outline() if isinstance(content, Event) else content.outline
+    return content.outline() if isinstance(content, AnyEvent) else content.outline
 
 
 def is_repetition(delivery: Delivery, body: bytes, content: Content) -> bool:
@@ -73,7 +73,7 @@ def is_repetition(delivery: Delivery, body: bytes, content: Content) -> bool:
     if isinstance(delivery.content, RowMessage):
         # Its id is made of all it says; its body has been replaced by what the row says.
         return True
-    if isinstance(content, Event) and isinstance(delivery.content, Event):
+    if isinstance(content, AnyEvent) and isinstance(delivery.content, AnyEvent):
         return delivery.content.without_remarks() == content.without_remarks()
     return isinstance(content, UnknownEvent) and delivery.content == content
 

@@ -30,6 +30,7 @@ ROLES = "roles"
 ORGANIZATION = "organization"
 NAME = "name"
 PARENT = "parent"
+CLOSED = "closed"
 
 
 @dataclass(slots=True)
@@ -56,42 +57,23 @@ class Catalogue:
         return f"{code} ({self.label(organization_id)})" if organization_id else code
 
 
-@dataclass(slots=True)
-class Draft:
-    """The working copy that a handler writes to; a handler that fails leaves nothing behind.
+@dataclass(slots=True, kw_only=True)
+class ChapterDraft:
+    """The working copies of the chapters that an event mentions, which its handler writes to.
 
-    `written` names the parts that the event wrote. `older` holds those of which something newer is
-    known, with the stamps of that. `tied` names the parts of which another event of the same time
-    and sequence states something else. `completed` says that the event changed or confirmed what is
-    known of a chapter.
+    `stated` holds what the event wrote of chapters, `older_of_chapters` what it stated of them that
+    is older than what is known. `tied` names the parts of which another event of the same time and
+    sequence states something else.
     """
 
-    member: MemberRecord
     stamp: Stamp
     at: datetime
     catalogue: Catalogue
     remarks: list[str] = field(default_factory=list)
-    written: set[str] = field(default_factory=set)
-    older: dict[str, Stamp] = field(default_factory=dict)
     tied: dict[str, None] = field(default_factory=dict)
-    completed: bool = False
+    stated: set[tuple[PortalId, str]] = field(default_factory=set)
+    older_of_chapters: dict[str, Stamp] = field(default_factory=dict)
     organizations: dict[PortalId, OrganizationRecord] = field(default_factory=dict)
-
-    def claim(self, part: str, *, differs: bool) -> bool:
-        """Returns True if the event may write the part, which then carries the event's stamp.
-
-        `differs`: what the event states of the part is not what is known.
-        """
-        known = self.member.as_of.get(part, NEVER)
-        if differs and are_tied(self.stamp, known):
-            self.tied[part] = None
-        if self.stamp > known:
-            self.member.as_of[part] = self.stamp
-            self.written.add(part)
-            return True
-        if self.stamp < known:
-            self.older[part] = known
-        return False
 
     def organization(self, portal_id: PortalId) -> OrganizationRecord:
         """Returns the draft's copy of a chapter that the event mentions."""
@@ -103,14 +85,45 @@ class Draft:
     def claim_organization(
         self, organization: OrganizationRecord, part: str, *, differs: bool
     ) -> bool:
-        """Does the same for a part of a chapter."""
+        """Returns True if the event may write the part, which then carries the event's stamp.
+
+        `differs`: what the event states of the part is not what is known.
+        """
         known = organization.as_of.get(part, NEVER)
         if differs and are_tied(self.stamp, known):
             self.tied[f"{ORGANIZATION}.{part}"] = None
         if self.stamp > known:
             organization.as_of[part] = self.stamp
-            self.completed = True
+            self.stated.add((organization.portal_id, part))
             return True
+        if self.stamp < known:
+            self.older_of_chapters[part] = known
+        return False
+
+
+@dataclass(slots=True, kw_only=True)
+class Draft(ChapterDraft):
+    """The working copy of a member besides; a handler that fails leaves nothing behind.
+
+    `written` names the parts that the event wrote. `older` holds those of which something newer is
+    known, with the stamps of that.
+    """
+
+    member: MemberRecord
+    written: set[str] = field(default_factory=set)
+    older: dict[str, Stamp] = field(default_factory=dict)
+
+    def claim(self, part: str, *, differs: bool) -> bool:
+        """Does the same for a part of the member."""
+        known = self.member.as_of.get(part, NEVER)
+        if differs and are_tied(self.stamp, known):
+            self.tied[part] = None
+        if self.stamp > known:
+            self.member.as_of[part] = self.stamp
+            self.written.add(part)
+            return True
+        if self.stamp < known:
+            self.older[part] = known
         return False
 
 
@@ -123,7 +136,7 @@ def draft_of(
 ) -> Draft:
     """Returns a draft of the member, or of a new one where the portal id is unknown."""
     own = MemberRecord(portal_id) if member is None else member.copy()
-    return Draft(own, stamp, at, catalogue)
+    return Draft(member=own, stamp=stamp, at=at, catalogue=catalogue)
 
 
 def outcome_of(
@@ -133,7 +146,7 @@ def outcome_of(
     after = draft.member
     if before is None:
         return SyncStatus.SUCCESS, SyncOutcome.CREATED
-    if draft.older and not (draft.written or draft.completed):
+    if draft.older and not (draft.written or draft.stated):
         return SyncStatus.SKIPPED, SyncOutcome.STALE
     if before.state is not after.state:
         deactivated = after.state is ActivationState.INACTIVE
@@ -170,6 +183,32 @@ def field_changes(
 
 def _roles_in_words(member: MemberRecord, catalogue: Catalogue) -> str | None:
     return ", ".join(sorted(catalogue.role_label(key) for key in member.roles)) or None
+
+
+def chapter_changes(draft: ChapterDraft, *, first: bool) -> list[FieldChange]:
+    """Returns what the event changed of chapters, in words.
+
+    `first`: also what it was the first one to state.
+    """
+    changes = []
+    for portal_id, part in sorted(draft.stated):
+        known = draft.catalogue.organizations[portal_id]
+        if part in known.as_of or first:
+            old, new = (
+                _chapter_part(chapter, part, draft.catalogue)
+                for chapter in (known, draft.organizations[portal_id])
+            )
+            if old != new:
+                changes.append(FieldChange(f"{ORGANIZATION}.{part}", old, new))
+    return changes
+
+
+def _chapter_part(chapter: OrganizationRecord, part: str, catalogue: Catalogue) -> str | None:
+    if part == NAME:
+        return chapter.name
+    if part == PARENT:
+        return catalogue.label(chapter.stated_parent_id)
+    return str(chapter.closed).lower()
 
 
 def facts_of(member: MemberRecord, catalogue: Catalogue) -> MemberFacts:

@@ -20,6 +20,7 @@ class EventType(StrEnum):
     MEMBERSHIP_DEACTIVATED = "membership-deactivated"
     MEMBERSHIP_REACTIVATED = "membership-reactivated"
     MEMBERSHIP_STATED = "membership-stated"
+    ORGANIZATION_UPDATED = "organization-updated"
 
 
 class OrganizationStatement(msgspec.Struct, frozen=True):
@@ -28,6 +29,11 @@ class OrganizationStatement(msgspec.Struct, frozen=True):
     id: PortalId
     name: str | UnsetType = UNSET
     parent_id: PortalId | UnsetType | None = UNSET
+    closed: bool | UnsetType = UNSET
+
+    def mentioned(self) -> set[PortalId]:
+        """Returns the ids of this chapter and of the one above it, if stated."""
+        return {self.id, self.parent_id} if self.parent_id else {self.id}
 
 
 class RoleStatement(msgspec.Struct, frozen=True):
@@ -63,10 +69,13 @@ class Event(msgspec.Struct, frozen=True):
         """Returns the ids of all chapters that the event mentions."""
         ids = {role.organization_id for role in self.roles or () if role.organization_id}
         if isinstance(self.organization, OrganizationStatement):
-            ids.add(self.organization.id)
-            if self.organization.parent_id:
-                ids.add(self.organization.parent_id)
+            ids |= self.organization.mentioned()
         return ids
+
+    def states_parent(self) -> bool:
+        """Returns True if the event states the place of a chapter in the tree."""
+        stated = self.organization
+        return isinstance(stated, OrganizationStatement) and stated.parent_id is not UNSET
 
     def outline(self) -> "Outline":
         """Returns the event's type, time, person and chapter."""
@@ -77,6 +86,36 @@ class Event(msgspec.Struct, frozen=True):
     def without_remarks(self) -> "Event":
         """Returns what the event states, to be compared with another one."""
         return msgspec.structs.replace(self, remarks=())
+
+
+class ChapterEvent(msgspec.Struct, frozen=True):
+    """A fact about a chapter, which concerns no member by itself."""
+
+    type: EventType
+    occurred_at: datetime
+    organization: OrganizationStatement
+    sequence: int = 0
+    happened_at: datetime | None = None
+    remarks: tuple[str, ...] = ()
+
+    def organization_ids(self) -> set[PortalId]:
+        """Returns the ids of all chapters that the event mentions."""
+        return self.organization.mentioned()
+
+    def states_parent(self) -> bool:
+        """Returns True if the event states the place of a chapter in the tree."""
+        return self.organization.parent_id is not UNSET
+
+    def outline(self) -> "Outline":
+        """Returns the event's type, time and chapter."""
+        return Outline(self.type.value, self.occurred_at, None, self.organization.id)
+
+    def without_remarks(self) -> "ChapterEvent":
+        """Returns what the event states, to be compared with another one."""
+        return msgspec.structs.replace(self, remarks=())
+
+
+AnyEvent = Event | ChapterEvent
 
 
 class Outline(msgspec.Struct, frozen=True):

@@ -9,8 +9,17 @@ from msgspec import UNSET
 
 from db.queries.member_records import RoleKey
 from sync import remarks
-from sync.draft import NAME, ORGANIZATION, PARENT, ROLES, STATE, Draft
-from sync.events import Event, EventType, OrganizationStatement
+from sync.draft import (
+    CLOSED,
+    NAME,
+    ORGANIZATION,
+    PARENT,
+    ROLES,
+    STATE,
+    ChapterDraft,
+    Draft,
+)
+from sync.events import ChapterEvent, Event, EventType, OrganizationStatement
 
 EventHandler = Callable[[Event, Draft], None]
 
@@ -56,6 +65,11 @@ def membership_stated(event: Event, draft: Draft) -> None:
     _state_activation(event, draft)
 
 
+def organization_updated(event: ChapterEvent, draft: ChapterDraft) -> None:
+    """Writes what is known of a chapter: its name, its place, and whether it is closed."""
+    _complete_organization(event.organization, draft)
+
+
 HANDLERS: Mapping[EventType, EventHandler] = {
     EventType.MEMBERSHIP_CREATED: membership_created,
     EventType.MEMBERSHIP_UPDATED: membership_updated,
@@ -89,19 +103,20 @@ def _state_organization(event: Event, draft: Draft) -> None:
         draft.member.organization_id = home
 
 
-def _complete_organization(stated: OrganizationStatement, draft: Draft) -> None:
+def _complete_organization(stated: OrganizationStatement, draft: ChapterDraft) -> None:
     chapter = draft.organization(stated.id)
-    name = stated.name
+    name, closed = stated.name, stated.closed
     if name is not UNSET and draft.claim_organization(chapter, NAME, differs=name != chapter.name):
         chapter.name = name
+    if closed is not UNSET and draft.claim_organization(
+        chapter, CLOSED, differs=closed is not chapter.closed
+    ):
+        chapter.closed = closed
     if stated.parent_id is UNSET:
         return
-    if stated.parent_id == stated.id:
-        draft.remarks.append(remarks.OWN_PARENT)
-        return
     parent = draft.organization(stated.parent_id).id if stated.parent_id else None
-    if draft.claim_organization(chapter, PARENT, differs=parent != chapter.parent_id):
-        chapter.parent_id = parent
+    if draft.claim_organization(chapter, PARENT, differs=parent != chapter.stated_parent_id):
+        chapter.stated_parent_id = parent
 
 
 def _state_roles(event: Event, draft: Draft) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from db.driver.locks import LockName, member_lock, organization_lock
+from db.driver.locks import LockName, member_lock, organization_lock, tree_lock
 from db.driver.round_trips import Query
 from db.queries.member_records import (
     MemberRecord,
@@ -21,21 +21,23 @@ from db.queries.roles import insert_roles, roles_touched
 from db.sessions import WriteSession
 from db.vocabulary import PortalId
 from sync.draft import Catalogue
-from sync.events import Event
+from sync.events import AnyEvent, Event
 
 
-def member_locks(events: Collection[Event]) -> set[LockName]:
+def member_locks(events: Collection[AnyEvent]) -> set[LockName]:
     """Returns the locks of the members that the events are about."""
-    return {member_lock(event.member_id) for event in events}
+    return {member_lock(id) for id in _members(events)}
 
 
-def organization_locks(events: Collection[Event]) -> set[LockName]:
-    """Returns the locks of the chapters that the events mention. They may be shared as long as no
-    chapter is created, renamed or moved: most events state what is known already."""
-    return {organization_lock(id) for id in _mentioned(events)}
+def organization_locks(events: Collection[AnyEvent]) -> set[LockName]:
+    """Returns the locks of the chapters that the events mention, and of the tree if they state a
+    place in it. They may be shared as long as nothing of a chapter changes: most events state what
+    is known already."""
+    locks = {organization_lock(id) for id in _mentioned(events)}
+    return locks | {tree_lock()} if any(event.states_parent() for event in events) else locks
 
 
-def locks_for(events: Collection[Event]) -> set[LockName]:
+def locks_for(events: Collection[AnyEvent]) -> set[LockName]:
     """Returns the locks that must be held while the events are applied."""
     return member_locks(events) | organization_locks(events)
 
@@ -55,8 +57,8 @@ class Known:
 class Reading:
     """The queries for what some events touch. They can be fetched together with other queries."""
 
-    def __init__(self, events: Collection[Event]) -> None:
-        members = {event.member_id for event in events}
+    def __init__(self, events: Collection[AnyEvent]) -> None:
+        members = _members(events)
         self._organizations = organization_records(_mentioned(events))
         self._roles = roles_touched(_codes(events), members)
         self._members = member_records(members)
@@ -65,7 +67,7 @@ class Reading:
         self._new_ids = new_member_ids(len(members))
 
     @classmethod
-    async def fetched(cls, session: WriteSession, events: Collection[Event]) -> "Reading":
+    async def fetched(cls, session: WriteSession, events: Collection[AnyEvent]) -> "Reading":
         """Takes the locks of the events and fetches the queries."""
         reading = cls(events)
         await session.lock(locks_for(events))
@@ -82,7 +84,7 @@ class Reading:
             self._new_ids,
         )
 
-    async def known(self, session: WriteSession, events: Collection[Event]) -> Known:
+    async def known(self, session: WriteSession, events: Collection[AnyEvent]) -> Known:
         """Returns what was fetched, after adding the chapters and role codes that are new.
 
         `events` are those of the reading, or fewer. Raises SharedLockError if a chapter is new and
@@ -97,7 +99,10 @@ class Reading:
         new_codes = frozenset(_codes(events) - roles.keys())
         roles |= {role.code: role for role in await insert_roles(session, new_codes)}
         labels = {place.id: place.name or place.portal_id for place in self._places.found.values()}
-        labels |= {organization.id: organization.label() for organization in organizations.values()}
+        for organization in organizations.values():
+            labels[organization.id] = organization.label()
+            if organization.stated_parent_id and organization.parent_label:
+                labels.setdefault(organization.stated_parent_id, organization.parent_label)
         catalogue = Catalogue(organizations, roles, new_codes, labels)
         return Known(self._known_members(), catalogue, self._new_ids.found)
 
@@ -110,9 +115,17 @@ class Reading:
         return members
 
 
-def _codes(events: Collection[Event]) -> set[str]:
-    return {role.code for event in events for role in event.roles or ()}
+def _about_members(events: Collection[AnyEvent]) -> list[Event]:
+    return [event for event in events if isinstance(event, Event)]
 
 
-def _mentioned(events: Collection[Event]) -> set[PortalId]:
+def _members(events: Collection[AnyEvent]) -> set[PortalId]:
+    return {event.member_id for event in _about_members(events)}
+
+
+def _codes(events: Collection[AnyEvent]) -> set[str]:
+    return {role.code for event in _about_members(events) for role in event.roles or ()}
+
+
+def _mentioned(events: Collection[AnyEvent]) -> set[PortalId]:
     return {id for event in events for id in event.organization_ids()}

@@ -40,8 +40,8 @@ from db.vocabulary import (
     SyncStatus,
 )
 from sync import remarks
-from sync.apply import Result
 from sync.attempts import attempt, attempt_record, change_of, received_event
+from sync.batch import Result
 from sync.deliveries import (
     Content,
     Delivery,
@@ -52,7 +52,7 @@ from sync.deliveries import (
     receipt_of,
 )
 from sync.errors import RejectedError
-from sync.events import Event, Outline, RowMessage
+from sync.events import AnyEvent, Outline, RowMessage
 from sync.reading import Reading, member_locks, organization_locks
 
 # In each round at least one of the processes that write the same rows succeeds.
@@ -89,7 +89,7 @@ async def record_deliveries(database: Database, deliveries: Sequence[Delivery]) 
     Raises DatabaseUnavailableError; then nothing is recorded.
     """
     optimistic, isolated = True, False
-    events = [d.content for d in deliveries if isinstance(d.content, Event)]
+    events = [d.content for d in deliveries if isinstance(d.content, AnyEvent)]
     holding, sharing = member_locks(events), organization_locks(events)
     for _ in range(MAX_ROUNDS):
         try:
@@ -140,7 +140,7 @@ async def _look_up(
         await session.fetch(recorded, ids)
         return recorded.found, ids.found, None
     # Repeated events are read for nothing. They are rare, and this saves a round trip.
-    reading = Reading([d.content for d in deliveries if isinstance(d.content, Event)])
+    reading = Reading([d.content for d in deliveries if isinstance(d.content, AnyEvent)])
     await session.fetch(recorded, ids, *reading.queries())
     return recorded.found, ids.found, reading
 
@@ -160,7 +160,7 @@ def _with_conflicts_marked(deliveries: Sequence[Delivery], recorded: Recorded) -
 
 async def _places(session: WriteSession, deliveries: Sequence[Delivery]) -> EntryPlaces:
     """Returns where the log shows deliveries that are not applied."""
-    outlines = [d.outline for d in deliveries if not isinstance(d.content, Event)]
+    outlines = [d.outline for d in deliveries if not isinstance(d.content, AnyEvent)]
     members = {outline.member_id for outline in outlines if outline.member_id}
     chapters = {outline.organization_id for outline in outlines if outline.organization_id}
     if not members and not chapters:
@@ -199,7 +199,7 @@ def _new_entry(id: EntryId, delivery: Delivery, places: EntryPlaces) -> EntryRec
         payload=delivery.body,
         status=SyncStatus.PENDING,
     )
-    if isinstance(content, Event):
+    if isinstance(content, AnyEvent):
         entry.event_type = content.type.value
         return entry
     entry.event_type, entry.occurred_at = content.outline.type, content.outline.occurred_at
@@ -224,19 +224,20 @@ async def _apply_and_insert(
     reading: Reading | None,
 ) -> None:
     now = datetime.now(UTC)
+    triggers = {entry.id: delivery.trigger for entry, delivery in new}
     events = [
         (entry, received_event(entry, delivery.content))
         for entry, delivery in new
-        if isinstance(delivery.content, Event)
+        if isinstance(delivery.content, AnyEvent)
     ]
     results = await attempt(session, events, now, reading=reading)
     for (entry, _), result in zip(events, results, strict=True):
-        _mark_if_overtaken(entry, result)
+        if triggers[entry.id] is AttemptTrigger.DELIVERY:
+            _mark_if_overtaken(entry, result)
     await insert_entries(session, [entry for entry, _ in new])
     by_id = {entry.id: result for (entry, _), result in zip(events, results, strict=True)}
     for entry, _ in new:
         session.append(change_of(entry, None, by_id.get(entry.id)))
-    triggers = {entry.id: delivery.trigger for entry, delivery in new}
     await insert_attempts(
         session,
         [

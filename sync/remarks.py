@@ -118,7 +118,10 @@ def reason_given(reason: str) -> str:
     return f"Reason given: {reason}"
 
 
-OWN_PARENT = "The organization is stated as its own parent; that was ignored."
+CYCLE = (
+    "The chapter and those above it now form a cycle. The newest of the stated parents counts for "
+    "nothing until the portal states another one."
+)
 
 
 ROW_IS_READ_AGAIN = "The row is read again."
@@ -129,6 +132,10 @@ def new_role(code: str) -> str:
         f"The role code {code!r} was not known. It was added to the catalogue and gives the access "
         "level MEMBER until an administrator sets another."
     )
+
+
+def gained_sight(roles: Sequence[str], chapter: str) -> str:
+    return f"Holds {', '.join(roles)} in the home organization, and so sees {chapter} from now on."
 
 
 def more_new_roles(count: int) -> str:

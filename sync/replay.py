@@ -24,7 +24,6 @@ from db.queries.entries import EntryRecord, entry_facts
 from db.sessions import WriteSession
 from db.vocabulary import AttemptTrigger, AuditAction, EntryId, SyncOutcome, SyncStatus
 from sync import remarks
-from sync.apply import ReceivedEvent, Result
 from sync.attempts import (
     attempt,
     attempt_record,
@@ -32,8 +31,9 @@ from sync.attempts import (
     locks_to_apply,
     received_event,
 )
+from sync.batch import ReceivedEvent, Result
 from sync.errors import RejectedError
-from sync.events import Event, RowMessage
+from sync.events import AnyEvent, RowMessage
 from sync.parsing.parser import parse_event
 
 BATCH = 100
@@ -180,7 +180,7 @@ def _read(entry: EntryRecord) -> ReceivedEvent | Result:
         event = parse_event(entry.payload)
     except RejectedError as error:
         return Result(SyncStatus.REJECTED, detail=str(error))
-    if isinstance(event, Event):
+    if isinstance(event, AnyEvent):
         return received_event(entry, event)
     if isinstance(event, RowMessage):
         return Result(SyncStatus.PENDING, detail=remarks.ROW_IS_READ_AGAIN)

@@ -24,7 +24,6 @@ from db.queries.attempt_records import (
 )
 from db.queries.entries import EntryRecord, entry_facts
 from db.vocabulary import AttemptTrigger, EntryId, SyncStatus
-from sync.apply import ReceivedEvent, Result
 from sync.attempts import (
     attempt,
     attempt_record,
@@ -34,8 +33,9 @@ from sync.attempts import (
     postpone,
     received_event,
 )
+from sync.batch import ReceivedEvent, Result
 from sync.errors import RejectedError, SourceUnreadableError
-from sync.events import Event
+from sync.events import AnyEvent
 from sync.parsing.parser import parse_event
 from sync.read_back import NO_READERS, ReadRow, RowReaders, read_rows
 
@@ -181,4 +181,4 @@ def _event(entry: EntryRecord) -> ReceivedEvent | None:
     except RejectedError:
         logger.exception("Event %s can no longer be read.", entry.event_id)
         return None
-    return received_event(entry, event) if isinstance(event, Event) else None
+    return received_event(entry, event) if isinstance(event, AnyEvent) else None

@@ -3,6 +3,7 @@
 Unknown fields are ignored. What was mended or ignored is remarked on in the event.
 """
 
+from datetime import datetime
 from typing import Any
 
 from msgspec import UNSET, UnsetType
@@ -12,6 +13,8 @@ from db.vocabulary import ActivationState, PortalId
 from sync import remarks
 from sync.errors import NotAnEventError
 from sync.events import (
+    AnyEvent,
+    ChapterEvent,
     Event,
     EventType,
     OrganizationStatement,
@@ -22,7 +25,7 @@ from sync.events import (
 )
 from sync.parsing.body import read_json
 from sync.parsing.spelling import known_type, similar_type
-from sync.parsing.texts import Texts, is_blank, read_id, read_sequence, read_state
+from sync.parsing.texts import Texts, is_blank, read_flag, read_id, read_sequence, read_state
 from sync.parsing.times import read_time
 
 LONGEST_TYPE = 100
@@ -45,7 +48,7 @@ _LONGEST_PROFILE = {"email": 320}
 
 def parse_event(
     body: bytes, *, max_roles: int | None = MAX_ROLES
-) -> Event | RowMessage | UnknownEvent:
+) -> AnyEvent | RowMessage | UnknownEvent:
     """Raises NotJsonError or NotAnEventError, whose message says what is wrong and where.
 
     `max_roles` is None for events that were applied before there was a limit.
@@ -67,7 +70,7 @@ class _Parser:
         self._texts.remarks += mended
         self._max_roles = max_roles
 
-    def parsed(self) -> Event | RowMessage | UnknownEvent:
+    def parsed(self) -> AnyEvent | RowMessage | UnknownEvent:
         translation = self._translation()
         if row := read_id(translation.get("lookAt")):
             return RowMessage(row, _outline(self._envelope))
@@ -81,6 +84,8 @@ class _Parser:
         if occurred_at is None:
             raise NotAnEventError(remarks.not_a_time("$.timestamp"))
         data = _object(_required(self._envelope, "data", "$"), "$.data")
+        if type is EventType.ORGANIZATION_UPDATED:
+            return self._chapter_event(occurred_at, data, translation)
         member = _object(_required(data, "member", "$.data"), "$.data.member")
         return Event(
             type=type,
@@ -93,6 +98,20 @@ class _Parser:
             reason=self._reason(data),
             sequence=self._sequence(),
             only_if_known=translation.get("onlyIfKnown") is True,
+            happened_at=read_time(translation.get("happenedAt")),
+            remarks=(*self._texts.remarks, *_texts_in(translation.get("remarks"))),
+        )
+
+    def _chapter_event(
+        self, occurred_at: datetime, data: dict[str, Any], translation: dict[str, Any]
+    ) -> ChapterEvent:
+        at = "$.data.organization"
+        stated = _object(_required(data, "organization", "$.data"), at)
+        return ChapterEvent(
+            type=EventType.ORGANIZATION_UPDATED,
+            occurred_at=occurred_at,
+            organization=self._chapter(_required_id(stated, "id", at), stated),
+            sequence=self._sequence(),
             happened_at=read_time(translation.get("happenedAt")),
             remarks=(*self._texts.remarks, *_texts_in(translation.get("remarks"))),
         )
@@ -136,8 +155,12 @@ class _Parser:
         if id is None:
             self._texts.remarks.append(remarks.unreadable(f"{at}.id"))
             return UNSET
-        name = self._texts.stated(stated.get("name"), f"{at}.name", LONGEST_NAME)
-        return OrganizationStatement(id, name or UNSET, self._parent(stated))
+        return self._chapter(id, stated)
+
+    def _chapter(self, id: PortalId, stated: dict[str, Any]) -> OrganizationStatement:
+        at = "$.data.organization.name"
+        name = self._texts.stated(stated.get("name"), at, LONGEST_NAME)
+        return OrganizationStatement(id, name or UNSET, self._parent(stated), self._closed(stated))
 
     def _no_home(self, type: EventType, at: str) -> UnsetType | None:
         if type is EventType.MEMBERSHIP_CREATED or type in _CLEARING:
@@ -157,6 +180,16 @@ class _Parser:
             self._texts.remarks.append(remarks.unreadable("$.data.organization.parentId"))
             return UNSET
         return parent
+
+    def _closed(self, organization: dict[str, Any]) -> bool | UnsetType:
+        stated = organization.get("closed")
+        if is_blank(stated):
+            return UNSET
+        closed = read_flag(stated)
+        if closed is None:
+            self._texts.remarks.append(remarks.unreadable("$.data.organization.closed"))
+            return UNSET
+        return closed
 
     def _roles(self, type: EventType, data: dict[str, Any]) -> frozenset[RoleStatement] | None:
         if type is EventType.ROLE_UPDATED:

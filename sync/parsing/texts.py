@@ -74,6 +74,14 @@ def is_blank(value: object) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
 
 
+def read_flag(value: object) -> bool | None:
+    """Returns true or false, perhaps written as text; None for anything else."""
+    if isinstance(value, bool):
+        return value
+    written = value.strip().lower() if isinstance(value, str) else ""
+    return {"true": True, "false": False}.get(written)
+
+
 def read_state(value: object) -> ActivationState | None:
     """Returns the state, in either case, or None for what is none."""
     written = value.strip().upper() if isinstance(value, str) else ""

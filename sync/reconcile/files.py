@@ -16,7 +16,7 @@ from typing import IO, Any
 import msgspec
 
 from sync.errors import RejectedError
-from sync.events import Event, EventType, RowMessage, UnknownEvent
+from sync.events import ChapterEvent, Event, EventType, RowMessage, UnknownEvent
 from sync.parsing.parser import parse_event
 
 COLUMNS = (
@@ -153,6 +153,8 @@ def read_event(number: int, body: bytes, *, dated: bool) -> Line | WrongLine:
         return WrongLine(number, "only points at a row")
     if isinstance(event, UnknownEvent):
         return WrongLine(number, f"has an event of the unknown type {event.type!r}")
+    if isinstance(event, ChapterEvent):
+        return WrongLine(number, "has an event about a chapter; a file tells of members")
     return Line(number, event, body, dated)
 
 

@@ -62,5 +62,14 @@ def reactivated(member: str = "Kari", when: float = 2, **data: Any) -> dict[str,
     return event("membership-reactivated", member, when, **data)
 
 
+def organization_updated(chapter: str, when: float = 1, /, **stated: Any) -> dict[str, Any]:
+    """An event about the chapter of this name alone."""
+    return {
+        "type": "organization-updated",
+        "timestamp": at(when),
+        "data": {"organization": {"id": guid(chapter), **stated}},
+    }
+
+
 def body_of(event: dict[str, Any]) -> bytes:
     return json.dumps(event, ensure_ascii=False).encode()

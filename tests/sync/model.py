@@ -2,7 +2,7 @@
 ends in, without any order of arrival. Shares no code with the product."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -42,8 +42,8 @@ class Told:
         return self.at, int(self.event.get("sequence", 0)), leaves, self.event_id, self.source
 
     @property
-    def member(self) -> str:
-        return str(self.data["member"]["id"])
+    def member(self) -> str | None:
+        return self.data["member"]["id"] if "member" in self.data else None
 
     @property
     def state(self) -> ActivationState | None:
@@ -90,11 +90,11 @@ class Told:
 
 def world_after(history: Iterable[Told]) -> World:
     told = sorted(history, key=lambda one: one.weight)
-    members = {one.member for one in told}
+    members = {one.member for one in told if one.member}
     chapters = {id for one in told for id in one.mentioned()}
     return World(
         people={id: _person([one for one in told if one.member == id]) for id in members},
-        chapters={id: _chapter(id, told) for id in chapters},
+        chapters=_without_cycles({id: _chapter(id, told) for id in chapters}),
     )
 
 
@@ -139,12 +139,35 @@ def _since(said: Sequence[tuple[datetime, bool]]) -> datetime | None:
     return since
 
 
-def _chapter(id: str, told: Sequence[Told]) -> Chapter:
+def _chapter(id: str, told: Sequence[Told]) -> tuple[Chapter, int]:
+    """The chapter with the parent that was stated, and the place of that statement."""
     name = parent = None
-    for one in told:
+    closed = False
+    place = -1
+    for index, one in enumerate(told):
         stated = one.data.get("organization")
         if stated and stated["id"] == id:
             name = stated.get("name") or name
-            if "parentId" in stated and stated["parentId"] != id:
-                parent = stated["parentId"]
-    return Chapter(name, parent)
+            closed = stated.get("closed", closed)
+            if "parentId" in stated:
+                parent, place = stated["parentId"], index
+    return Chapter(name, parent, closed), place
+
+
+def _without_cycles(stated: dict[str, tuple[Chapter, int]]) -> dict[str, Chapter]:
+    chapters = {}
+    for id, (chapter, place) in stated.items():
+        cycle = _cycle_through(id, stated)
+        newest = cycle and place == max(stated[each][1] for each in cycle)
+        chapters[id] = replace(chapter, parent=None) if newest else chapter
+    return chapters
+
+
+def _cycle_through(id: str, stated: dict[str, tuple[Chapter, int]]) -> set[str]:
+    """The chapters that one comes past on the way up from this one back to it."""
+    above: list[str] = []
+    parent = stated[id][0].parent
+    while parent is not None and parent not in above:
+        above.append(parent)
+        parent = stated[parent][0].parent
+    return set(above) if id in above and parent == id else set()

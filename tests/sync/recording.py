@@ -41,6 +41,7 @@ class Person:
 class Chapter:
     name: str | None
     parent: str | None
+    closed: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,11 @@ async def world_of(database: Database) -> World:
     async with database.read() as session:
         chapters = await session.all(
             select(
-                Organization.id, Organization.portal_id, Organization.name, Organization.parent_id
+                Organization.id,
+                Organization.portal_id,
+                Organization.name,
+                Organization.parent_id,
+                Organization.closed,
             )
         )
         people = await session.all(
@@ -163,5 +168,8 @@ async def world_of(database: Database) -> World:
             )
             for row in people
         },
-        chapters={row.portal_id: Chapter(row.name, portal_ids[row.parent_id]) for row in chapters},
+        chapters={
+            row.portal_id: Chapter(row.name, portal_ids[row.parent_id], row.closed)
+            for row in chapters
+        },
     )

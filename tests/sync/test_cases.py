@@ -268,18 +268,6 @@ async def test_a_name_counts_from_when_it_was_last_stated_not_from_when_it_was_n
     assert (chapter.name, chapter.parent) == ("HLF Oslo", None)
 
 
-async def test_organization_that_is_its_own_parent_is_taken_with_a_warning(
-    database: Database,
-) -> None:
-    receipt = await record(
-        database, created("Kari", organization=organization("HLF Oslo", "HLF Oslo")), "evt_1"
-    )
-
-    assert receipt.outcome is SyncOutcome.CREATED
-    assert "its own parent" in (receipt.detail or "")
-    assert (await world_of(database)).chapter("HLF Oslo").parent is None
-
-
 async def test_move_of_a_chapter_is_told_whatever_else_is_stated_with_it(
     database: Database,
 ) -> None:

@@ -72,6 +72,9 @@ def stage(database_url: str) -> Iterator[Stage]:
             runner.run(manager.__aexit__(None, None, None))
 
 
+# Few of them, so that many are equal.
+times = st.integers(0, 4).map(at)
+sequences = st.sampled_from([0, 1, "2", 10, 2**63 - 1])
 maybe_text = st.none() | st.sampled_from(["Kari", "Åse", "x"])
 profiles = st.dictionaries(st.sampled_from(PROFILE), maybe_text)
 homes = st.fixed_dictionaries(
@@ -79,6 +82,7 @@ homes = st.fixed_dictionaries(
     optional={
         "name": st.sampled_from(["HLF", "HLF Oslo", "Oslo og omegn"]),
         "parentId": st.none() | st.sampled_from(CHAPTERS),
+        "closed": st.booleans(),
     },
 )
 roles = st.lists(
@@ -97,6 +101,14 @@ def events() -> st.SearchStrategy[dict[str, Any]]:
         _event("role-updated", {"roles": roles}, some_home),
         _event("membership-deactivated", {}, some_home),
         _event("membership-reactivated", {}, some_home),
+        st.fixed_dictionaries(
+            {
+                "type": st.just("organization-updated"),
+                "timestamp": times,
+                "data": st.fixed_dictionaries({"organization": homes}),
+            },
+            optional={"sequence": sequences},
+        ),
     )
 
 
@@ -111,11 +123,10 @@ def _event(
     return st.fixed_dictionaries(
         {
             "type": st.just(type),
-            # Few times, so that many are equal.
-            "timestamp": st.integers(0, 4).map(at),
+            "timestamp": times,
             "data": st.fixed_dictionaries({"member": member, **required}, optional=optional),
         },
-        optional={"sequence": st.sampled_from([0, 1, "2", 10, 2**63 - 1])},
+        optional={"sequence": sequences},
     )
 
 

@@ -15,6 +15,7 @@ from db.tables.profile import PROFILE_FIELDS
 from db.vocabulary import PortalId, canonical_portal_id
 from sync.errors import NotAnEventError, NotJsonError
 from sync.events import (
+    AnyEvent,
     Event,
     EventType,
     OrganizationStatement,
@@ -526,7 +527,7 @@ def test_whatever_is_wrong_beside_who_what_and_when_the_deactivation_is_read(
     )
 
 
-def _parse_or_refuse(body: bytes) -> Event | UnknownEvent | None:
+def _parse_or_refuse(body: bytes) -> AnyEvent | UnknownEvent | None:
     try:
         found = parse_event(body)
     except (NotJsonError, NotAnEventError):

@@ -161,6 +161,9 @@ export const en: Messages = {
     organization: 'Chapter',
     roles: 'Roles',
     state: 'State',
+    'organization.name': 'Name of the chapter',
+    'organization.parent': 'Chapter above',
+    'organization.closed': 'Chapter closed',
   },
 
   events: {
@@ -169,6 +172,8 @@ export const en: Messages = {
     'role-updated': 'Roles changed',
     'membership-deactivated': 'Left',
     'membership-reactivated': 'Joined again',
+    'membership-stated': 'As the register has it',
+    'organization-updated': 'Chapter changed',
   },
   unreadable: 'Unreadable',
 

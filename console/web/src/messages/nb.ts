@@ -161,6 +161,9 @@ export const nb = {
     organization: 'Lag',
     roles: 'Roller',
     state: 'Tilstand',
+    'organization.name': 'Lagets navn',
+    'organization.parent': 'Overordnet lag',
+    'organization.closed': 'Laget er nedlagt',
   } as Record<string, string>,
 
   events: {
@@ -169,6 +172,8 @@ export const nb = {
     'role-updated': 'Endrede roller',
     'membership-deactivated': 'Utmelding',
     'membership-reactivated': 'Gjeninnmelding',
+    'membership-stated': 'Opplysninger fra registeret',
+    'organization-updated': 'Endret lag',
   } as Record<string, string>,
   unreadable: 'Uleselig',
 

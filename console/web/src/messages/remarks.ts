@@ -29,7 +29,11 @@ export const remarks: [RegExp, string][] = [
   [/`(.+?)` has (\d+) characters; only the first (\d+) were kept\./g, 'Feltet «$1» har $2 tegn; bare de første $3 ble tatt vare på.'],
   [/`(.+?)` is blank: the event states that the member has no home organization\./g, 'Feltet «$1» er tomt: hendelsen sier at medlemmet ikke hører til noe lag.'],
   [/`(.+?)` must be a whole number from 0 to (\d+)\. It was ignored\./g, 'Feltet «$1» må være et heltall fra 0 til $2. Det ble oversett.'],
-  [/The organization is stated as its own parent; that was ignored\./g, 'Laget er oppgitt som overordnet seg selv; det ble oversett.'],
+  [
+    /The chapter and those above it now form a cycle\. The newest of the stated parents counts for nothing until the portal states another one\./g,
+    'Laget og lagene over det danner nå en ring. Den nyeste plasseringen gjelder ikke før Min side oppgir en annen.',
+  ],
+  [/Holds (.+?) in the home organization, and so sees (.+?) from now on\./g, 'Har $1 i hjemmelaget, og ser derfor $2 fra nå av.'],
   [/The event id (\S+) was used before, for a different body\./g, 'Hendelses-ID-en $1 er brukt før, med et annet innhold.'],
   [/The event's time, (\S+), was more than five minutes ahead; the time of receipt counts\./g, 'Tidspunktet i hendelsen ($1) var mer enn fem minutter fram i tid; tidspunktet den ble mottatt, gjelder.'],
   [/The event's time, (\S+), is before the year 2000; the time of receipt counts\./g, 'Tidspunktet i hendelsen ($1) er før år 2000; tidspunktet den ble mottatt, gjelder.'],
