@@ -40,7 +40,7 @@ def read(event: object) -> AnyEvent | None:
         found = parse_event(json.dumps(event).encode())
     except RejectedError:
         return None
-    assert isinstance(found, Event)
+    assert isinstance(found, AnyEvent)
     return found
 
 

@@ -39,6 +39,7 @@ export const remarks: [RegExp, string][] = [
   [/The event's time, (\S+), is before the year 2000; the time of receipt counts\./g, 'Tidspunktet i hendelsen ($1) er før år 2000; tidspunktet den ble mottatt, gjelder.'],
   [/Another event of the same time states something else of: (.+?)\. Which of them is newer cannot be told without a sequence; a fixed rule decided\./g, 'En annen hendelse med samme tidspunkt sier noe annet om: $1. Uten sekvensnummer er det umulig å si hvilken som er nyest; en fast regel avgjorde.'],
   [/A statement of (\S+), which is newer, was received before this one\. If this happens often, a clock of the sender is slow\./g, 'En nyere opplysning, fra $1, kom inn før denne. Skjer det ofte, går en klokke hos avsenderen for sakte.'],
+  [/The row is read again\./g, 'Raden leses på nytt.'],
   [/The event could not be applied: (.*)/g, 'Hendelsen lot seg ikke utføre: $1'],
   [/The handler failed: (\w+)\./g, 'Hendelsen lot seg ikke utføre ($1).'],
 ];
