@@ -236,7 +236,7 @@ async def test_cycle_of_before_is_opened_at_its_newest_edge(database_url: str) -
         await record_deliveries(
             database, [delivery(event, f"evt_{name}") for name, event in EDGES.items()]
         )
-    await migrate(database_url, "0006")
+    await migrate(database_url, "0008")
 
     await migrate(database_url)
 

@@ -3,7 +3,7 @@
 Until now a cycle of parents was stored as it was stated. The newest statement of each cycle counts
 for nothing from now on: that chapter has no parent while the cycle stands.
 
-Revision: 0007, after 0006
+Revision: 0009, after 0008
 """
 
 import json
@@ -11,8 +11,8 @@ import json
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0007"
-down_revision = "0006"
+revision = "0009"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 
