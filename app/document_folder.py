@@ -4,9 +4,8 @@ from pathlib import Path
 
 from app.settings import SettingsError
 from schema.engine.trusted_documents import (
-    Allowed,
-    KnownDocuments,
     ManifestError,
+    TrustedDocuments,
     document_id,
     read_manifest,
 )
@@ -14,7 +13,7 @@ from schema.engine.trusted_documents import (
 SUFFIXES = (".graphql", ".json")
 
 
-def load_trusted_documents(folder: Path | None, allowed: Allowed) -> KnownDocuments:
+def load_trusted_documents(folder: Path | None) -> TrustedDocuments:
     """Returns the trusted documents of the folder.
 
     Raises SettingsError for a file that cannot be read, since its clients would be refused.
@@ -24,7 +23,7 @@ def load_trusted_documents(folder: Path | None, allowed: Allowed) -> KnownDocume
         raise SettingsError(f"LIKEPERSON_DOCUMENTS_FOLDER: {folder} is not a folder.")
     for file in sorted(folder.iterdir()) if folder else ():
         texts |= texts_of(file)
-    return KnownDocuments(texts, allowed)
+    return TrustedDocuments(texts)
 
 
 def texts_of(file: Path) -> dict[str, str]:

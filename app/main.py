@@ -25,8 +25,8 @@ from app.web.sign_in import console_routes
 from app.webhooks.route import DeliveryRoute
 from db.errors import DatabaseError, DatabaseUnavailableError
 from db.migrate import check_schema
+from schema.access import AccessPolicy, Budgets
 from schema.build import build_schema
-from schema.execution import Budgets
 from sync.dataverse.mapping import load_mapping
 from sync.dataverse.reader import MessageReader
 from sync.dataverse.scheme import DataverseKey
@@ -81,9 +81,12 @@ def _routes(
 ) -> list[BaseRoute]:
     most = settings.max_query_cost
     schema = build_schema(
-        guarded=settings.is_guarded,
-        known=load_trusted_documents(settings.documents_folder, settings.documents),
-        budgets=Budgets(own_data=most // 5, others_data=most),
+        AccessPolicy(
+            Budgets(own_data=most // 5, others_data=most),
+            guarded=settings.is_guarded,
+            allowed=settings.documents,
+        ),
+        trusted=load_trusted_documents(settings.documents_folder),
         seconds=settings.max_query_seconds,
     )
     metrics.watch_documents(schema.documents, schema.executor.field_use)

@@ -228,8 +228,8 @@ class Settings(BaseSettings):
     )
     documents: Allowed = Field(
         default=Allowed.ANY,
-        description="Which GraphQL documents are executed: `any`, trusted ones only (`known`), or "
-        "`known-except-operators`.",
+        description="Which GraphQL documents are executed: `any`, `trusted` or "
+        "`trusted-except-operators`.",
     )
     documents_folder: Path | None = Field(
         default=None, description="Folder of trusted GraphQL documents, read at the start."

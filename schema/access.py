@@ -1,9 +1,18 @@
 """Rules of who may do what, apart from what they see."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from graphql import GraphQLError
+
 from db.queries.organizations import national_bodies
 from db.queries.viewers import Viewer
+from db.vocabulary import AccessLevel
 from schema.context import Context, Info
-from schema.errors import ForbiddenError, MemberInactiveError, UnauthenticatedError
+from schema.engine.field_use import Client
+from schema.engine.masking import masked
+from schema.engine.trusted_documents import Allowed
+from schema.errors import ForbiddenError, LimitError, MemberInactiveError, UnauthenticatedError
 
 
 async def require_viewer(context: Context) -> Viewer:
@@ -60,11 +69,53 @@ async def is_national(context: Context, viewer: Viewer) -> bool:
     return not bodies.isdisjoint(viewer.sight.administered)
 
 
-async def check_may_introspect(context: Context) -> None:
-    """Admits operators and administrators of any chapter.
+@dataclass(frozen=True, slots=True)
+class Budgets:
+    """What one operation may cost. Those who see others' data look at more of it at a time."""
 
-    Raises UnauthenticatedError, MemberInactiveError or ForbiddenError.
+    own_data: int = 1_000
+    others_data: int = 5_000
+
+    def of(self, viewer: Viewer | None) -> int:
+        level = AccessLevel.NONE if viewer is None else viewer.access_level
+        return self.others_data if level >= AccessLevel.COORDINATOR else self.own_data
+
+
+@dataclass(frozen=True, slots=True)
+class AccessPolicy:
+    """Decides what a viewer may ask the engine for.
+
+    `guarded`: only administrators of any chapter and operators may ask for the schema.
     """
-    viewer = await require_viewer(context)
-    if not (viewer.is_operator or viewer.sight.administered):
-        raise ForbiddenError("Introspection is for administrators and operators.")
+
+    budgets: Budgets = Budgets()
+    guarded: bool = False
+    allowed: Allowed = Allowed.ANY
+
+    def client(self, context: Context) -> Client:
+        return context.client
+
+    def requires_trusted_document(self, context: Context) -> bool:
+        if self.allowed is Allowed.TRUSTED_EXCEPT_OPERATORS:
+            return context.credentials is None or not context.credentials.operator
+        return self.allowed is Allowed.TRUSTED
+
+    async def check_introspection(self, context: Context) -> None:
+        """Raises UnauthenticatedError, MemberInactiveError or ForbiddenError."""
+        if self.guarded:
+            viewer = await require_viewer(context)
+            if not (viewer.is_operator or viewer.sight.administered):
+                raise ForbiddenError("Introspection is for administrators and operators.")
+
+    async def check_cost(self, cost: int, context: Context) -> None:
+        """Looks the viewer up only when it matters. Raises LimitError or MemberInactiveError."""
+        if cost > self.budgets.own_data:
+            budget = self.budgets.of(await context.viewer())
+            if cost > budget:
+                raise LimitError("operation.cost", cost, budget)
+
+    def allowed_cost(self, context: Context) -> int:
+        return self.budgets.of(context.known_viewer)
+
+    def masked(self, errors: Iterable[GraphQLError], context: Context) -> list[GraphQLError]:
+        return masked(errors, context.request_id)

@@ -3,10 +3,12 @@
 import strawberry
 from strawberry.schema.config import StrawberryConfig
 
+from schema.access import AccessPolicy
+from schema.engine.binding import bind_resolvers
 from schema.engine.cost import CostDirective, ListSizeDirective
 from schema.engine.documents import Documents
-from schema.engine.trusted_documents import KnownDocuments
-from schema.execution import Budgets, Executor
+from schema.engine.executor import Executor
+from schema.engine.trusted_documents import TrustedDocuments
 from schema.mutations.mutation import Mutation
 from schema.queries import Query
 from schema.subscriptions import Subscription
@@ -17,14 +19,7 @@ from schema.types.scalars import SCALARS
 class Schema(strawberry.Schema):
     """The GraphQL schema. Its `executor` executes documents for every transport."""
 
-    def __init__(
-        self,
-        *,
-        budgets: Budgets | None = None,
-        seconds: float = 10.0,
-        guarded: bool = False,
-        known: KnownDocuments | None = None,
-    ) -> None:
+    def __init__(self, policy: AccessPolicy, trusted: TrustedDocuments, seconds: float) -> None:
         super().__init__(
             query=Query,
             mutation=Mutation,
@@ -33,25 +28,19 @@ class Schema(strawberry.Schema):
             schema_directives=[CostDirective, ListSizeDirective],
             config=StrawberryConfig(scalar_map=SCALARS),
         )
+        bind_resolvers(self._schema)
         # "Did you mean …?" would give away names of the schema.
-        self.documents = Documents(self._schema, hide_suggestions=guarded)
+        self.documents = Documents(self._schema, hide_suggestions=policy.guarded)
         self.executor = Executor(
-            self._schema,
-            self.documents,
-            budgets=budgets,
-            seconds=seconds,
-            guarded=guarded,
-            known=known,
+            self._schema, self.documents, policy, trusted=trusted, seconds=seconds
         )
 
 
 def build_schema(
+    policy: AccessPolicy | None = None,
     *,
-    guarded: bool = False,
-    known: KnownDocuments | None = None,
-    budgets: Budgets | None = None,
+    trusted: TrustedDocuments | None = None,
     seconds: float = 10.0,
 ) -> Schema:
-    """Builds the schema. A query or mutation may take `seconds`; a `guarded` schema shows its names
-    to administrators and operators only."""
-    return Schema(guarded=guarded, known=known, budgets=budgets, seconds=seconds)
+    """Builds the schema. A query or mutation may take `seconds`."""
+    return Schema(policy or AccessPolicy(), trusted or TrustedDocuments(), seconds)

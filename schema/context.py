@@ -1,7 +1,7 @@
 """The context of an operation: the database, the change feed, and the viewer."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -17,7 +17,8 @@ from db.sessions import ReadSession
 from db.vocabulary import PortalId
 from resolvers.live.streams import LiveStreams
 from resolvers.live.subscribers import Sink
-from schema.engine.field_use import NOBODY_IN_PARTICULAR, Client
+from schema.engine.executor import Prepared
+from schema.engine.field_use import UNNAMED_CLIENT, Client
 from schema.errors import MemberInactiveError
 
 K = TypeVar("K", bound=Hashable)
@@ -48,8 +49,9 @@ class Credentials:
 class Context:
     """The context of one operation.
 
-    `sink` takes the messages of a subscription after the first one. `resume_after` is a cursor that
-    the client gave to the transport instead of an argument.
+    For a subscription, `prepared` is the operation itself, `sink` takes the messages after the
+    first one, and `resume_after` is a cursor that the client gave to the transport instead of an
+    argument.
     """
 
     database: Database
@@ -59,10 +61,10 @@ class Context:
     viewers: ViewerLookups
     credentials: Credentials | None = None
     request_id: str = field(default_factory=new_request_id)
-    client: Client = NOBODY_IN_PARTICULAR
+    client: Client = UNNAMED_CLIENT
+    prepared: Prepared | None = None
     sink: Sink | None = None
     resume_after: str | None = None
-    variables: Mapping[str, Any] = field(default_factory=dict)
     _viewer: asyncio.Future[Viewer | None] | None = None
     _loaders: dict[Callable[..., Any], DataLoader[Any, Any]] = field(
         init=False, default_factory=dict
@@ -79,9 +81,9 @@ class Context:
             self._loaders[load] = DataLoader(partial(load, self), cache=False)
         return self._loaders[load]
 
-    def for_operation(self, variables: Mapping[str, Any]) -> "Context":
+    def for_operation(self) -> "Context":
         """Returns a context without a viewer, for the next operation on the same connection."""
-        return replace(self, variables=variables, _viewer=None)
+        return replace(self, _viewer=None)
 
     def for_stream(self, viewer: Viewer) -> "Context":
         """Returns the context of a stream shared by all who see what this viewer sees."""

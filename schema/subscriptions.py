@@ -188,9 +188,10 @@ async def _joined(
 ) -> AsyncGenerator[Any, None]:
     """Yields the first message, then joins a shared stream, which sends the others to the sink."""
     context = info.context
-    if context.sink is None:
+    sink, prepared = context.sink, context.prepared
+    if sink is None or prepared is None:
         raise RuntimeError("A subscription needs a sink for the messages after the first one.")
-    context.sink.starts_at(change_cursor(start.head if start.expired else start.at))
+    sink.starts_at(change_cursor(start.head if start.expired else start.at))
     if start.expired:
         yield _envelope(Resync(start.head, ResyncReason.CURSOR_EXPIRED))
         return
@@ -198,9 +199,9 @@ async def _joined(
     viewer = replace(start.viewer, sight=start.viewer.sight.shared())
     selection = Selection(
         projection,
-        text_key(info, context.variables),
+        text_key(prepared),
         lambda: SelectionRenderer(
-            info,
+            prepared,
             context.for_stream(viewer),
             lambda message: (
                 typed(message) if isinstance(message, ChangeMessage) else _envelope(message)
@@ -211,7 +212,7 @@ async def _joined(
     check = ViewerCheck(
         context.credentials, start.viewer, head, lambda: _require_current_viewer(context)
     )
-    subscriber = Subscriber(context.sink, check, at=place, checked=place)
+    subscriber = Subscriber(sink, check, at=place, checked=place)
     context.streams.join(selection, subscriber, start.at.feed_id)
 
 

@@ -8,7 +8,6 @@ import typer
 from app.document_folder import SUFFIXES, load_trusted_documents, texts_of
 from app.settings import SettingsError, load_settings
 from schema.build import build_schema
-from schema.engine.trusted_documents import Allowed
 
 documents = typer.Typer(
     help="Manage trusted documents: GraphQL documents that clients send by their id.",
@@ -39,7 +38,7 @@ def add(
         f"{file}: {id}: {error.message}"
         for file, found in by_file.items()
         for id, text in found.items()
-        for error in schema_documents.read(text, known=True).errors
+        for error in schema_documents.read(text, trusted=True).errors
     ]
     if refused:
         raise SettingsError("\n".join(refused))
@@ -54,10 +53,10 @@ def add(
 @documents.command("list")
 def list_documents() -> None:
     """List the trusted documents, and what is wrong with those that cannot be executed."""
-    known = load_trusted_documents(_folder(), Allowed.ANY)
+    trusted = load_trusted_documents(_folder())
     schema_documents = build_schema().documents
-    for id, text in known.texts.items():
-        document = schema_documents.read(text, known=True)
+    for id, text in trusted.texts.items():
+        document = schema_documents.read(text, trusted=True)
         names = ", ".join(operation.name or "(no name)" for operation in document.operations)
         trouble = "; ".join(error.message for error in document.errors)
         typer.echo(f"{id}  {trouble or names}")

@@ -8,10 +8,10 @@ import msgspec
 from graphql import GraphQLError, OperationType
 
 from schema.context import Context
+from schema.engine.executor import Executor, RequestRefusedError
 from schema.engine.masking import for_client
 from schema.engine.requests import GraphQLRequest
 from schema.errors import BadRequestError
-from schema.execution import Executor, RequestRefusedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +25,20 @@ Results = AsyncGenerator[bytes | RequestErrors, None]
 
 
 async def answers(
-    executor: Executor, request: GraphQLRequest, context: Context, *, may_change: bool = True
+    executor: Executor[Context],
+    request: GraphQLRequest,
+    context: Context,
+    *,
+    may_change: bool = True,
 ) -> Results:
     """Yields the results in JSON as they come, or RequestErrors alone.
 
     The messages of a subscription follow through the sink of its context.
     """
-    context = context.for_operation(request.variables)
+    context = context.for_operation()
     try:
         prepared = await executor.prepare(request, context)
+        context.prepared = prepared
     except RequestRefusedError as refused:
         yield request_errors(refused.errors, context.request_id)
         return

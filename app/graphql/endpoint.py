@@ -30,9 +30,9 @@ from app.open_connections import Connection
 from app.services import Services
 from db.errors import DatabaseUnavailableError
 from schema.context import Context
+from schema.engine.executor import Executor
 from schema.engine.field_use import Client
 from schema.errors import MemberInactiveError, UnauthenticatedError
-from schema.execution import Executor
 
 MAX_CLIENT_NAME = 50
 
@@ -42,7 +42,7 @@ class GraphQLRoute:
 
     def __init__(
         self,
-        executor: Executor,
+        executor: Executor[Context],
         services: Callable[[], Services],
         metrics: Metrics,
         rate_limits: RateLimits,

@@ -16,10 +16,10 @@ from starlette.types import Receive, Scope
 from app.graphql.sse import EVENT_STREAM
 from db.errors import DatabaseUnavailableError
 from schema.context import Context
-from schema.engine.masking import SURPRISE, for_client
+from schema.engine.executor import Executor, Prepared, RequestRefusedError
+from schema.engine.masking import UNEXPECTED, for_client
 from schema.engine.requests import GraphQLRequest, read_json, read_request
 from schema.errors import ApiError, BadRequestError, LimitError
-from schema.execution import Executor, Prepared, RequestRefusedError
 from sync.intake.problems import RETRY_AFTER_SECONDS
 
 JSON = "application/json"
@@ -42,7 +42,7 @@ class HttpError(Exception):
 
 
 async def answer_http(
-    scope: Scope, receive: Receive, executor: Executor, context: Context
+    scope: Scope, receive: Receive, executor: Executor[Context], context: Context
 ) -> Response:
     """Returns the answer, which a GraphQL client can read whatever was sent."""
     headers = Headers(scope=scope)
@@ -112,7 +112,7 @@ def error_response(
 
 def database_unreachable(request_id: str, media_type: str = JSON) -> Response:
     """Returns a 503: without the database the viewer cannot be known."""
-    error = ApiError(SURPRISE)
+    error = ApiError(UNEXPECTED)
     response = error_response(HTTPStatus.SERVICE_UNAVAILABLE, [error], request_id, media_type)
     response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return response

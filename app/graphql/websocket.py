@@ -21,9 +21,9 @@ from app.graphql.websocket_protocol import EXTENSION, FrameWriter
 from db.errors import DatabaseUnavailableError
 from resolvers.live.subscribers import Rendered
 from schema.context import Context
+from schema.engine.executor import Executor
 from schema.engine.requests import GraphQLRequest, read_json, read_request
 from schema.errors import ApiError, RateLimitedError
-from schema.execution import Executor
 from schema.streaming import failure
 
 PROTOCOL = "graphql-transport-ws"
@@ -93,7 +93,7 @@ class Socket:
     def __init__(
         self,
         websocket: WebSocket,
-        executor: Executor,
+        executor: Executor[Context],
         connect: Connect,
         count: Count,
         init_seconds: float,

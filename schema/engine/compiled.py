@@ -1,10 +1,10 @@
-"""Answers built by a function that is written for each operation.
+"""An optimisation: completes values with a function that is compiled for what one query asks of
+them. graphql-core takes over wherever there is none, and gives the same answer.
 
-graphql-core decides for every field of every object anew what is to be done with it. For the usual
-query, that costs many times what the database does. When nothing below the root fields has a
-resolver of its own, all of that is known beforehand: which attribute it is, how its type is
-written, what it is called. So it is decided once, as Python that says just that, and an answer is
-one pass over what was read. This is such a function:
+graphql-core decides for every field of every object anew what to do with it, which costs many times
+what the database does. Where no field has a resolver or a directive of its own, all of that follows
+from the query: which attribute is read, how its type is written, what it is called. This is such
+a function:
 
     def complete(root):
         def object1(view):
@@ -14,20 +14,14 @@ one pass over what was read. This is such a function:
         ...
         try: return object9(root)
         except Exception as error: raise Unexpected from error
-
-It is an optimisation and nothing else: an operation it cannot express is left to graphql-core, and
-so is an object that does not look as its type says.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from inspect import isclass
 from typing import Any
 
 from graphql import (
     FieldNode,
-    FragmentDefinitionNode,
-    FragmentSpreadNode,
     GraphQLBoolean,
     GraphQLEnumType,
     GraphQLField,
@@ -37,146 +31,64 @@ from graphql import (
     GraphQLNonNull,
     GraphQLObjectType,
     GraphQLOutputType,
-    GraphQLSchema,
     GraphQLString,
-    InlineFragmentNode,
-    OperationDefinitionNode,
-    OperationType,
     SelectionSetNode,
     get_nullable_type,
     is_abstract_type,
     is_leaf_type,
 )
-from strawberry.schema.config import StrawberryConfig
 from strawberry.types.field import StrawberryField
 
-from schema.engine.calls import Call, call_of
+from schema.engine.binding import declaration_of
 from schema.engine.views import View, source_of
+from schema.engine.walk import Walk
 
 Complete = Callable[[Any], Any]
-# How names of ours become names of the schema: `display_name` is `displayName`.
-PLAIN_NAMES = StrawberryConfig()
 MIN_INT, MAX_INT = -(2**31), 2**31 - 1
 
 
 class UnexpectedValueError(Exception):
-    """An object that is not what its type says. graphql-core shall say what is wrong with it."""
+    """Raised for an object that is not what its type says. graphql-core can say what is wrong."""
 
 
-@dataclass(frozen=True, slots=True)
-class RootField:
-    key: str
-    nodes: list[FieldNode]
-    parent: GraphQLObjectType
-    definition: GraphQLField
-    call: Call
-    complete: Complete
-
-    @property
-    def nullable(self) -> bool:
-        return not isinstance(self.definition.type, GraphQLNonNull)
+class _NotPlainError(Exception):
+    """Raised while compiling when a field needs graphql-core."""
 
 
-class _NotPlain(Exception):  # noqa: N818  (the way out of the compiler, not an error)
-    """Something that only graphql-core can execute."""
+class CompiledOperation:
+    """The functions of one operation, each compiled when the first value needs it."""
+
+    def __init__(self, walk: Walk) -> None:
+        self._walk = walk
+        self._functions: dict[tuple[object, ...], Complete | None] = {}
+
+    def function(self, type: GraphQLOutputType, nodes: Sequence[FieldNode]) -> Complete | None:
+        """Returns what completes values of the type for these fields; None if graphql-core must."""
+        key = (type, *map(id, nodes))
+        if key not in self._functions:
+            try:
+                self._functions[key] = _Writer(self._walk).function(type, nodes)
+            except _NotPlainError:
+                self._functions[key] = None
+        return self._functions[key]
 
 
-def root_fields(
-    schema: GraphQLSchema,
-    fragments: Mapping[str, FragmentDefinitionNode],
-    operation: OperationDefinitionNode,
-) -> Sequence[RootField] | None:
-    """Of a valid query, or of what a subscription does with each event; None when it is to be left
-    to graphql-core."""
-    if operation.operation is OperationType.MUTATION or operation.directives:
-        return None
-    root = schema.get_root_type(operation.operation)
-    if root is None:
-        return None
-    selections = _Selections(schema, fragments)
-    try:
-        return [
-            _root_field(selections, root, key, nodes)
-            for key, nodes in selections.fields(root, [operation.selection_set]).items()
-        ]
-    except _NotPlain:
-        return None
-
-
-def _root_field(
-    selections: "_Selections", root: GraphQLObjectType, key: str, nodes: list[FieldNode]
-) -> RootField:
-    definition = root.fields.get(nodes[0].name.value)
-    field = _strawberry_field(definition) if definition else None
-    call = call_of(field, PLAIN_NAMES) if field else None
-    if definition is None or call is None:
-        raise _NotPlain  # Introspection, for one.
-    complete = _Writer(selections).function(definition.type, nodes)
-    return RootField(key, nodes, root, definition, call, complete)
-
-
-class _Selections:
-    """What is asked for, whichever fragments it stands in."""
-
-    def __init__(
-        self, schema: GraphQLSchema, fragments: Mapping[str, FragmentDefinitionNode]
-    ) -> None:
-        self.schema = schema
-        self._fragments = fragments
-
-    def fields(
-        self, type: GraphQLObjectType, sets: Sequence[SelectionSetNode]
-    ) -> dict[str, list[FieldNode]]:
-        """What is asked of an object of this type, by response name, in the order of the answer."""
-        found: dict[str, list[FieldNode]] = {}
-        entered: set[str] = set()
-        for node in self._nodes(type, sets, entered):
-            found.setdefault((node.alias or node.name).value, []).append(node)
-        return found
-
-    def _nodes(
-        self, type: GraphQLObjectType, sets: Sequence[SelectionSetNode], entered: set[str]
-    ) -> Iterator[FieldNode]:
-        for selection_set in sets:
-            for selection in selection_set.selections:
-                if selection.directives:
-                    raise _NotPlain
-                if isinstance(selection, FieldNode):
-                    yield selection
-                elif isinstance(selection, InlineFragmentNode):
-                    condition = selection.type_condition
-                    if condition is None or self._applies(type, condition.name.value):
-                        yield from self._nodes(type, [selection.selection_set], entered)
-                elif isinstance(selection, FragmentSpreadNode):
-                    name = selection.name.value
-                    fragment = self._fragments[name]
-                    if name not in entered:
-                        entered.add(name)
-                        if self._applies(type, fragment.type_condition.name.value):
-                            yield from self._nodes(type, [fragment.selection_set], entered)
-
-    def _applies(self, type: GraphQLObjectType, condition: str) -> bool:
-        if type.name == condition:
-            return True
-        wider = self.schema.get_type(condition)
-        return is_abstract_type(wider) and self.schema.is_sub_type(wider, type)
-
-
-# Texts and truth values of ours are what they are declared to be: the type checker sees to it.
+# The type checker has seen to it that our texts and truth values are what they are declared to be.
 _AS_THEY_ARE = (GraphQLString, GraphQLID, GraphQLBoolean)
 
 
 class _Writer:
     """Writes one function. Of what clients send, only names of GraphQL get into it."""
 
-    def __init__(self, selections: _Selections) -> None:
-        self._selections = selections
+    def __init__(self, walk: Walk) -> None:
+        self._walk = walk
         self._given: dict[str, Any] = {"Unexpected": UnexpectedValueError, "present": _present}
         self._lines: list[str] = []
         self._names = 0
         self._objects: dict[tuple[object, ...], str] = {}
 
-    def function(self, type: GraphQLOutputType, nodes: list[FieldNode]) -> Complete:
+    def function(self, type: GraphQLOutputType, nodes: Sequence[FieldNode]) -> Complete:
+        """Raises _NotPlainError."""
         result = self._value(type, nodes, "root", of_view=False)
         lines = [
             "def complete(root):",
@@ -193,25 +105,27 @@ class _Writer:
         return f"{what}{self._names}"
 
     def _give(self, value: Any) -> str:
-        """The name by which the function finds it."""
+        """Returns the name by which the function finds the value."""
         name = self._name("given")
         self._given[name] = value
         return name
 
     def _value(
-        self, type: GraphQLOutputType, nodes: list[FieldNode], source: str, *, of_view: bool
+        self, type: GraphQLOutputType, nodes: Sequence[FieldNode], source: str, *, of_view: bool
     ) -> str:
-        """An expression for what becomes of the expression `source`. `of_view`: what it gives is
-        the view of an object, where the type has views, rather than the object."""
+        """Returns an expression that completes the value of the expression `source`.
+
+        `of_view`: where the type has views, `source` gives a view rather than the object.
+        """
         if not isinstance(type, GraphQLNonNull):
             return self._nullable(type, nodes, source, of_view=of_view)
         required = type.of_type
         if isinstance(required, GraphQLEnumType):
-            return f"{self._give(_Names(required))}[{source}]"
+            return f"{self._give(_EnumNames(required))}[{source}]"
         return f"present({self._nullable(required, nodes, source, of_view=of_view)})"
 
     def _nullable(
-        self, type: GraphQLOutputType, nodes: list[FieldNode], source: str, *, of_view: bool
+        self, type: GraphQLOutputType, nodes: Sequence[FieldNode], source: str, *, of_view: bool
     ) -> str:
         if type in _AS_THEY_ARE:
             return source
@@ -221,7 +135,7 @@ class _Writer:
             value = self._value(type.of_type, nodes, item, of_view=of_view)
             completed = f"[{value} for {item} in {name}]"
         elif isinstance(type, GraphQLEnumType):
-            completed = f"{self._give(_Names(type))}[{name}]"
+            completed = f"{self._give(_EnumNames(type))}[{name}]"
         elif type is GraphQLInt:
             completed = f"{self._give(_integer)}({name})"
         elif is_leaf_type(type):
@@ -234,13 +148,13 @@ class _Writer:
     def _composite(
         self, type: GraphQLOutputType, sets: Sequence[SelectionSetNode], *, of_view: bool
     ) -> str:
-        """The name of a function for objects of the type, or for their views."""
+        """Returns the name of a function that completes objects of the type, or their views."""
         if isinstance(type, GraphQLObjectType):
             members: Sequence[GraphQLObjectType] = [type]
         elif is_abstract_type(type):
-            members = self._selections.schema.get_possible_types(type)
+            members = self._walk.schema.get_possible_types(type)
         else:
-            raise _NotPlain
+            raise _NotPlainError
         python_class = _python_class(members[0])
         if of_view and len(members) == 1 and issubclass(python_class, View):
             return self._object(members[0], python_class, sets)
@@ -261,7 +175,7 @@ class _Writer:
     def _object(
         self, type: GraphQLObjectType, python_class: type, sets: Sequence[SelectionSetNode]
     ) -> str:
-        """What a fragment asks for is written once, however often the fragment is spread."""
+        """Writes what a fragment asks for once, however often the fragment is spread."""
         key = (type, *map(id, sets))
         if key not in self._objects:
             self._objects[key] = self._written(type, python_class, sets)
@@ -275,11 +189,10 @@ class _Writer:
         assigned: list[str] = []
         required: list[str] = []
         members: list[str] = []
-        for key, nodes in self._selections.fields(type, sets).items():
+        for key, (definition, nodes) in self._fields(type, sets).items():
             if nodes[0].name.value == "__typename":
                 members.append(f"{key!r}: {type.name!r}")
                 continue
-            definition = type.fields[nodes[0].name.value]
             source = self._source(definition)
             if _is_required(definition.type):
                 name = self._name("a")
@@ -293,20 +206,31 @@ class _Writer:
         lines = [f" def {name}({'view' if is_view else 'value'}):"]
         if view_class is not None and view_class.repeated:
             # What was read lives for as long as the answer is being built, so no id comes twice.
-            known = self._name("known")
-            lines = [f" {known} = {{}}", *lines, f"  answer = {known}.get(id(view))"]
+            answers = self._name("answers")
+            lines = [f" {answers} = {{}}", *lines, f"  answer = {answers}.get(id(view))"]
             lines.append("  if answer is not None: return answer")
-            answer = f"{known}.setdefault(id(view), {answer})"
+            answer = f"{answers}.setdefault(id(view), {answer})"
         lines += assigned
         if required:
             lines.append(f"  if {' or '.join(required)}: raise Unexpected")
         self._lines += [*lines, f"  return {answer}"]
         return name
 
+    def _fields(
+        self, type: GraphQLObjectType, sets: Sequence[SelectionSetNode]
+    ) -> dict[str, tuple[GraphQLField, list[FieldNode]]]:
+        """Returns what is asked of an object of the type, by response name."""
+        found: dict[str, tuple[GraphQLField, list[FieldNode]]] = {}
+        for field in self._walk.fields([(type, one) for one in sets], of=type):
+            if field.conditional or field.definition is None:
+                raise _NotPlainError
+            found.setdefault(field.key, (field.definition, []))[1].append(field.node)
+        return found
+
     def _source(self, definition: GraphQLField) -> str:
-        field = _strawberry_field(definition)
-        if field is None or not field.is_basic_field or definition.args:
-            raise _NotPlain
+        field = declaration_of(definition)
+        if not isinstance(field, StrawberryField) or not field.is_basic_field or definition.args:
+            raise _NotPlainError
         source = source_of(field)
         if source is None:
             return f"value.{field.python_name}"
@@ -317,21 +241,15 @@ def _is_required(type: GraphQLOutputType) -> bool:
     return isinstance(type, GraphQLNonNull) and get_nullable_type(type) in _AS_THEY_ARE
 
 
-def _strawberry_field(definition: GraphQLField) -> StrawberryField | None:
-    field = (definition.extensions or {}).get("strawberry-definition")
-    return field if isinstance(field, StrawberryField) else None
-
-
 def _python_class(type: GraphQLObjectType) -> type:
-    definition = (type.extensions or {}).get("strawberry-definition")
-    origin = getattr(definition, "origin", None)
+    origin = getattr(declaration_of(type), "origin", None)
     if not isclass(origin):
-        raise _NotPlain
+        raise _NotPlainError
     return origin
 
 
-class _Names(dict[Any, str]):
-    """Of the values of an enumeration, by value, as they are met."""
+class _EnumNames(dict[Any, str]):
+    """The names of the values of an enumeration, filled as values are met."""
 
     def __init__(self, type: GraphQLEnumType) -> None:
         super().__init__()

@@ -1,32 +1,26 @@
-"""What an operation may cost at the most, told from its text and variables before it is executed.
+"""Prices an operation before it is executed: what it may cost at most, by its text and variables.
 
 The names are those of IBM's cost directives specification: an object costs 1 unless `@cost` says
 otherwise, a scalar nothing, and what is below a list counts as often as the list may have items.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import strawberry
 from graphql import (
     FieldNode,
-    FragmentDefinitionNode,
-    FragmentSpreadNode,
     GraphQLField,
-    GraphQLNamedType,
-    GraphQLSchema,
-    InlineFragmentNode,
     IntValueNode,
     ListValueNode,
-    OperationDefinitionNode,
-    SelectionSetNode,
     ValueNode,
     VariableNode,
-    get_named_type,
-    is_composite_type,
 )
 from strawberry.schema_directive import Location
+
+from schema.engine.binding import declaration_of
+from schema.engine.walk import Scope, Walk
 
 # No list has more items than that; its resolver refuses a larger slice.
 MAX_SLICE = 100
@@ -61,7 +55,7 @@ class ListSizeDirective:
 
 
 @dataclass(frozen=True, slots=True)
-class Items:
+class ListSize:
     """How many items a list may have: the largest slicing argument, else the assumed size."""
 
     slices: tuple[ValueNode, ...]
@@ -75,99 +69,49 @@ class Items:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """A number, and what depends on variables."""
+    """A number, and for each list the cost of one of its items."""
 
     fixed: int = 0
-    lists: tuple[tuple[Items, "Cost"], ...] = ()
+    lists: tuple[tuple[ListSize, "Cost"], ...] = ()
 
-    def of(self, variables: Mapping[str, Any]) -> int:
-        total = self.fixed
-        for items, each in self.lists:
-            total += items.count(variables) * each.of(variables)
-        return total
-
-
-def cost_of(
-    schema: GraphQLSchema,
-    fragments: Mapping[str, FragmentDefinitionNode],
-    operation: OperationDefinitionNode,
-) -> Cost:
-    """Of a valid operation. Takes one look at each fragment for each kind of place it stands in."""
-    root = schema.get_root_type(operation.operation)
-    return _Estimate(schema, fragments).selection(root, operation.selection_set, {})
+    def total(self, variables: Mapping[str, Any]) -> int:
+        return self.fixed + sum(
+            size.count(variables) * each.total(variables) for size, each in self.lists
+        )
 
 
-Sizes = dict[str, Items]
+def cost_of(walk: Walk, scopes: Iterable[Scope], sized_by: Mapping[str, ListSize] = {}) -> Cost:
+    """Returns the cost of what a valid operation asks for.
 
-
-class _Estimate:
-    def __init__(
-        self, schema: GraphQLSchema, fragments: Mapping[str, FragmentDefinitionNode]
-    ) -> None:
-        self._schema = schema
-        self._fragments = fragments
-        self._known: dict[tuple[str, tuple[tuple[str, Items], ...]], Cost] = {}
-
-    def selection(
-        self, parent: GraphQLNamedType | None, selection_set: SelectionSetNode, sizes: Sizes
-    ) -> Cost:
-        """`sizes`: how many items fields of this selection have, as the field above has said."""
-        fixed = 0
-        lists: list[tuple[Items, Cost]] = []
-        for selection in selection_set.selections:
-            if isinstance(selection, FieldNode):
-                items, cost = self._field(parent, selection, sizes)
-                if items is not None:
-                    lists.append((items, cost))
-                    continue
-            elif isinstance(selection, InlineFragmentNode):
-                condition = selection.type_condition
-                type = self._schema.get_type(condition.name.value) if condition else parent
-                cost = self.selection(type, selection.selection_set, sizes)
-            elif isinstance(selection, FragmentSpreadNode):
-                cost = self._spread(selection.name.value, sizes)
+    `sized_by`: the sizes of fields that the field above them states, by field name.
+    """
+    fixed = 0
+    lists: list[tuple[ListSize, Cost]] = []
+    for field in walk.fields(scopes):
+        weight, directive = _directives(field.definition)
+        size = sized_by.get(field.node.name.value)
+        below: Mapping[str, ListSize] = {}
+        if directive is not None:
+            stated = _list_size(directive, field.node)
+            if directive.sized_fields:
+                below = dict.fromkeys(directive.sized_fields, stated)
             else:
-                continue
-            fixed += cost.fixed
-            lists += cost.lists
-        return Cost(fixed, tuple(lists))
-
-    def _spread(self, name: str, sizes: Sizes) -> Cost:
-        key = (name, tuple(sizes.items()))
-        if key not in self._known:
-            fragment = self._fragments[name]
-            type = self._schema.get_type(fragment.type_condition.name.value)
-            self._known[key] = self.selection(type, fragment.selection_set, sizes)
-        return self._known[key]
-
-    def _field(
-        self, parent: GraphQLNamedType | None, node: FieldNode, sizes: Sizes
-    ) -> tuple[Items | None, Cost]:
-        definition = self._schema.get_field(parent, node.name.value)  # type: ignore[arg-type]  # valid
-        if definition is None:
-            return None, Cost()
-        type = get_named_type(definition.type)
-        weight, size = _directives(definition)
-        items = sizes.get(node.name.value)
-        below: Sizes = {}
-        if size is not None:
-            told = _items(size, node)
-            if size.sized_fields:
-                below = dict.fromkeys(size.sized_fields, told)
-            else:
-                items = told
-        own = int(is_composite_type(type)) if weight is None else weight
-        if node.selection_set is None:
-            return items, Cost(own)
-        inner = self.selection(type, node.selection_set, below)
-        return items, Cost(own + inner.fixed, inner.lists)
+                size = stated
+        own = (1 if field.below else 0) if weight is None else weight
+        inner = cost_of(walk, field.below, below)
+        each = Cost(own + inner.fixed, inner.lists)
+        if size is None:
+            fixed += each.fixed
+            lists += each.lists
+        else:
+            lists.append((size, each))
+    return Cost(fixed, tuple(lists))
 
 
-def _directives(definition: GraphQLField) -> tuple[int | None, ListSizeDirective | None]:
-    """Those of a field of our schema; the fields of the introspection have none."""
-    ours = (definition.extensions or {}).get("strawberry-definition")
+def _directives(definition: GraphQLField | None) -> tuple[int | None, ListSizeDirective | None]:
+    """Returns what a field of our schema says; the fields of the introspection say nothing."""
     weight = size = None
-    for directive in getattr(ours, "directives", ()):
+    for directive in getattr(declaration_of(definition), "directives", ()):
         if isinstance(directive, CostDirective):
             weight = int(directive.weight)
         elif isinstance(directive, ListSizeDirective):
@@ -175,10 +119,10 @@ def _directives(definition: GraphQLField) -> tuple[int | None, ListSizeDirective
     return weight, size
 
 
-def _items(size: ListSizeDirective, node: FieldNode) -> Items:
-    names = size.slicing_arguments or ()
+def _list_size(directive: ListSizeDirective, node: FieldNode) -> ListSize:
+    names = directive.slicing_arguments or ()
     values = tuple(a.value for a in node.arguments or () if a.name.value in names)
-    return Items(values, size.assumed_size)
+    return ListSize(values, directive.assumed_size)
 
 
 def _number(node: ValueNode, variables: Mapping[str, Any]) -> int | None:

@@ -1,12 +1,11 @@
-"""Documents: parsed, bounded, validated and priced once, however often they are sent."""
+"""Reads documents: each is parsed, bounded, validated and priced once, however often it is sent."""
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from graphql import (
     ASTValidationRule,
-    DocumentNode,
     FragmentDefinitionNode,
     GraphQLError,
     GraphQLSchema,
@@ -18,24 +17,18 @@ from graphql import (
     validate,
 )
 
-from schema.engine.compiled import RootField, root_fields
+from schema.engine.compiled import CompiledOperation
 from schema.engine.cost import Cost, cost_of
 from schema.engine.field_use import coordinates
-from schema.engine.introspection import introspects
-from schema.engine.limits import (
-    LIMITS,
-    LIMITS_OF_KNOWN,
-    Limits,
-    check_shape,
-    check_text,
-    fragments_of,
-)
+from schema.engine.limits import LIMITS, TRUSTED_LIMITS, Limits, check_shape, check_text
+from schema.engine.lookahead import Selections
 from schema.engine.overlaps import MergeableFieldsRule
+from schema.engine.walk import Scope, Walk, fragments_of
 from schema.errors import BadRequestError, LimitError
 
 # Clients need the first few errors; a document of errors alone must not cost a search for each.
 MAX_ERRORS = 5
-# In characters, of which each can stand for 200 bytes of what is made of a document.
+# Each character can stand for 200 bytes of what is made of a document.
 CACHE_CHARACTERS = 1_000_000
 
 # The classes are built once: a rule made for each request would never be found in a cache again.
@@ -47,14 +40,19 @@ RULES: tuple[type[ASTValidationRule], ...] = tuple(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Operation:
-    """One operation of a valid document; `roots` unless only graphql-core can execute it."""
+    """One operation of a valid document. `introspects`: it asks for more than names of types."""
 
     node: OperationDefinitionNode
-    type: OperationType
+    fragments: Mapping[str, FragmentDefinitionNode]
     cost: Cost
-    roots: Sequence[RootField] | None
+    compiled: CompiledOperation
+    selections: Selections
     coordinates: frozenset[str]
     introspects: bool
+
+    @property
+    def type(self) -> OperationType:
+        return self.node.operation
 
     @property
     def name(self) -> str | None:
@@ -63,38 +61,30 @@ class Operation:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Document:
-    """With errors, it has no operations. Shared by requests: nothing of it may be changed."""
+    """A document as it was read. It has either errors or operations; requests share it."""
 
     errors: tuple[GraphQLError, ...] = ()
-    node: DocumentNode | None = None
-    fragments: Mapping[str, FragmentDefinitionNode] = field(default_factory=dict)
     operations: Sequence[Operation] = ()
 
-    @property
-    def valid_node(self) -> DocumentNode:
-        if self.node is None:
-            raise ValueError("This document has errors.")
-        return self.node
-
     def operation(self, name: str | None) -> Operation:
-        """Raises BadRequestError, as the specification of GetOperation says."""
+        """Returns the operation of that name, or the only one. Raises BadRequestError."""
         if name is None:
             if len(self.operations) == 1:
                 return self.operations[0]
             names = ", ".join(f"`{operation.name}`" for operation in self.operations)
             raise BadRequestError(
-                f"The document has several operations: say by `operationName` which of {names}."
+                f"Document has several operations; set `operationName` to one of {names}."
                 if self.operations
-                else "The document has no operation."
+                else "Document has no operation."
             )
         for operation in self.operations:
             if operation.name == name:
                 return operation
-        raise BadRequestError(f"The document has no operation that is named `{name}`.")
+        raise BadRequestError(f"Document has no operation named `{name}`.")
 
 
 class Documents:
-    """The documents of one schema, the latest of them at hand. `hits` and `misses` are counted."""
+    """Reads the documents of one schema and keeps the latest. Counts `hits` and `misses`."""
 
     def __init__(
         self,
@@ -111,17 +101,17 @@ class Documents:
         self.hits = 0
         self.misses = 0
 
-    def read(self, text: str, *, known: bool = False) -> Document:
-        """`known`: its author is trusted, and it may be larger. Never raises."""
-        key = (text, known)
+    def read(self, text: str, *, trusted: bool = False) -> Document:
+        """Never raises. A trusted document may be larger."""
+        key = (text, trusted)
         document = self._kept.get(key)
         if document is not None:
             self.hits += 1
             self._kept.move_to_end(key)
             return document
         self.misses += 1
-        document = self._read(text, LIMITS_OF_KNOWN if known else LIMITS)
-        if len(text) <= LIMITS_OF_KNOWN.characters:
+        document = self._read(text, TRUSTED_LIMITS if trusted else LIMITS)
+        if len(text) <= TRUSTED_LIMITS.characters:
             self._keep(key, document)
         return document
 
@@ -140,9 +130,9 @@ class Documents:
         except LimitError as error:
             return Document((error,))
         except GraphQLError as error:
-            return Document((coded(error),))
+            return Document((_coded(error),))
         except (RecursionError, UnicodeError):
-            return Document((BadRequestError("The document cannot be read."),))
+            return Document((BadRequestError("Document cannot be read."),))
         errors = validate(
             self._schema,
             node,
@@ -151,24 +141,26 @@ class Documents:
             hide_suggestions=self._hide_suggestions,
         )
         if errors:
-            return Document(tuple(coded(error) for error in errors))
-        fragments = fragments_of(node)
-        operations = [
-            Operation(
-                d,
-                d.operation,
-                cost_of(self._schema, fragments, d),
-                root_fields(self._schema, fragments, d),
-                coordinates(self._schema, fragments, d),
-                introspects(fragments, d),
-            )
-            for d in node.definitions
-            if isinstance(d, OperationDefinitionNode)
-        ]
-        return Document((), node, fragments, operations)
+            return Document(tuple(_coded(error) for error in errors))
+        walk = Walk(self._schema, fragments_of(node))
+        operations = [d for d in node.definitions if isinstance(d, OperationDefinitionNode)]
+        return Document((), [self._operation(walk, operation) for operation in operations])
+
+    def _operation(self, walk: Walk, node: OperationDefinitionNode) -> Operation:
+        scopes: list[Scope] = [(self._schema.get_root_type(node.operation), node.selection_set)]
+        roots = {field.node.name.value for field in walk.fields(scopes)}
+        return Operation(
+            node,
+            walk.fragments,
+            cost_of(walk, scopes),
+            CompiledOperation(walk),
+            {},
+            coordinates(walk, scopes),
+            introspects=not roots.isdisjoint({"__schema", "__type"}),
+        )
 
 
-def coded(error: GraphQLError) -> GraphQLError:
-    """An error of reading or validating, with the code of what a client can put right."""
+def _coded(error: GraphQLError) -> GraphQLError:
+    """Adds the code of what a client can put right."""
     error.extensions = {"code": BadRequestError.code, **(error.extensions or {})}
     return error

@@ -1,12 +1,13 @@
-"""Bounds on the shape of a document, counted before it is validated or executed.
+"""Bounds the shape of a document, before it is validated or executed.
 
-Every count is linear in the size of the document: what a fragment holds is counted once, and a
-spread adds those numbers. So a few hundred bytes of fragments that spread each other are seen to
-stand for millions of fields without a single one of them being visited.
+Counting is linear in the size of the document: the contents of a fragment are counted once, and a
+spread adds those numbers. A few hundred bytes of fragments that spread each other are thus seen to
+stand for millions of fields, none of which is visited. Whatever runs afterwards may visit every
+field that is asked for.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -17,17 +18,17 @@ from graphql import (
     FragmentSpreadNode,
     InlineFragmentNode,
     OperationDefinitionNode,
-    SelectionNode,
     SelectionSetNode,
 )
 
+from schema.engine.walk import fragments_of
 from schema.errors import LimitError
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one document may hold; `fields`, `aliases`, `directives` and `root_fields` count what
-    is spread as often as it is spread."""
+    """The most that one document may hold. What stands in a fragment counts each time the fragment
+    is spread."""
 
     characters: int = 20_000
     tokens: int = 1_000
@@ -40,8 +41,8 @@ class Limits:
 
 
 LIMITS = Limits()
-# Of documents that are known beforehand: their authors are trusted, their size is still finite.
-LIMITS_OF_KNOWN = Limits(
+# For trusted documents, whose authors mean no harm; their size is finite all the same.
+TRUSTED_LIMITS = Limits(
     characters=200_000,
     tokens=20_000,
     operations=20,
@@ -52,7 +53,7 @@ LIMITS_OF_KNOWN = Limits(
     directives=1_000,
 )
 
-# What the lexer makes a token of. Whatever it would refuse counts as one as well.
+# The tokens of the lexer, and one for each character that it would refuse.
 _TOKEN = re.compile(
     r'"""(?:\\"""|[^"]|"(?!""))*(?:""")?'
     r'|"(?:\\.|[^"\\\n\r])*"?'
@@ -64,7 +65,7 @@ _TOKEN = re.compile(
 
 
 def check_text(text: str, limits: Limits) -> None:
-    """Before parsing, which costs far more than counting. Raises LimitError."""
+    """Raises LimitError. Called before parsing, which costs far more than counting."""
     if len(text) > limits.characters:
         raise LimitError("document.characters", len(text), limits.characters)
     if next(islice(_TOKEN.finditer(text), limits.tokens, None), None) is not None:
@@ -73,7 +74,7 @@ def check_text(text: str, limits: Limits) -> None:
 
 @dataclass(slots=True)
 class Counts:
-    """Of a selection set, with everything below it and everything it spreads."""
+    """The size of a selection set, with everything below it and everything it spreads."""
 
     fields: int = 0
     root_fields: int = 0
@@ -82,7 +83,7 @@ class Counts:
     depth: int = 0
 
     def add(self, other: "Counts", *, below: int) -> None:
-        """`below`: how many levels deeper the other stands; then its roots are none here."""
+        """`below`: how many levels deeper the other stands; its root fields then do not count."""
         self.fields += other.fields
         self.aliases += other.aliases
         self.directives += other.directives
@@ -93,36 +94,16 @@ class Counts:
 
 @dataclass(slots=True)
 class Measure:
-    """Counts the operations of one document. `visited` says how many selections were looked at."""
+    """Measures the operations of one document. `visited`: how many selections were looked at."""
 
     fragments: Mapping[str, FragmentDefinitionNode]
     visited: int = 0
-    _of_fragments: dict[str, Counts] = field(default_factory=dict)
+    _counted: dict[str, Counts] = field(default_factory=dict)
 
     def of(self, operation: OperationDefinitionNode) -> Counts:
-        # A fragment is counted after those it spreads, so that none is entered twice.
-        for name in self._spreads_first(operation.selection_set):
-            self._of_fragments[name] = self._count(self.fragments[name].selection_set)
         counts = self._count(operation.selection_set)
         counts.directives += len(operation.directives or ())
         return counts
-
-    def _spreads_first(self, root: SelectionSetNode) -> Iterator[str]:
-        """Fragments that were not counted yet, without recursion; a cycle is left open."""
-        entered: set[str] = set(self._of_fragments)
-        path: list[tuple[str | None, Iterator[str]]] = [(None, _spread_names(root))]
-        while path:
-            name, spreads = path[-1]
-            for spread in spreads:
-                if spread in self.fragments and spread not in entered:
-                    entered.add(spread)
-                    inside = self.fragments[spread].selection_set
-                    path.append((spread, _spread_names(inside)))
-                    break
-            else:
-                path.pop()
-                if name is not None:
-                    yield name
 
     def _count(self, selection_set: SelectionSetNode) -> Counts:
         counts = Counts()
@@ -139,14 +120,20 @@ class Measure:
             elif isinstance(selection, InlineFragmentNode):
                 counts.add(self._count(selection.selection_set), below=0)
             elif isinstance(selection, FragmentSpreadNode):
-                # Within a cycle a fragment counts as nothing; validation refuses it.
-                known = self._of_fragments.get(selection.name.value, Counts())
-                counts.add(known, below=0)
+                counts.add(self._count_fragment(selection.name.value), below=0)
         return counts
+
+    def _count_fragment(self, name: str) -> Counts:
+        if name not in self._counted:
+            # Within itself a fragment counts as nothing; validation refuses that.
+            self._counted[name] = Counts()
+            if name in self.fragments:
+                self._counted[name] = self._count(self.fragments[name].selection_set)
+        return self._counted[name]
 
 
 def check_shape(document: DocumentNode, limits: Limits) -> int:
-    """Raises LimitError. Returns how many selections were looked at, for those who watch it."""
+    """Raises LimitError. Returns how many selections were looked at."""
     operations = [d for d in document.definitions if isinstance(d, OperationDefinitionNode)]
     if len(operations) > limits.operations:
         raise LimitError("document.operations", len(operations), limits.operations)
@@ -158,22 +145,3 @@ def check_shape(document: DocumentNode, limits: Limits) -> int:
             if found > allowed:
                 raise LimitError(f"operation.{name}", found, allowed)
     return measure.visited
-
-
-def fragments_of(document: DocumentNode) -> dict[str, FragmentDefinitionNode]:
-    return {
-        definition.name.value: definition
-        for definition in document.definitions
-        if isinstance(definition, FragmentDefinitionNode)
-    }
-
-
-def _spread_names(selection_set: SelectionSetNode) -> Iterator[str]:
-    """Everything that is spread somewhere in it."""
-    todo: list[Iterable[SelectionNode]] = [selection_set.selections]
-    while todo:
-        for selection in todo.pop():
-            if isinstance(selection, FragmentSpreadNode):
-                yield selection.name.value
-            elif isinstance(selection, FieldNode | InlineFragmentNode) and selection.selection_set:
-                todo.append(selection.selection_set.selections)

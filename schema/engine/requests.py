@@ -1,4 +1,4 @@
-"""What a client asks a transport to execute, whichever transport it is."""
+"""Reads what clients send, whichever transport brings it."""
 
 import json
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ _APOLLO = "persistedQuery"
 
 @dataclass(frozen=True, slots=True)
 class GraphQLRequest:
-    """Either the text of a document, or the id of one that is known here."""
+    """The text of a document, or the id of a trusted one, or both."""
 
     query: str | None = None
     document_id: str | None = None
@@ -27,15 +27,14 @@ def read_json(text: str | bytes) -> Any:
     try:
         return msgspec.json.decode(text)
     except msgspec.DecodeError:
-        # It lets half a character pass, which is then refused by the argument it stands in.
+        # Python's reader lets half a character pass; the argument it stands in is then refused.
         return json.loads(text)
 
 
 def read_request(given: Mapping[str, Any]) -> GraphQLRequest:
-    """From the object that clients send in the body of a POST or in a `subscribe` message.
+    """Reads the object in the body of a POST or in a `subscribe` message. Raises BadRequestError.
 
-    The id may stand beside the query, in the extensions, or where Apollo's clients put it. Raises
-    BadRequestError.
+    The id may stand beside the query, in the extensions, or where Apollo's clients put it.
     """
     query = _optional(given, "query", str, "text")
     extensions: Mapping[str, Any] = _optional(given, "extensions", dict, "an object") or {}
@@ -46,7 +45,7 @@ def read_request(given: Mapping[str, Any]) -> GraphQLRequest:
     )
     if not query and not document_id:
         raise BadRequestError(
-            "Send a GraphQL document as `query`, or the id of a known one as `documentId`."
+            "Send a GraphQL document as `query`, or the id of a trusted one as `documentId`."
         )
     return GraphQLRequest(
         query=query or None,

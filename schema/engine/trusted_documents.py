@@ -1,5 +1,5 @@
-"""Documents that are known before anybody sends them: by the SHA-256 of their text, as Relay's
-compiler, GraphQL Codegen and Apollo's tools write it into their manifests."""
+"""Trusted documents: texts that the service was given beforehand, found by their SHA-256, as
+Relay's compiler, GraphQL Codegen and Apollo's tools write them into their manifests."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -16,32 +16,25 @@ class Allowed(Enum):
     """Which documents are executed."""
 
     ANY = "any"
-    KNOWN = "known"
-    KNOWN_EXCEPT_OPERATORS = "known-except-operators"
+    TRUSTED = "trusted"
+    TRUSTED_EXCEPT_OPERATORS = "trusted-except-operators"
 
 
 class ManifestError(Exception):
-    """The message says what is wrong with the file, for whoever has made it."""
+    """Raised for a file that is no manifest. The message is for whoever made the file."""
 
 
 @dataclass(frozen=True, slots=True)
-class KnownDocuments:
-    """`texts`: by id."""
+class TrustedDocuments:
+    """`texts`: the documents by their ids."""
 
     texts: Mapping[str, str] = field(default_factory=dict)
-    allowed: Allowed = Allowed.ANY
 
     def text(self, id: str) -> str | None:
         return self.texts.get(_digest(id))
 
-    def knows(self, text: str) -> bool:
+    def __contains__(self, text: str) -> bool:
         return document_id(text) in self.texts
-
-    def must_be_known(self, *, operator: bool) -> bool:
-        """Of what this viewer sends."""
-        if self.allowed is Allowed.KNOWN_EXCEPT_OPERATORS:
-            return not operator
-        return self.allowed is Allowed.KNOWN
 
 
 def is_id_of(id: str, text: str) -> bool:
@@ -63,13 +56,13 @@ class _ApolloManifest(msgspec.Struct):
 
 
 def read_manifest(raw: bytes) -> dict[str, str]:
-    """The texts by their ids, from an object of ids and texts (Relay, GraphQL Codegen) or from
-    Apollo's format. Raises ManifestError."""
+    """Returns the texts by their ids, from an object of ids and texts (Relay, GraphQL Codegen) or
+    from Apollo's format. Raises ManifestError."""
     try:
         given = msgspec.json.decode(raw)
         found = dict(_operations(given))
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise ManifestError("It is not a manifest of ids and documents in JSON.") from error
+        raise ManifestError("The file is not a manifest of ids and documents in JSON.") from error
     for id, text in found.items():
         if not is_id_of(id, text):
             raise ManifestError(

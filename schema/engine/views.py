@@ -1,4 +1,4 @@
-"""Types whose objects stand on what was read, and make a field of it only when it is asked for.
+"""Types whose objects show what was read, and make a field of it only when it is asked for.
 
 A page of a hundred objects with twenty fields, of which a query wants five, costs what five cost.
 """
@@ -11,23 +11,22 @@ from typing import Any, Generic, TypeVar
 import strawberry
 from strawberry.types.base import StrawberryList, StrawberryOptional, get_object_definition
 from strawberry.types.field import StrawberryField
-from strawberry.types.lazy_type import LazyType
 
 T = TypeVar("T")
 V = TypeVar("V")
 
 Source = str | Callable[[Any], Any]
-"""The path of an attribute of the view, or what makes the field's value of the view. Where the
-field is of a view's type, it is the view of that one, or None, or a list of views."""
+"""How a field is read from the view: the path of an attribute, or a function of the view. Where
+the field's type has views of its own, it gives a view, None, or a list of views."""
 
 _SOURCE = "source"
 
 
 class View(Generic[V]):
-    """An object of a type made by `view_type`; `view` is what it stands on."""
+    """The base of the types that `view_type` makes. `view`: what the object shows."""
 
     repeated = False
-    """Whether many objects of one answer stand on the same view."""
+    """True if many objects of one answer show the same view, which is then written once."""
 
     def __init__(self, view: V) -> None:
         self.view = view
@@ -41,12 +40,12 @@ def from_view(source: Source, description: str, *, directives: Sequence[object] 
 
 
 def source_of(field: StrawberryField) -> Source | None:
-    """None for a field that is not read from a view."""
+    """Returns None for a field that is not read from a view."""
     return field.metadata.get(_SOURCE)
 
 
 def view_type(description: str, *, name: str | None = None) -> Callable[[type[T]], type[T]]:
-    """Makes a GraphQL type of a class that is a `View`, by default of the same name."""
+    """Decorates a subclass of `View`, and makes it a GraphQL type, by default of the same name."""
 
     def decorate(view_class: type[T]) -> type[T]:
         made = strawberry.type(view_class, name=name, description=description)
@@ -65,7 +64,7 @@ def view_type(description: str, *, name: str | None = None) -> Callable[[type[T]
 
 
 class _Shown:
-    """The field as an attribute, for those who read one field of one object: graphql-core."""
+    """The field as an attribute, which graphql-core reads one at a time."""
 
     def __init__(self, field: StrawberryField, source: Source) -> None:
         self._field = field
@@ -78,8 +77,6 @@ class _Shown:
 def _shown_as(wanted: Any, value: Any) -> Any:
     if value is None:
         return None
-    if isinstance(wanted, LazyType):
-        return _shown_as(wanted.resolve_type(), value)
     if isinstance(wanted, StrawberryOptional):
         return _shown_as(wanted.of_type, value)
     if isinstance(wanted, StrawberryList):

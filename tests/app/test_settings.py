@@ -523,8 +523,8 @@ def test_setting_that_is_left_empty_is_not_set() -> None:
     assert settings.documents_folder is None
 
 
-@pytest.mark.parametrize("documents", ["known", "known-except-operators"])
-def test_known_documents_are_refused_without_their_folder(documents: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("documents", ["trusted", "trusted-except-operators"])
+def test_trusted_documents_are_refused_without_their_folder(documents: str, tmp_path: Path) -> None:
     for folder in (None, ""):
         (line,) = complaints(documents=documents, documents_folder=folder)
 

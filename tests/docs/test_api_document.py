@@ -10,7 +10,7 @@ from graphql import OperationDefinitionNode, OperationType, parse
 from app.graphql.http import MAX_BODY_BYTES
 from app.graphql.websocket import Close
 from app.settings import Settings
-from schema.engine.limits import LIMITS, LIMITS_OF_KNOWN
+from schema.engine.limits import LIMITS, TRUSTED_LIMITS
 from schema.errors import ApiError
 from tests.support.answers import codes, refused_arguments
 from tests.support.builders import created
@@ -123,7 +123,7 @@ def test_limits_of_the_document_are_those_that_hold() -> None:
     rows = re.findall(r"^\| ([a-z ]+) \| (\d+) \| (\d+) \|$", TEXT, re.MULTILINE)
 
     assert {name.replace(" ", "_"): (int(sent), int(known)) for name, sent, known in rows} == {
-        field.name: (getattr(LIMITS, field.name), getattr(LIMITS_OF_KNOWN, field.name))
+        field.name: (getattr(LIMITS, field.name), getattr(TRUSTED_LIMITS, field.name))
         for field in fields(LIMITS)
     }
     assert f"at most {MAX_BODY_BYTES} bytes" in TEXT

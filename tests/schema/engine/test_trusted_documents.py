@@ -1,4 +1,4 @@
-"""Documents known beforehand: by id over HTTP and sockets, from manifests, and nothing else."""
+"""Trusted documents: by id over HTTP and sockets, from manifests, and nothing else."""
 
 import hashlib
 import json
@@ -56,7 +56,7 @@ def settings(sqlite_url: str, folder: Path) -> Settings:
     )
 
 
-@pytest.fixture(params=[Allowed.KNOWN, Allowed.KNOWN_EXCEPT_OPERATORS])
+@pytest.fixture(params=[Allowed.TRUSTED, Allowed.TRUSTED_EXCEPT_OPERATORS])
 async def strict(
     request: pytest.FixtureRequest, settings: Settings
 ) -> AsyncIterator[tuple[Service, Allowed]]:
@@ -76,7 +76,7 @@ async def post(service: Service, member: str | None = None, **body: Any) -> dict
     return answer
 
 
-async def test_known_document_is_executed_by_its_id_however_clients_send_it(
+async def test_trusted_document_is_executed_by_its_id_however_clients_send_it(
     service: Service,
 ) -> None:
     await service.tell(created("Kari", profile={"givenName": "Kari"}))
@@ -115,7 +115,7 @@ async def test_id_beside_a_text_must_be_that_of_the_text(service: Service) -> No
             assert refused_arguments(await post(service, query=VIEWER, **given)) == ["documentId"]
 
 
-async def test_known_document_is_executed_by_its_id_over_a_socket(service: Service) -> None:
+async def test_trusted_document_is_executed_by_its_id_over_a_socket(service: Service) -> None:
     url = service.url.replace("http", "ws", 1) + "/graphql"
     subprotocol = Subprotocol("graphql-transport-ws")
     payload = {"authorization": f"Bearer {service.token()}"}
@@ -135,7 +135,7 @@ async def test_known_document_is_executed_by_its_id_over_a_socket(service: Servi
     }
 
 
-async def test_only_known_documents_are_executed_where_that_is_set(
+async def test_only_trusted_documents_are_executed_where_that_is_set(
     strict: tuple[Service, Allowed],
 ) -> None:
     service, allowed = strict
@@ -150,7 +150,7 @@ async def test_only_known_documents_are_executed_where_that_is_set(
     assert codes(by_id) == codes(by_text) == []
     assert codes(unknown) == ["FORBIDDEN"]
     assert "data" not in unknown
-    assert codes(of_operator) == (["FORBIDDEN"] if allowed is Allowed.KNOWN else [])
+    assert codes(of_operator) == (["FORBIDDEN"] if allowed is Allowed.TRUSTED else [])
 
 
 async def get(service: Service, **headers: str) -> httpx.Response:
@@ -188,7 +188,7 @@ async def test_head_is_answered_with_the_headers_of_get(service: Service) -> Non
     assert (again.status_code, again.headers["etag"]) == (304, tag)
 
 
-async def test_mutation_may_not_come_by_get_even_when_it_is_known(service: Service) -> None:
+async def test_mutation_may_not_come_by_get_even_when_it_is_trusted(service: Service) -> None:
     variables = {"input": {"code": "member", "accessLevel": "ADMIN"}}
     before = await service.data("{ roles { code accessLevel } }")
 
@@ -203,7 +203,7 @@ async def test_mutation_may_not_come_by_get_even_when_it_is_known(service: Servi
     assert await service.data("{ roles { code accessLevel } }") == before
 
 
-async def test_known_document_may_be_larger_than_one_of_a_stranger(
+async def test_trusted_document_may_be_larger_than_one_of_a_stranger(
     settings: Settings, folder: Path
 ) -> None:
     large = "query Large { roles { " + "code " * 900 + "} }"
@@ -212,18 +212,18 @@ async def test_known_document_may_be_larger_than_one_of_a_stranger(
     async with running(settings) as url, httpx.AsyncClient(timeout=DEADLINE) as http:
         service = Service(url, http, settings)
         sent = await post(service, query=large)
-        known = await post(service, documentId=id_of(large))
+        trusted = await post(service, documentId=id_of(large))
 
     assert codes(sent) == ["COST_LIMIT"]
-    assert codes(known) == []
+    assert codes(trusted) == []
 
 
-async def test_known_document_may_be_as_large_when_it_is_sent_as_text(
+async def test_trusted_document_may_be_as_large_when_it_is_sent_as_text(
     settings: Settings, folder: Path
 ) -> None:
     large = "query Large { roles { " + "code " * 900 + "} }"
     (folder / "large.graphql").write_text(large)
-    given = settings.model_copy(update={"documents": Allowed.KNOWN})
+    given = settings.model_copy(update={"documents": Allowed.TRUSTED})
 
     async with running(given) as url, httpx.AsyncClient(timeout=DEADLINE) as http:
         answer = await post(Service(url, http, given), query=large)

@@ -1,0 +1,275 @@
+"""Takes a request to its answers, whichever transport brought it. graphql-core executes, helped by
+`schema.engine.compiled`; the service says what a request may ask for."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from inspect import isawaitable
+from typing import Any, Generic, Protocol, TypeVar
+
+from graphql import (
+    ExecutionResult,
+    GraphQLEnumType,
+    GraphQLError,
+    GraphQLNonNull,
+    GraphQLOutputType,
+    GraphQLResolveInfo,
+    GraphQLScalarType,
+    GraphQLSchema,
+    OperationType,
+    create_source_event_stream,
+    default_field_resolver,
+    default_type_resolver,
+    execute_root_selection_set,
+    get_variable_values,
+    map_source_to_response_event,
+)
+from graphql.execution.collect_fields import FieldDetailsList, FragmentDetails
+from graphql.execution.values import VariableValues
+from graphql.pyutils import AwaitableOrValue, Path, gather_with_cancel
+from graphql.type import GraphQLResolveInfoHelpers
+from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
+
+from schema.engine.compiled import CompiledOperation, UnexpectedValueError
+from schema.engine.documents import Document, Documents, Operation
+from schema.engine.field_use import Client, FieldUse
+from schema.engine.requests import GraphQLRequest
+from schema.engine.trusted_documents import TrustedDocuments, is_id_of
+from schema.errors import ApiError, BadUserInputError, ForbiddenError, LimitError
+
+MAX_VARIABLE_ERRORS = 10
+
+C = TypeVar("C")
+C_contra = TypeVar("C_contra", contravariant=True)
+
+
+class Policy(Protocol[C_contra]):
+    """What the service decides. The engine passes the context on and knows nothing of it."""
+
+    def client(self, context: C_contra) -> Client: ...
+
+    def requires_trusted_document(self, context: C_contra) -> bool: ...
+
+    async def check_introspection(self, context: C_contra) -> None:
+        """Raises ApiError if the schema must not be asked for."""
+
+    async def check_cost(self, cost: int, context: C_contra) -> None:
+        """Raises ApiError if the cost is too high."""
+
+    def allowed_cost(self, context: C_contra) -> int:
+        """Returns the limit, as far as it is known without asking."""
+
+    def masked(
+        self, errors: Iterable[GraphQLError], context: C_contra
+    ) -> Sequence[GraphQLError]: ...
+
+
+class RequestRefusedError(Exception):
+    """Raised before anything is executed. The errors are for the client, once they are masked."""
+
+    def __init__(self, *errors: GraphQLError) -> None:
+        super().__init__("; ".join(error.message for error in errors))
+        self.errors = errors
+
+
+# Those of graphql-core are bound to their executor: a circle that would keep everything a request
+# has read until the garbage collector finds it.
+_HELPERS = GraphQLResolveInfoHelpers(
+    gather=lambda work: gather_with_cancel(*work), track=lambda _: None
+)
+
+
+class CompilingExecutor(StrawberryGraphQLCoreExecutionContext):
+    """Executes one operation as graphql-core does, completing what it can by compiled functions."""
+
+    def __init__(self, *args: Any, compiled: CompiledOperation, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.async_helpers = _HELPERS
+        self._compiled = compiled
+
+    def complete_value(
+        self,
+        return_type: GraphQLOutputType,
+        field_details_list: FieldDetailsList,
+        info: GraphQLResolveInfo[Any],
+        path: Path,
+        result: Any,
+        position_context: Any,
+    ) -> AwaitableOrValue[Any]:
+        # What cannot be null is completed as what can be, and then looked at.
+        if not isinstance(return_type, GraphQLNonNull | GraphQLScalarType | GraphQLEnumType):
+            nodes = [details.node for details in field_details_list]
+            complete = self._compiled.function(return_type, nodes)
+            if complete is not None:
+                try:
+                    return complete(result)
+                except UnexpectedValueError:
+                    # graphql-core completes it again and says what is wrong.
+                    pass
+        return super().complete_value(
+            return_type, field_details_list, info, path, result, position_context
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request that may be executed."""
+
+    schema: GraphQLSchema
+    operation: Operation
+    variables: VariableValues
+    cost: int
+
+    @property
+    def type(self) -> OperationType:
+        return self.operation.type
+
+    def executor(self, context: object) -> CompilingExecutor:
+        fragments = self.operation.fragments
+        return CompilingExecutor(
+            schema=self.schema,
+            fragment_definitions=fragments,
+            fragments={name: FragmentDetails(node) for name, node in fragments.items()},
+            root_value=None,
+            context_value=context,
+            operation=self.operation.node,
+            variable_values=self.variables,
+            field_resolver=default_field_resolver,
+            type_resolver=default_type_resolver,
+            subscribe_field_resolver=default_field_resolver,
+            compiled=self.operation.compiled,
+            operation_extensions=self.operation.selections,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer as clients see it. If it was not executed, there are only errors."""
+
+    errors: Sequence[GraphQLError] = ()
+    data: dict[str, Any] | None = None
+    executed: bool = False
+    cost: dict[str, int] | None = None
+
+    def formatted(self) -> dict[str, Any]:
+        document: dict[str, Any] = {}
+        if self.errors:
+            document["errors"] = [error.formatted for error in self.errors]
+        if self.executed:
+            document["data"] = self.data
+        if self.cost is not None:
+            document["extensions"] = {"cost": self.cost}
+        return document
+
+
+class Executor(Generic[C]):
+    """`seconds`: how long a query or mutation may take. After that it is cancelled, together with
+    its statement in the database."""
+
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        documents: Documents,
+        policy: Policy[C],
+        *,
+        trusted: TrustedDocuments,
+        seconds: float,
+    ) -> None:
+        self.field_use = FieldUse()
+        self._schema = schema
+        self._documents = documents
+        self._policy = policy
+        self._trusted = trusted
+        self._seconds = seconds
+
+    async def prepare(self, request: GraphQLRequest, context: C) -> Prepared:
+        """Finds the operation and its variables. Raises RequestRefusedError."""
+        try:
+            document = self._document(request, context)
+            if document.errors:
+                raise RequestRefusedError(*document.errors)
+            operation = document.operation(request.operation_name)
+            variables = self._variables(operation, request.variables)
+            if operation.introspects:
+                await self._policy.check_introspection(context)
+            cost = operation.cost.total(variables.coerced)
+            await self._policy.check_cost(cost, context)
+        except ApiError as error:
+            raise RequestRefusedError(error) from error
+        self.field_use.count(self._policy.client(context), operation.coordinates)
+        return Prepared(self._schema, operation, variables, cost)
+
+    def _document(self, request: GraphQLRequest, context: C) -> Document:
+        """Raises BadUserInputError or ForbiddenError."""
+        if request.query is None:
+            text = self._trusted.text(request.document_id or "")
+            if text is None:
+                raise BadUserInputError(
+                    "No trusted document has this id. Add its manifest to those of the service.",
+                    "documentId",
+                )
+            return self._documents.read(text, trusted=True)
+        if request.document_id is not None and not is_id_of(request.document_id, request.query):
+            raise BadUserInputError(
+                "This is not the SHA-256 of the `query` beside it. Send one of the two.",
+                "documentId",
+            )
+        if not self._policy.requires_trusted_document(context):
+            return self._documents.read(request.query)
+        if request.query not in self._trusted:
+            raise ForbiddenError(
+                "Only trusted documents are executed here. Send the `documentId` of one."
+            )
+        return self._documents.read(request.query, trusted=True)
+
+    def _variables(self, operation: Operation, given: Mapping[str, Any]) -> VariableValues:
+        """Raises RequestRefusedError."""
+        found = get_variable_values(
+            self._schema,
+            operation.node.variable_definitions or (),
+            dict(given),
+            max_errors=MAX_VARIABLE_ERRORS,
+        )
+        if isinstance(found, list):
+            raise RequestRefusedError(*found)
+        return found
+
+    async def run(self, prepared: Prepared, context: C) -> Answer:
+        """Executes a query or a mutation."""
+        try:
+            async with asyncio.timeout(self._seconds):
+                executing = execute_root_selection_set(prepared.executor(context))
+                result = await executing if isawaitable(executing) else executing
+        except TimeoutError:
+            late = LimitError("operation.seconds", None, round(self._seconds))
+            result = ExecutionResult(None, [late])
+        errors = self._policy.masked(result.errors or (), context)
+        # By now, most operations have looked the viewer up.
+        cost = {"requested": prepared.cost, "allowed": self._policy.allowed_cost(context)}
+        return Answer(errors, result.data, executed=True, cost=cost)
+
+    async def stream(self, prepared: Prepared, context: C) -> AsyncGenerator[Answer, None]:
+        """Executes any operation: a subscription has many answers, the others have one."""
+        if prepared.type is not OperationType.SUBSCRIPTION:
+            yield await self.run(prepared, context)
+            return
+        executor = prepared.executor(context)
+        opening = create_source_event_stream(executor)
+        events = await opening if isawaitable(opening) else opening
+        if isinstance(events, ExecutionResult):
+            yield Answer(self._policy.masked(events.errors or (), context))
+            return
+        try:
+            async with aclosing(map_source_to_response_event(executor, events)) as results:
+                async for result in results:
+                    errors = self._policy.masked(result.errors or (), context)
+                    yield Answer(errors, result.data, executed=True)
+        except Exception as error:  # the stream ends, and its client is told
+            yield Answer(self._policy.masked([_as_graphql(error)], context), executed=True)
+
+
+def _as_graphql(error: Exception) -> GraphQLError:
+    if isinstance(error, GraphQLError):
+        return error
+    return GraphQLError(str(error), original_error=error)
