@@ -34,7 +34,9 @@ if _complaint:
 
 
 ROOT = Path(__file__).resolve().parent
-UV_VERSION = "0.13.9"
+# The version of uv, with the hashes of all its wheels, as pip checks them.
+UV_REQUIREMENT = ROOT / "uv-requirements.txt"
+UV_VERSION = UV_REQUIREMENT.read_text().split()[0].partition("==")[2]
 # The last file that console/build.py writes.
 PAGES_ARE_BUILT = ROOT / "app" / "static" / "console-inputs.sha256"
 
@@ -62,10 +64,8 @@ def install(*dependencies: str) -> None:
     """
     os.chdir(ROOT)
     tools = ROOT / ".tools"
-    # The file is named for version and platform, and exists only when it is complete.
-    uv = tools / f"uv-{UV_VERSION}-{platform.system()}-{platform.machine()}".lower()
-    sync = [str(uv), "sync", "--frozen", *dependencies]
-    if _is_installed(uv, sync):
+    sync = [str(uv()), "sync", "--frozen", *dependencies]
+    if _is_installed(sync):
         return
     tools.mkdir(exist_ok=True)
     with (tools / "install.lock").open("w") as lock:
@@ -73,14 +73,19 @@ def install(*dependencies: str) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         # If this process is killed, its children go on, and hold the lock while they do.
         os.set_inheritable(lock.fileno(), True)
-        if not uv.exists():
-            _fetch_uv(uv)
-        if not _is_installed(uv, sync):
+        if not uv().exists():
+            _fetch_uv(uv())
+        if not _is_installed(sync):
             _sync(sync)
 
 
-def _is_installed(uv: Path, sync: "list[str]") -> bool:
-    return uv.exists() and PAGES_ARE_BUILT.exists() and _succeeds(*sync, "--check", "-qq")
+def uv() -> Path:
+    """Returns the program uv, which exists only when it is complete."""
+    return ROOT / ".tools" / f"uv-{UV_VERSION}-{platform.system()}-{platform.machine()}".lower()
+
+
+def _is_installed(sync: "list[str]") -> bool:
+    return uv().exists() and PAGES_ARE_BUILT.exists() and _succeeds(*sync, "--check", "-qq")
 
 
 def _sync(sync: "list[str]") -> None:
@@ -110,9 +115,9 @@ def become(program: str, *args: str) -> NoReturn:
     os.execve(venv() / "bin" / program, [program, *args], environment())  # noqa: S606 -- no shell
 
 
-def _fetch_uv(uv: Path) -> None:
+def _fetch_uv(program: Path) -> None:
     _say(f"Fetching uv {UV_VERSION}, which installs the rest.")
-    scratch = uv.parent / "fetching-uv"
+    scratch = program.parent / "fetching-uv"
     if scratch.exists():
         shutil.rmtree(scratch)  # Left by a start that was interrupted.
     if not _succeeds(sys.executable, "-m", "venv", str(scratch)):
@@ -121,11 +126,12 @@ def _fetch_uv(uv: Path) -> None:
             " On Debian and Ubuntu, run `apt install python3-venv` first."
         )
     pip = [str(scratch / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    if not _succeeds(*pip, "install", "--only-binary=:all:", f"uv=={UV_VERSION}"):
+    pinned = ["--only-binary=:all:", "--require-hashes", "-r", str(UV_REQUIREMENT)]
+    if not _succeeds(*pip, "install", *pinned):
         raise BootstrapError(
             f"uv {UV_VERSION} could not be fetched from PyPI. The messages of pip above say why."
         )
-    (scratch / "bin" / "uv").replace(uv)
+    (scratch / "bin" / "uv").replace(program)
     shutil.rmtree(scratch)
 
 

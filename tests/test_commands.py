@@ -45,6 +45,8 @@ class Programs:
         if "venv" in command:
             (self._scratch / "bin").mkdir(parents=True)
             return True
+        assert "--require-hashes" in command
+        assert str(bootstrap.UV_REQUIREMENT) in command
         (self._scratch / "bin" / "uv").write_text("half")
         if self.pip_fails:
             return False
