@@ -31,7 +31,9 @@ export type AttemptTrigger =
   /** The retry schedule. */
   | 'RETRY'
   /** A person who replayed the event. */
-  | 'REPLAY';
+  | 'REPLAY'
+  /** A comparison with what the source says of its members. */
+  | 'RECONCILIATION';
 
 /** The kind of a change for this viewer and the filter of the subscription. */
 export type ChangeOperation =

@@ -196,7 +196,7 @@ export const en: Messages = {
     STALE: 'Out of date',
     IGNORED: 'Unknown type',
   },
-  trigger: { DELIVERY: 'Delivery', RETRY: 'New attempt', REPLAY: 'Replay' },
+  trigger: { DELIVERY: 'Delivery', RETRY: 'New attempt', REPLAY: 'Replay', RECONCILIATION: 'Reconciliation' },
 
   log: {
     title: 'Sync log',

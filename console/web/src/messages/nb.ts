@@ -196,7 +196,7 @@ export const nb = {
     STALE: 'Utdatert',
     IGNORED: 'Ukjent type',
   },
-  trigger: { DELIVERY: 'Levering', RETRY: 'Nytt forsøk', REPLAY: 'Kjørt på nytt' },
+  trigger: { DELIVERY: 'Levering', RETRY: 'Nytt forsøk', REPLAY: 'Kjørt på nytt', RECONCILIATION: 'Avstemming' },
 
   log: {
     title: 'Synkroniseringslogg',
