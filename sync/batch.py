@@ -60,6 +60,9 @@ class ReceivedEvent:
 
     @property
     def is_ahead(self) -> bool:
+        if isinstance(self.event, Event) and self.event.read_here:
+            # Perhaps long after the message that asked for it, but by our own clock.
+            return False
         return self.event.occurred_at > self.received_at + CLOCK_TOLERANCE
 
     @property

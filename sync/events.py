@@ -48,7 +48,8 @@ class Event(msgspec.Struct, frozen=True):
     `roles` is the complete set, or None if roles are not stated; `state` likewise. `sequence` is
     the portal's row version, and 0 if it is not stated.
     `only_if_known`: it says nothing of a person who is not known here.
-    `happened_at` is shown as the time of an event that is ranked by another one. `remarks` tell
+    `happened_at` is shown as the time of an event that is ranked by another one; `read_here`: its
+    time is that at which this service read it, by its own clock. `remarks` tell
     what was mended, or could not be translated.
     """
 
@@ -63,6 +64,7 @@ class Event(msgspec.Struct, frozen=True):
     sequence: int = 0
     only_if_known: bool = False
     happened_at: datetime | None = None
+    read_here: bool = False
     remarks: tuple[str, ...] = ()
 
     def organization_ids(self) -> set[PortalId]:

@@ -92,8 +92,8 @@ def complete_document(
     statement.remarks = []
     document = document_of(statement, {})
     # What the log shows as its time. What counts is when it was read.
-    happened_at = {"happenedAt": row.get("modifiedon")}
-    return {**document, "translation": {**document.get("translation", {}), **happened_at}}
+    times = {"happenedAt": row.get("modifiedon"), "readHere": True}
+    return {**document, "translation": {**document.get("translation", {}), **times}}
 
 
 def _roles_of_member(row: JsonRow, columns: Columns, mapping: PortalMapping) -> set[RoleKey]:
@@ -126,7 +126,7 @@ def gone_document(id: PortalId, at: datetime) -> dict[str, Any]:
         "type": EventType.MEMBERSHIP_DEACTIVATED.value,
         "timestamp": at.isoformat(),
         "data": {"member": {"id": id}, "reason": "The row is no longer in the portal."},
-        "translation": {"onlyIfKnown": True},
+        "translation": {"onlyIfKnown": True, "readHere": True},
     }
 
 

@@ -99,6 +99,7 @@ class _Parser:
             sequence=self._sequence(),
             only_if_known=translation.get("onlyIfKnown") is True,
             happened_at=read_time(translation.get("happenedAt")),
+            read_here=translation.get("readHere") is True,
             remarks=(*self._texts.remarks, *_texts_in(translation.get("remarks"))),
         )
 

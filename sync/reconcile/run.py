@@ -86,6 +86,11 @@ class Report:
     outcomes: Counter[SyncOutcome] = field(default_factory=Counter)
     failed: int = 0
 
+    @property
+    def has_news(self) -> bool:
+        """True if something that differs counts."""
+        return bool(self.new or self.changed or self.deactivated)
+
     def add(self, difference: Difference) -> None:
         if len(self.differences) < MOST_SHOWN:
             self.differences.append(difference)
@@ -117,7 +122,7 @@ async def reconcile(
     run = _Run(database, request, guard, clock, progress)
     await run.survey()
     wrong = run.report.wrong_count and not request.options.skip_wrong
-    if not (request.options.dry_run or wrong):
+    if run.report.has_news and not (request.options.dry_run or wrong):
         await run.apply()
     return run.report
 

@@ -17,6 +17,7 @@ from db.database import Database
 from db.vocabulary import PortalId, SyncOutcome, SyncStatus
 from sync.dataverse.mapping import parse_mapping
 from sync.dataverse.reader import MessageReader
+from sync.deliveries import read_delivery
 from sync.errors import SourceUnreadableError
 from sync.record import record_deliveries
 from sync.replay import ReplayRequest, replay_entries
@@ -204,6 +205,23 @@ async def test_row_that_cannot_be_read_is_tried_again(database: Database) -> Non
     await retry_due(database, lambda: later() + timedelta(hours=1), {"min-side": reader})
     (entry,) = await entries(database)
     assert (entry.status, entry.outcome) == (SyncStatus.SUCCESS, SyncOutcome.CREATED)
+
+
+async def test_row_that_is_read_late_is_as_new_as_its_reading(database: Database) -> None:
+    reader = rows()
+    await deliver(database, "02_update")
+    now, hour = datetime.now(UTC), timedelta(hours=1)
+    event = {**reader.events[KARI], "timestamp": (now + hour).isoformat()}
+    between = read_delivery("min-side", "evt_1", now + hour, body_of(event))
+    await record_deliveries(database, [between])
+
+    event = {**event, "timestamp": (now + 2 * hour).isoformat(), "translation": {"readHere": True}}
+    event["data"] = {**event["data"], "member": {"id": KARI, "givenName": "Kåre"}}
+    reader.events[KARI] = event
+    await retry_due(database, lambda: now + 2 * hour, {"min-side": reader})
+
+    person = (await world_of(database)).people[KARI]
+    assert person.profile["givenName"] == "Kåre"
 
 
 async def test_message_that_waits_is_read_again_when_it_is_replayed(database: Database) -> None:
