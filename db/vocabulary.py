@@ -105,6 +105,7 @@ class AuditAction(StrEnum):
     """An action that the audit trail records."""
 
     PAYLOADS_READ = "PAYLOADS_READ"
+    VALUES_READ = "VALUES_READ"
     EVENTS_REPLAYED = "EVENTS_REPLAYED"
     ROLE_ACCESS_SET = "ROLE_ACCESS_SET"
 

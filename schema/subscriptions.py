@@ -10,7 +10,7 @@ import strawberry
 from db.errors import ForeignCursorError
 from db.feed.changes import Cursor
 from db.queries.viewers import Viewer
-from db.vocabulary import ChangeOperation, OrganizationId
+from db.vocabulary import AuditAction, ChangeOperation, OrganizationId
 from resolvers.live.messages import ChangeMessage, Heartbeat, Resync, ResyncReason
 from resolvers.live.projections import (
     EntryProjection,
@@ -29,7 +29,14 @@ from schema.context import Context, Info
 from schema.errors import BadUserInputError
 from schema.streaming import SelectionRenderer, text_key
 from schema.types.inputs import MemberFilterArgument, OrganizationArgument, SyncLogFilterArgument
-from schema.types.loading import entry_fields, entry_filter, member_fields, member_filter
+from schema.types.loading import (
+    asks_for_values,
+    entry_fields,
+    entry_filter,
+    member_fields,
+    member_filter,
+    record_reading,
+)
 from schema.types.nodes import MemberType, SyncLogEntryType
 from schema.types.opaque import change_cursor, global_id, parse_change_cursor, row_id
 from schema.types.scalars import ChangeCursor
@@ -170,6 +177,9 @@ class Subscription:
         start = await _start(info, after)
         await require_log_reader(info)
         entries = await entry_filter(info.context, organization_id, filter)
+        if asks_for_values(info, "entry", "changes"):
+            action = AuditAction.VALUES_READ
+            await record_reading(info.context, action, [], "followed the sync log from now on")
         projection = EntryProjection(
             start.viewer.sight.shared(),
             entries,

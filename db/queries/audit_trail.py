@@ -1,23 +1,25 @@
-"""The audit trail: who read bodies of events, replayed events, or changed what roles give. Written
-once; the database refuses to change it."""
+"""The audit trail: who read bodies or values, replayed events, or changed the access of a role.
+
+The database refuses to change or delete a record.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
 from sqlalchemy import insert, select
 
 from db.queries.keyset import KeysetColumn, PageRequest, PageStatements, Slice, read_page
+from db.queries.rows import columns_of
 from db.sessions import ReadSession, WriteSession
 from db.tables.models import AuditRecord
 from db.vocabulary import AuditAction, EntryId
 
-MAX_ENTRY_IDS = 1000
-
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """`actor` as the records call them: never a name."""
+    """An action to be recorded. `actor` is the subject of a token or a user id, never a name."""
 
     actor: str
     action: AuditAction
@@ -26,8 +28,9 @@ class Act:
     detail: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class AuditRow:
+class AuditRow(msgspec.Struct, frozen=True):
+    """A record as it is read."""
+
     recorded_at: datetime
     actor: str
     action: AuditAction
@@ -38,15 +41,7 @@ class AuditRow:
 
 
 _NEWEST_FIRST = (KeysetColumn(AuditRecord.recorded_at, descending=True),)
-_ROW = select(
-    AuditRecord.recorded_at,
-    AuditRecord.actor,
-    AuditRecord.action,
-    AuditRecord.entry_count,
-    AuditRecord.entry_ids,
-    AuditRecord.role_code,
-    AuditRecord.detail,
-)
+_ROW = select(*columns_of(AuditRow, AuditRecord))
 
 
 async def record_act(session: WriteSession, act: Act, now: datetime) -> None:
@@ -56,7 +51,7 @@ async def record_act(session: WriteSession, act: Act, now: datetime) -> None:
             actor=act.actor,
             action=act.action,
             entry_count=len(act.entry_ids),
-            entry_ids=list(act.entry_ids[:MAX_ENTRY_IDS]),
+            entry_ids=list(act.entry_ids),
             role_code=act.role_code,
             detail=act.detail,
         )
@@ -67,7 +62,7 @@ _pages = PageStatements(AuditRecord.id)
 
 
 async def audit_page(session: ReadSession, page: PageRequest) -> Slice[AuditRow]:
-    """Newest first."""
+    """Returns a page of records, the newest first."""
     statement = _pages.statement((), page, _NEWEST_FIRST, lambda: _ROW)
     found = await read_page(session, statement, page, {}, keys=len(_NEWEST_FIRST) + 1)
     return found.map(lambda row: AuditRow(*row))

@@ -191,7 +191,7 @@ class SyncAttempt(Base):
 class AuditRecord(Base):
     """An action that somebody must answer for. Triggers refuse to change or delete a record.
 
-    `entry_ids` are the first of the log entries it was about; `entry_count` counts all of them.
+    `entry_ids` are the log entries it was about. Records from before were cut at 1,000 of them.
     """
 
     __tablename__ = "audit_trail"

@@ -26,7 +26,7 @@ class AuditRecordType(View[AuditRow]):
     entry_count: int = from_view("entry_count", "The number of sync-log entries it was about.")
     entry_ids: list[strawberry.ID] = from_view(
         lambda row: [global_id("SyncLogEntry", id) for id in row.entry_ids],
-        "The ids of those entries; at most the first 1000.",
+        "The ids of those entries.",
         directives=[list_size(10)],
     )
     role_code: str | None = from_view("role_code", "The code of the role it was about.")

@@ -88,6 +88,7 @@ _described(
     "A kind of action in the audit trail.",
     {
         "PAYLOADS_READ": "Read the bodies of events.",
+        "VALUES_READ": "Read what the fields of members were before and after events.",
         "EVENTS_REPLAYED": "Replayed events.",
         "ROLE_ACCESS_SET": "Set the access level of a role.",
     },

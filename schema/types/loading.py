@@ -111,10 +111,28 @@ async def bodies(context: Context, ids: Sequence[EntryId]) -> list[bytes | None]
         return [None] * len(ids)
     # A body that is asked for twice, under another alias, is read once.
     entries = list(dict.fromkeys(ids))
-    act = Act(context.actor, AuditAction.PAYLOADS_READ, entries)
-    # Recorded first, in a transaction of its own: what cannot be recorded is not shown.
-    async with context.database.write() as session:
-        await record_act(session, act, context.clock())
+    await record_reading(context, AuditAction.PAYLOADS_READ, entries)
     async with context.database.read() as session:
         found = await payloads(session, entries)
     return [found.get(id) for id in ids]
+
+
+async def values_recorded(context: Context, ids: Sequence[EntryId]) -> list[None]:
+    """Records that the viewer reads the values in the changes of these entries."""
+    await record_reading(context, AuditAction.VALUES_READ, list(dict.fromkeys(ids)))
+    return [None] * len(ids)
+
+
+async def record_reading(
+    context: Context, action: AuditAction, entries: Sequence[EntryId], detail: str | None = None
+) -> None:
+    """Records what is going to be read, in a transaction of its own. What cannot be recorded is
+    not shown, since the error ends the field."""
+    async with context.database.write() as session:
+        act = Act(context.actor, action, entries, detail=detail)
+        await record_act(session, act, context.clock())
+
+
+def asks_for_values(info: Info, *path: str) -> bool:
+    """Returns True if values of the changes at the path below the current field are asked for."""
+    return not selected(info, *path).isdisjoint({"before", "after"})

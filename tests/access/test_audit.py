@@ -1,5 +1,6 @@
 """The audit trail: what is recorded, of whom, and that nobody can change it."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -7,12 +8,17 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from db.queries.audit_trail import Act, audit_page, record_act
+from db.queries.keyset import PageRequest
+from db.vocabulary import AuditAction, EntryId
 from tests.support.answers import codes
 from tests.support.association import found_association
 from tests.support.builders import created, guid
+from tests.support.opened import opened as database_of
 from tests.support.service import Service
 from tests.support.sockets import opened
 
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
 TRAIL = """query ($first: Int, $after: String) { auditTrail(first: $first, after: $after) {
     pageInfo { endCursor hasNextPage }
     edges { node { recordedAt actor action entryCount entryIds roleCode detail } } } }"""
@@ -132,6 +138,46 @@ async def test_bodies_are_not_for_subscriptions_where_many_would_read_them_at_on
     assert await trail(service) == []
 
 
+async def test_reading_values_of_changes_is_recorded_whole(service: Service) -> None:
+    await service.tell(*(created(f"Member {number}") for number in range(30)))
+    values = "{ syncLog(first: 30) { edges { node { id changes { field after } } } } }"
+
+    told = await service.data(values)
+    await service.data("{ syncLog(first: 30) { edges { node { changes { field } } } } }")
+
+    (read,) = await trail(service)
+    assert (read["action"], read["entryCount"]) == ("VALUES_READ", 30)
+    assert set(read["entryIds"]) == {edge["node"]["id"] for edge in told["syncLog"]["edges"]}
+
+
+async def test_following_the_log_with_its_values_is_recorded_at_the_start(
+    service: Service,
+) -> None:
+    query = """subscription { syncLogChanges { __typename
+        ... on SyncLogChange { entry { changes { field after } } } } }"""
+    async with opened(service.url, service.token()) as socket:
+        assert (await socket.next())["type"] == "connection_ack"
+        await socket.subscribe("1", query)
+        assert (await socket.next())["type"] == "next"
+        await service.tell(created("Kari"))
+        told = (await socket.next())["payload"]["data"]["syncLogChanges"]
+
+    assert told["entry"]["changes"]
+    assert await trail(service) == [
+        record("operator test", "VALUES_READ", detail="followed the sync log from now on")
+    ]
+
+
+async def test_a_record_names_every_entry_however_many(database_url: str) -> None:
+    ids = [EntryId(number) for number in range(1, 3001)]
+    async with database_of(database_url) as database, database.write() as session:
+        await record_act(session, Act("somebody", AuditAction.PAYLOADS_READ, ids), NOW)
+    async with database_of(database_url) as database, database.read() as session:
+        page = await audit_page(session, PageRequest(1))
+
+    assert page.rows[0].entry_ids == ids
+
+
 @pytest.mark.parametrize(
     "change", ["UPDATE audit_trail SET actor = 'nobody'", "DELETE FROM audit_trail"]
 )
@@ -141,15 +187,24 @@ async def test_database_refuses_to_change_the_trail(
     await service.tell(created("Kari"))
     await service.data(LOG)
     before = await trail(service)
-    statements = [change]
+    copied = "recorded_at, 'nobody', action, entry_count, entry_ids FROM audit_trail"
+    columns = "audit_trail (id, recorded_at, actor, action, entry_count, entry_ids)"
     if database_url.startswith("postgresql"):
-        statements.append("TRUNCATE audit_trail")
+        setting = "SET LOCAL session_replication_role = replica"
+        statements = [[change], [setting, change], ["TRUNCATE audit_trail"]]
+    else:
+        statements = [[change], [f"INSERT OR REPLACE INTO {columns} SELECT id, {copied}"]]
 
     engine = create_async_engine(database_url)
-    for statement in statements:
-        with pytest.raises(DBAPIError, match="append-only"):
-            async with engine.begin() as connection:
+
+    async def execute(together: list[str]) -> None:
+        async with engine.begin() as connection:
+            for statement in together:
                 await connection.execute(text(statement))
+
+    for together in statements:
+        with pytest.raises(DBAPIError, match="append-only"):
+            await execute(together)
     await engine.dispose()
 
     assert len(before) == 1
