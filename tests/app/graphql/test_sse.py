@@ -288,7 +288,7 @@ def blinded(stream: EventStream) -> None:
 async def test_refusal_is_told_in_place_of_whatever_waits(
     ended: Callable[[EventStream], None],
 ) -> None:
-    """The change that ends a membership is read by the stream as well as by the sessions, and
+    """The change that ends a membership is read by the stream and by the open connections, and
     either can be the first."""
     reader = Reader()
     async with served(reader) as (stream, serving):
@@ -318,6 +318,17 @@ async def test_who_is_refused_is_not_waited_for(
         async with asyncio.timeout(DEADLINE):
             await serving
 
+    assert reader.told == b""
+
+
+async def test_stream_that_is_cancelled_sends_nothing_more() -> None:
+    reader = Reader()
+    async with served(reader) as (_, serving):
+        serving.cancel()
+        await asyncio.wait([serving])
+        (_this_test,) = asyncio.all_tasks()
+
+    assert serving.cancelled()
     assert reader.told == b""
 
 

@@ -7,6 +7,8 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from starlette.types import Message
+from starlette.websockets import WebSocket
 
 from app.graphql.http import MAX_BODY_BYTES
 from app.graphql.sse import EventStream
@@ -14,7 +16,7 @@ from app.graphql.websocket import MAX_OPERATIONS
 from app.graphql.websocket import Socket as ServedSocket
 from resolvers.live import streams
 from resolvers.live.subscribers import Subscriber
-from tests.support.bare_sockets import CHANGES, names, socket
+from tests.support.bare_sockets import CHANGES, PROTOCOL, names, socket
 from tests.support.builders import created, deactivated, role, updated
 from tests.support.service import DEADLINE, Service
 
@@ -220,6 +222,38 @@ async def test_client_that_reads_is_never_told_that_it_does_not_keep_up(
         for number in range(12):
             await service.tell(created(f"Kari {number}"))
             assert names(await one.values(1)) == [("1", f"Kari {number}")]
+
+
+async def test_socket_that_is_cancelled_sends_nothing_more() -> None:
+    """Not even the messages that waited for its client to read."""
+    messages: list[Message] = [
+        {"type": "websocket.connect"},
+        {"type": "websocket.receive", "text": '{"type":"ping"}'},
+    ]
+    sending = asyncio.Event()
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return messages.pop(0)
+
+    async def send(message: Message) -> None:
+        if message["type"] == "websocket.send":
+            sending.set()
+            # The client does not read.
+            await asyncio.Event().wait()
+        sent.append(message)
+
+    unused: Any = None
+    websocket = WebSocket({"type": "websocket", "subprotocols": [PROTOCOL]}, receive, send)
+    socket = ServedSocket(websocket, unused, unused, unused, init_seconds=DEADLINE)
+    serving = asyncio.create_task(socket.serve())
+    await sending.wait()
+
+    serving.cancel()
+    await asyncio.wait([serving])
+
+    (_this_test,) = asyncio.all_tasks()
+    assert [message["type"] for message in sent] == ["websocket.accept"]
 
 
 HELD = " ".join(

@@ -342,6 +342,8 @@ async def test_body_that_is_too_large_is_refused_whether_announced_or_not(servic
 
         assert response.status_code == 413
         assert codes(response.json()) == ["COST_LIMIT"]
+        assert response.json()["errors"][0]["extensions"]["limit"] == "request.bytes"
+        assert response.json()["errors"][0]["extensions"]["allowed"] == MAX_BODY_BYTES
 
 
 def overlapping(*selections: str) -> list[str]:
