@@ -31,7 +31,7 @@ from sync.dataverse.mapping import load_mapping
 from sync.dataverse.reader import MessageReader
 from sync.dataverse.scheme import DataverseKey
 from sync.deliveries import Delivery, Receipt
-from sync.errors import VerificationError
+from sync.errors import OverloadedError, VerificationError
 from sync.intake.problems import problem, too_slow
 from sync.intake.sources import Source
 from sync.intake.webhook import WebhookRoute
@@ -67,6 +67,7 @@ def create_app(settings: Settings) -> Starlette:
         exception_handlers={
             HTTPException: _http_problem,
             BodyTooSlowError: _too_slow,
+            OverloadedError: _overloaded,
             DatabaseUnavailableError: _database_unreachable,
             Exception: _unexpected_error,
         },
@@ -187,6 +188,12 @@ async def _http_problem(_request: Request, error: Exception) -> Response:
 
 async def _too_slow(_request: Request, _error: Exception) -> Response:
     return too_slow()
+
+
+async def _overloaded(_request: Request, _error: Exception) -> Response:
+    response = problem(HTTPStatus.SERVICE_UNAVAILABLE, "Too many requests. Try again later.")
+    response.headers["Connection"] = "close"
+    return response
 
 
 async def _database_unreachable(_request: Request, _error: Exception) -> Response:

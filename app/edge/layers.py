@@ -4,7 +4,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from app.edge.bodies import SlowBodies
+from app.edge.bodies import RequestBodies
 from app.edge.headers import SecurityHeaders
 from app.edge.origins import OriginGuard
 from app.edge.rates import Limiter, Rate
@@ -42,4 +42,4 @@ def perimeter(settings: Settings) -> list[Middleware]:
                 expose_headers=_READABLE,
             )
         )
-    return [*layers, Middleware(SlowBodies, BODY_SECONDS)]
+    return [*layers, Middleware(RequestBodies, BODY_SECONDS)]

@@ -118,7 +118,10 @@ class WebhookRoute:
         except VerificationError as error:
             self._on_refusal(source.name, error)
             return problem(HTTPStatus.UNAUTHORIZED), None
-        except (OverloadedError, DatabaseUnavailableError) as error:
+        except OverloadedError:
+            # Not logged, since a flood would fill the log. The metrics count it.
+            return problem(HTTPStatus.SERVICE_UNAVAILABLE, "Try again in a few seconds."), None
+        except DatabaseUnavailableError as error:
             logger.warning("A delivery of %s was refused: %s", source.name, type(error).__name__)
             return problem(HTTPStatus.SERVICE_UNAVAILABLE, "Try again in a few seconds."), None
         except asyncio.CancelledError:
