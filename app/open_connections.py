@@ -7,19 +7,37 @@ from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Protocol, Self, TypeVar
 
-from db.errors import SlowConsumerError
+from db.errors import DatabaseUnavailableError, SlowConsumerError
 from db.feed.change_feed import LiveFeed
-from db.vocabulary import ActivationState, MemberId, Position
+from db.publication import CommittedChange
+from db.queries.viewers import ViewerLookups
+from db.vocabulary import ActivationState, MemberId, PortalId, Position
 from schema.context import Credentials
-from schema.errors import ApiError, MemberInactiveError, UnauthenticatedError
+from schema.errors import (
+    ApiError,
+    MemberInactiveError,
+    RateLimitedError,
+    UnauthenticatedError,
+)
 
 logger = logging.getLogger(__name__)
+
+Key = TypeVar("Key", MemberId, PortalId)
 
 PATIENCE_SECONDS = 60.0
 FAREWELL_SECONDS = 0.5
 LONGEST_TIMER_SECONDS = 24 * 3600.0
+MAX_PER_MEMBER = 32
+"""The most sockets and event streams of one member at a time, in this process."""
+
+
+class TooManyConnectionsError(RateLimitedError):
+    def __init__(self) -> None:
+        super().__init__(
+            f"You have {MAX_PER_MEMBER} open connections, which is the limit. Close one of them."
+        )
 
 
 class Connection(Protocol):
@@ -34,8 +52,13 @@ class Connection(Protocol):
 
 @dataclass(slots=True)
 class _Registration:
-    """The member of a connection, and the timer that ends it with its token."""
+    """The person of a connection, and the timer that ends it with its token.
 
+    Operators and anonymous viewers have no `subject`; a person who is not known yet has no
+    `member_id`.
+    """
+
+    subject: PortalId | None
     member_id: MemberId | None
     expiry: asyncio.TimerHandle | None = None
 
@@ -43,9 +66,12 @@ class _Registration:
 class OpenConnections:
     """Closes connections in time. Runs inside `async with`; one task follows the feed for all."""
 
-    def __init__(self, feed: LiveFeed) -> None:
+    def __init__(self, feed: LiveFeed, viewers: ViewerLookups) -> None:
         self._feed = feed
+        self._viewers = viewers
         self._by_member: defaultdict[MemberId, set[Connection]] = defaultdict(set)
+        self._by_subject: defaultdict[PortalId, set[Connection]] = defaultdict(set)
+        self._unknown: set[PortalId] = set()
         self._registrations: dict[Connection, _Registration] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -67,12 +93,22 @@ class OpenConnections:
     def register(
         self, connection: Connection, credentials: Credentials | None, member_id: MemberId | None
     ) -> None:
-        """Adds a connection, or replaces its registration. `member_id` is None for operators and
-        anonymous viewers, who have no membership that can end."""
+        """Adds a connection, or replaces its registration.
+
+        `member_id` is None for persons who are not known yet, operators and anonymous viewers.
+        Raises TooManyConnectionsError.
+        """
         self.unregister(connection)
-        self._registrations[connection] = _Registration(member_id)
+        subject = None if credentials is None or credentials.operator else credentials.subject
+        if subject is not None:
+            if len(self._by_subject[subject]) >= MAX_PER_MEMBER:
+                raise TooManyConnectionsError
+            self._by_subject[subject].add(connection)
+            if member_id is None:
+                self._unknown.add(subject)
         if member_id is not None:
             self._by_member[member_id].add(connection)
+        self._registrations[connection] = _Registration(subject, member_id)
         if credentials is not None:
             self._wait_for_expiry(connection, credentials)
 
@@ -84,9 +120,11 @@ class OpenConnections:
         if registration.expiry is not None:
             registration.expiry.cancel()
         if registration.member_id is not None:
-            self._by_member[registration.member_id].discard(connection)
-            if not self._by_member[registration.member_id]:
-                del self._by_member[registration.member_id]
+            _take_out(connection, self._by_member, registration.member_id)
+        if registration.subject is not None:
+            _take_out(connection, self._by_subject, registration.subject)
+            if registration.subject not in self._by_subject:
+                self._unknown.discard(registration.subject)
 
     def close_all(self) -> None:
         for connection in list(self._registrations):
@@ -116,15 +154,49 @@ class OpenConnections:
     async def _follow(self) -> None:
         async with self._feed.follow(self._feed.position) as follower:
             while True:
+                changes = await follower.next_changes(PATIENCE_SECONDS)
+                if self._unknown and any(map(_creates_a_member, changes)):
+                    await self._recognise()
                 ended = {
                     change.member_id
-                    for change in await follower.next_changes(PATIENCE_SECONDS)
+                    for change in changes
                     if change.member_id is not None
                     and change.facts.member_after is not None
                     and change.facts.member_after.state is ActivationState.INACTIVE
                 }
                 self._refuse([c for id in ended for c in self._by_member.get(id, ())])
 
+    async def _recognise(self) -> None:
+        """Looks up again the persons who were not known when they connected."""
+        subjects = list(self._unknown)
+        try:
+            found = await asyncio.gather(*map(self._viewers.find, subjects))
+        except DatabaseUnavailableError:
+            # Whether their memberships have ended cannot be told. Clients will connect again.
+            for subject in subjects:
+                for connection in list(self._by_subject.get(subject, ())):
+                    connection.close_for_restart()
+            return
+        for subject, viewer in zip(subjects, found, strict=True):
+            if viewer is None or viewer.member is None:
+                continue
+            self._unknown.discard(subject)
+            for connection in list(self._by_subject.get(subject, ())):
+                self._registrations[connection].member_id = viewer.member.id
+                self._by_member[viewer.member.id].add(connection)
+                if not viewer.is_active:
+                    connection.refuse(MemberInactiveError())
+
     def _refuse(self, connections: Iterable[Connection]) -> None:
         for connection in connections:
             connection.refuse(MemberInactiveError())
+
+
+def _creates_a_member(change: CommittedChange) -> bool:
+    return change.facts.member_before is None and change.facts.member_after is not None
+
+
+def _take_out(connection: Connection, among: dict[Key, set[Connection]], key: Key) -> None:
+    among[key].discard(connection)
+    if not among[key]:
+        del among[key]

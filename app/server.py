@@ -13,6 +13,8 @@ from typing import Any
 import uvicorn
 from starlette.applications import Starlette
 
+from app.edge.connections import ConnectionBounds, raise_descriptor_limit
+from app.edge.http_protocol import HttpProtocol
 from app.errors import CommandError
 from app.graphql.http import MAX_BODY_BYTES
 from app.graphql.websocket_protocol import WebSocketProtocol
@@ -21,6 +23,8 @@ from app.services import Services
 from app.settings import Settings
 
 GRACE_SECONDS = 10
+KEEP_ALIVE_SECONDS = 75
+"""Longer than the 60 s of most proxies, which could send a request just as it is closed."""
 
 
 class PortInUseError(CommandError):
@@ -32,7 +36,7 @@ def configure_logging(settings: Settings) -> None:
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     # These log every step at INFO.
-    for noisy in ("httpx", "httpcore", "alembic", "uvicorn.access"):
+    for noisy in ("httpx", "httpcore", "alembic", "uvicorn.access", "uvicorn.websockets"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
@@ -44,6 +48,7 @@ class Server(uvicorn.Server):
     ) -> None:
         """`started` is called with the URL once connections are accepted."""
         super().__init__(config)
+        self.server_state = ConnectionBounds()
         self._app = app
         self._started = started
 
@@ -55,6 +60,7 @@ class Server(uvicorn.Server):
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        raise_descriptor_limit()
         await super().startup(sockets)
         if self.started:
             self._started(self.url)
@@ -87,6 +93,7 @@ def make_server(settings: Settings, started: Callable[[str], None]) -> Server:
         port=settings.port,
         # When another process stops, all its clients connect here at once.
         backlog=8192,
+        http=HttpProtocol,
         ws=WebSocketProtocol,
         # The same limit as over HTTP.
         ws_max_size=MAX_BODY_BYTES,
@@ -94,6 +101,7 @@ def make_server(settings: Settings, started: Callable[[str], None]) -> Server:
         ws_per_message_deflate=False,
         # Heartbeats keep proxies from closing idle sockets; this only finds dead clients.
         ws_ping_interval=60,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         lifespan="on",
         access_log=False,
         log_config=None,

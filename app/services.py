@@ -113,7 +113,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         open_database(settings) as (database, bell),
         LiveFeed(database, bell) as feed,
         LiveStreams(database, feed) as streams,
-        OpenConnections(feed) as connections,
+        OpenConnections(feed, viewers := ViewerLookups(database)) as connections,
         open_portals(settings, utc_now) as portals,
         RetryWorker(database, feed, utc_now, portals),
         poll_portals(settings, database, utc_now),
@@ -122,7 +122,6 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         Intake(partial(record_deliveries, database), at_once=database.writes_at_once) as intake,
     ):
         _tune_garbage_collector()
-        viewers = ViewerLookups(database)
         authenticator = authenticator_of(settings, provider, partial(_member, database))
         yield Services(
             database,

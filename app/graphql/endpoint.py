@@ -11,6 +11,8 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from app.auth.errors import AuthenticationError, InvalidTokenError, KeysUnavailableError
+from app.edge.connections import EXTENSION as CONNECTION
+from app.edge.connections import HttpConnection
 from app.edge.request_ids import request_id_of
 from app.graphql.answers import answers
 from app.graphql.http import (
@@ -22,17 +24,18 @@ from app.graphql.http import (
     preferred_media_type,
     read_http_request,
 )
-from app.graphql.rate_limits import RateLimits, TooManyRequestsError
+from app.graphql.rate_limits import MAX_UNIDENTIFIED_PER_ADDRESS, RateLimits, TooManyRequestsError
 from app.graphql.sse import EVENT_STREAM, EventStream
 from app.graphql.websocket import ConnectLaterError, ForbiddenConnectionError, Socket
 from app.metrics import Metrics
-from app.open_connections import Connection
+from app.open_connections import Connection, TooManyConnectionsError
 from app.services import Services
 from db.errors import DatabaseUnavailableError
 from schema.context import Context
 from schema.engine.executor import Executor
 from schema.engine.field_use import Client
-from schema.errors import MemberInactiveError, UnauthenticatedError
+from schema.errors import ApiError, MemberInactiveError, UnauthenticatedError
+from sync.intake.problems import RETRY_AFTER_SECONDS, problem
 
 MAX_CLIENT_NAME = 50
 
@@ -105,7 +108,11 @@ class GraphQLRoute:
             response = error_response(refused.status, [refused.error], context.request_id)
             await response(scope, receive, send)
             return
-        stream = EventStream(send, context.request_id)
+        connection: HttpConnection = scope["extensions"][CONNECTION]
+        if not connection.stay():
+            await _too_many_streams(context)(scope, receive, send)
+            return
+        stream = EventStream(send, context.request_id, connection.unsent)
         context.sink = stream
         context.resume_after = headers.get("last-event-id") or None
         self._metrics.open_event_streams.inc()
@@ -115,6 +122,9 @@ class GraphQLRoute:
             may_change = scope["method"] == "POST"
             results = answers(self._executor, request, context, may_change=may_change)
             await stream.serve(receive, results)
+        except TooManyConnectionsError as error:
+            response = error_response(HTTPStatus.TOO_MANY_REQUESTS, [error], context.request_id)
+            await response(scope, receive, send)
         finally:
             self._metrics.open_event_streams.dec()
             self._services().connections.unregister(stream)
@@ -123,11 +133,16 @@ class GraphQLRoute:
         socket = Socket(
             websocket, self._executor, self._connect, self._count, self._socket_init_seconds
         )
+        unidentified = self._rate_limits.unidentified_sockets
+        if not unidentified.add(socket, socket.scope):
+            await websocket.send_denial_response(_too_many_sockets())
+            return
         self._metrics.open_sockets.inc()
         try:
             await socket.serve()
         finally:
             self._metrics.open_sockets.dec()
+            unidentified.remove(socket, socket.scope)
             self._services().connections.unregister(socket)
 
     async def _connect(self, socket: Socket, payload: Mapping[str, Any]) -> Context:
@@ -145,8 +160,14 @@ class GraphQLRoute:
             raise ConnectLaterError from error
         except InvalidTokenError as error:
             raise ForbiddenConnectionError(str(error)) from error
-        if not await self._register(socket, context):
+        try:
+            may_be_served = await self._register(socket, context)
+        except TooManyConnectionsError as error:
+            raise ConnectLaterError from error
+        if not may_be_served:
             raise ForbiddenConnectionError(MemberInactiveError().message)
+        if context.credentials is not None:
+            self._rate_limits.unidentified_sockets.remove(socket, socket.scope)
         return context
 
     def _count(self, context: Context, scope: Scope) -> None:
@@ -156,8 +177,9 @@ class GraphQLRoute:
     async def _register(self, connection: Connection, context: Context) -> bool:
         """Registers a connection under its viewer, and returns whether that viewer may be served.
 
-        A member's connection is closed when their membership ends.
+        A member's connection is closed when their membership ends. Raises TooManyConnectionsError.
         """
+        is_person = context.credentials is not None and not context.credentials.operator
         connections = self._services().connections
         while True:
             position = connections.position
@@ -166,7 +188,8 @@ class GraphQLRoute:
             connections.register(connection, context.credentials, member.id if member else None)
             if viewer is not None and not viewer.is_active:
                 return False
-            if member is None or connections.position == position:
+            # What was read of a person holds if nothing has been changed since.
+            if not is_person or connections.position == position:
                 return True
 
 
@@ -187,6 +210,21 @@ def _refused(
         return response
     response = refused(HTTPStatus.UNAUTHORIZED, known)
     response.headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
+    return response
+
+
+def _too_many_streams(context: Context) -> Response:
+    """Returns a 503: the rest of the connections is kept for requests."""
+    error = ApiError("Too many connections. Try again later.")
+    response = error_response(HTTPStatus.SERVICE_UNAVAILABLE, [error], context.request_id)
+    response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return response
+
+
+def _too_many_sockets() -> Response:
+    detail = f"This address has {MAX_UNIDENTIFIED_PER_ADDRESS} sockets without credentials."
+    response = problem(HTTPStatus.TOO_MANY_REQUESTS, detail)
+    response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return response
 
 

@@ -6,6 +6,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
+MAX_QUEUED_BYTES = 1024 * 1024
+"""How much is queued for one connection before its subscriptions end as too slow."""
+
 Parts = tuple[bytes, ...]
 
 
@@ -20,12 +23,20 @@ class Outbox:
         self,
         send: Callable[[bytes], Awaitable[None]],
         write: Callable[[Sequence[Parts]], bool] | None = None,
+        report: Callable[[int], None] = lambda _: None,
     ) -> None:
+        """`report` is called with the number of bytes that are queued, whenever it changes."""
         self._send = send
         self._write = write
+        self._report = report
+        self._bytes = 0
         self._waiting: deque[tuple[Parts, Callable[[], Any] | None]] = deque()
         self._pump: asyncio.Task[None] | None = None
         self._closed = False
+
+    @property
+    def full(self) -> bool:
+        return self._bytes >= MAX_QUEUED_BYTES
 
     def put_now(self, messages: Sequence[Parts]) -> bool:
         """Sends all at once and returns True, or sends none and returns False."""
@@ -38,6 +49,7 @@ class Outbox:
             return True
         if not self._closed:
             self._waiting.append((parts, sent))
+            self._count(_size(parts))
             if self._pump is None:
                 self._pump = asyncio.create_task(self._keep_sending())
         return False
@@ -52,15 +64,15 @@ class Outbox:
         """Drops what is queued and not being sent already. Returns whether there was anything."""
         discarded = len(self._waiting) > 1
         while len(self._waiting) > 1:
-            _, sent = self._waiting.pop()
+            parts, sent = self._waiting.pop()
+            self._count(-_size(parts))
             if sent is not None:
                 sent()
         return discarded
 
     def abandon(self) -> None:
         """Drops everything, stops sending and takes no more."""
-        self._closed = True
-        self._waiting.clear()
+        self._close()
         if self._pump is not None:
             self._pump.cancel()
 
@@ -79,11 +91,24 @@ class Outbox:
                 # When it was closed meanwhile, nothing is left.
                 if self._waiting:
                     self._waiting.popleft()
+                    self._count(-_size(parts))
                 if sent is not None:
                     sent()
         except (OSError, RuntimeError):
             # The client has disconnected, which the reading side notices as well.
-            self._closed = True
-            self._waiting.clear()
+            self._close()
         finally:
             self._pump = None
+
+    def _close(self) -> None:
+        self._closed = True
+        self._waiting.clear()
+        self._count(-self._bytes)
+
+    def _count(self, size: int) -> None:
+        self._bytes += size
+        self._report(self._bytes)
+
+
+def _size(parts: Parts) -> int:
+    return sum(map(len, parts))

@@ -6,6 +6,7 @@ https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md, distinct conne
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
+from functools import partial
 
 from starlette.types import Message, Receive, Send
 
@@ -32,10 +33,13 @@ _HEADERS = [
 class EventStream:
     """The answer to one request, which is the sink of its subscription if it is one."""
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    def __init__(
+        self, send: Send, request_id: str, report: Callable[[int], None] = lambda _: None
+    ) -> None:
+        """`report` is called with the number of bytes that are queued, whenever it changes."""
         self._send = send
         self._request_id = request_id
-        self._outbox = Outbox(self._send_body)
+        self._outbox = Outbox(partial(_send_body, send), report=report)
         self._waiting = 0
         self._cursor: str | None = None
         self._leave: Callable[[], None] | None = None
@@ -83,7 +87,7 @@ class EventStream:
         self._leave = leave
 
     def next(self, messages: Sequence[Rendered]) -> bool:
-        if self._waiting >= MAX_WAITING:
+        if self._waiting >= MAX_WAITING or self._outbox.full:
             return False
         self._put(b"".join(_event(message.payload, message.cursor) for message in messages))
         return True
@@ -125,8 +129,9 @@ class EventStream:
     def _sent_one(self) -> None:
         self._waiting -= 1
 
-    async def _send_body(self, body: bytes) -> None:
-        await self._send({"type": "http.response.body", "body": body, "more_body": True})
+
+async def _send_body(send: Send, body: bytes) -> None:
+    await send({"type": "http.response.body", "body": body, "more_body": True})
 
 
 def _event(payload: bytes, cursor: str | None = None) -> bytes:

@@ -61,6 +61,7 @@ class TooManyOperationsError(RateLimitedError):
 
 
 class Close(IntEnum):
+    POLICY_VIOLATION = 1008
     SERVICE_RESTART = 1012
     TRY_AGAIN_LATER = 1013
     BAD_REQUEST = 4400
@@ -105,12 +106,17 @@ class Socket:
         self._count = count
         self._init_seconds = init_seconds
         self._initialised = False
+        self._has_spoken = False
         self._context: Context | None = None
         self._operations: dict[str, SocketOperation] = {}
         self._closing: asyncio.Task[None] | None = None
         self._frames: FrameWriter | None = websocket.scope.get("extensions", {}).get(EXTENSION)
-        write = None if self._frames is None else self._frames.write_texts
-        self.outbox = Outbox(self._send, write)
+        send = partial(_send, websocket)
+        self.outbox = (
+            Outbox(send)
+            if self._frames is None
+            else Outbox(send, self._frames.write_texts, self._frames.unsent)
+        )
 
     async def serve(self) -> None:
         """Returns when the socket is closed, by either side."""
@@ -120,7 +126,7 @@ class Socket:
             return
         await self._websocket.accept(PROTOCOL)
         loop = asyncio.get_running_loop()
-        init_timer = loop.call_later(self._init_seconds, self._close_uninitialised)
+        init_timer = loop.call_later(self._init_seconds, self._close_unidentified)
         try:
             while (event := await self._websocket.receive())["type"] == "websocket.receive":
                 if self._closing is None:
@@ -163,13 +169,14 @@ class Socket:
                 await self.outbox.drained()
         operation.results_ended()
 
-    async def _send(self, text: bytes) -> None:
-        with suppress(WebSocketDisconnect):
-            await self._websocket.send({"type": "websocket.send", "text": text.decode()})
-
-    def _close_uninitialised(self) -> None:
+    def _close_unidentified(self) -> None:
         if not self._initialised:
             self.close(Close.INIT_TIMEOUT, "Connection initialisation timeout")
+        elif self._context is not None and self._context.credentials is None:
+            text = (
+                f"Unauthorized: without a token, sockets are closed after {self._init_seconds:g} s"
+            )
+            self.close(Close.UNAUTHORIZED, text)
 
     async def _take(self, text: str | None) -> None:
         if text is None:
@@ -185,6 +192,8 @@ class Socket:
             return
         if message.type == "connection_init":
             await self._initialise(message)
+        elif not self._initialised and not self._may_speak():
+            self.close(Close.POLICY_VIOLATION, "Send `connection_init` first")
         elif message.type == "ping":
             self.outbox.put((b'{"type":"pong"}',))
             await self.outbox.drained()
@@ -198,6 +207,11 @@ class Socket:
         elif message.type != "pong":
             text = f"Invalid message: {PROTOCOL} has no `{message.type}` for clients to send"
             self.close(Close.BAD_REQUEST, text)
+
+    def _may_speak(self) -> bool:
+        """Returns True once: one message may come before `connection_init`."""
+        spoken, self._has_spoken = self._has_spoken, True
+        return not spoken
 
     async def _initialise(self, message: ClientMessage) -> None:
         if self._initialised:
@@ -217,6 +231,8 @@ class Socket:
         except (ConnectLaterError, DatabaseUnavailableError):
             self.close(Close.TRY_AGAIN_LATER, "Try again later")
             return
+        if self._frames is not None and self._context.credentials is not None:
+            self._frames.identified()
         self.outbox.put((b'{"type":"connection_ack"}',))
 
     def _subscribe(self, message: ClientMessage) -> None:
@@ -260,7 +276,7 @@ class Socket:
         except TimeoutError:
             # The client does not read, so the closing handshake cannot end.
             if self._frames is not None:
-                self._frames.abort()
+                self._frames.drop()
         except (WebSocketDisconnect, RuntimeError):
             """The client has disconnected first."""
 
@@ -324,7 +340,7 @@ class SocketOperation:
             [(self._next, message.payload, b"}") for message in messages]
         ):
             return True
-        if self.waiting >= MAX_WAITING:
+        if self.waiting >= MAX_WAITING or self._outbox.full:
             return False
         for message in messages:
             self.send_next(message.payload)
@@ -350,6 +366,11 @@ class SocketOperation:
             await work()
         except Exception as error:  # the client must not be left waiting, whatever happened
             self.fail(failure(error, self._request_id))
+
+
+async def _send(websocket: WebSocket, text: bytes) -> None:
+    with suppress(WebSocketDisconnect):
+        await websocket.send({"type": "websocket.send", "text": text.decode()})
 
 
 def _fitting(reason: str) -> str:

@@ -163,6 +163,37 @@ async def test_changed_role_changes_what_is_delivered_from_that_moment(
         assert seen == (["Ola", "Kari"] if level == "COORDINATOR" else ["Kari"])
 
 
+async def test_socket_that_was_opened_before_its_person_was_known_ends_with_the_membership(
+    service: Service,
+) -> None:
+    async with (
+        opened(service.url, service.token("Kari")) as silent,
+        opened(service.url, service.token("Kari")) as using,
+        opened(service.url, service.token("Ola")) as other,
+    ):
+        for socket in (silent, using, other):
+            assert (await socket.next())["type"] == "connection_ack"
+        await service.tell(created("Kari"), created("Ola"))
+        await using.subscribe("1", ME)
+        answer = (await using.next())["payload"]["data"]["viewer"]
+        await service.tell(deactivated("Kari"))
+
+        assert answer["member"] == {"givenName": "Kari"}
+        assert [await silent.closed(), await using.closed()] == [4403, 4403]
+        await other.subscribe("1", ME)
+        assert (await other.next())["type"] == "next"
+
+
+async def test_person_who_comes_and_goes_at_once_loses_the_socket_as_well(
+    service: Service,
+) -> None:
+    async with opened(service.url, service.token("Kari")) as socket:
+        assert (await socket.next())["type"] == "connection_ack"
+        await asyncio.gather(service.tell(created("Kari")), service.tell(deactivated("Kari")))
+
+        assert await socket.closed() == 4403
+
+
 @pytest.fixture
 def settings(sqlite_url: str) -> Settings:
     return Settings(

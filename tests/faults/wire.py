@@ -86,6 +86,9 @@ class Connection:
             self._writer.write(sent[start : start + 2**16])
             await self._writer.drain()
 
+    def stop_reading(self) -> None:
+        self._writer.transport.pause_reading()  # type: ignore[attr-defined]  # a socket's has it
+
     def end(self) -> None:
         """Nothing more will be sent."""
         self._writer.write_eof()
@@ -99,6 +102,11 @@ class Connection:
             _, _, length = head.partition(b"content-length:")
             body = await self._reader.readexactly(int(length.split(b"\r\n", 1)[0]))
         return Answer(int(head[9:12]), head, body)
+
+    async def received(self, text: bytes) -> None:
+        """Returns when this text has come."""
+        async with asyncio.timeout(PATIENCE):
+            await self._reader.readuntil(text)
 
     async def answer_without_body(self) -> Answer:
         """To a HEAD, or that the body is waited for."""

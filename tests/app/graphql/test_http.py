@@ -5,6 +5,7 @@ import json
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -13,6 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
+from app.auth.own_tokens import mint
 from app.server import running
 from app.settings import Settings
 from db.errors import DatabaseUnavailableError
@@ -419,7 +421,9 @@ async def test_socket_that_says_nothing_is_closed(
             connect(f"{base}/graphql", subprotocols=[SOCKET]) as other,
             connect(f"{base}/graphql", subprotocols=[SOCKET]) as socket,
         ):
-            await other.send('{"type": "connection_init"}')
+            token = mint(hasty, "test", operator=True, lifetime=timedelta(hours=1))
+            payload = {"authorization": f"Bearer {token}"}
+            await other.send(json.dumps({"type": "connection_init", "payload": payload}))
             await socket.wait_closed()
             await other.send('{"type": "ping"}')
             answers = [json.loads(await other.recv())["type"] for _ in range(2)]

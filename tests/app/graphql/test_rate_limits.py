@@ -1,10 +1,12 @@
 """How often one may ask, and who may ask about the schema itself."""
 
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
+from websockets.exceptions import InvalidStatus
 
 from app.auth.own_tokens import mint
 from tests.support.answers import codes
@@ -181,3 +183,56 @@ async def test_errors_suggest_nothing_to_strangers(sqlite_url: str) -> None:
         True: "Cannot query field 'vieweer' on type 'Query'.",
         False: "Cannot query field 'vieweer' on type 'Query'. Did you mean 'viewer'?",
     }
+
+
+async def test_address_has_few_sockets_without_credentials(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.graphql.rate_limits.MAX_UNIDENTIFIED_PER_ADDRESS", 2)
+    proxy = {"trusted_proxies": ("127.0.0.1",)}
+    one, another = ({"X-Forwarded-For": address} for address in ("192.0.2.1", "192.0.2.2"))
+    async with guarded_service(sqlite_url, **proxy) as service, AsyncExitStack() as stack:
+
+        async def open_socket(token: str | None, headers: dict[str, str]) -> None:
+            socket = await stack.enter_async_context(opened(service.url, token, **headers))
+            assert (await socket.next())["type"] == "connection_ack"
+
+        for _ in range(2):
+            await open_socket(None, one)
+            await open_socket(operator(service, "one"), another)
+        with pytest.raises(InvalidStatus) as refused:
+            await open_socket(operator(service, "one"), one)
+        await open_socket(None, another)
+
+    assert refused.value.response.status_code == 429
+    assert refused.value.response.headers["retry-after"] == "5"
+
+
+async def test_member_has_a_limited_number_of_sockets_and_streams(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.open_connections.MAX_PER_MEMBER", 2)
+    await service.tell(created("Kari"), created("Ola"))
+    headers = {"accept": "text/event-stream", "authorization": f"Bearer {service.token('Kari')}"}
+    body = {"query": "subscription { viewerChanges { __typename } }"}
+    stream = ("POST", f"{service.url}/graphql")
+
+    async with (
+        opened(service.url, service.token("Kari")) as first,
+        service.http.stream(*stream, json=body, headers=headers) as second,
+    ):
+        assert (await first.next())["type"] == "connection_ack"
+        lines = second.aiter_lines()
+        assert await anext(lines)
+        third = await service.http.post(stream[1], json=body, headers=headers)
+        async with opened(service.url, service.token("Kari")) as fourth:
+            fourth_closed = await fourth.closed()
+        async with opened(service.url, service.token("Ola")) as other:
+            assert (await other.next())["type"] == "connection_ack"
+        await first.connection.close()
+        async with opened(service.url, service.token("Kari")) as later:
+            assert (await later.next())["type"] == "connection_ack"
+
+    assert third.status_code == 429
+    assert codes(third.json()) == ["RATE_LIMITED"]
+    assert fourth_closed == 1013

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -15,9 +16,12 @@ from app.graphql.answers import Results
 from app.graphql.sse import EventStream
 from app.server import GRACE_SECONDS, running
 from app.settings import Settings
+from resolvers.live import streams
 from resolvers.live.subscribers import Rendered
 from schema.errors import MemberInactiveError
 from tests.app.graphql.test_websocket import LONG, long_to_tell, metrics
+from tests.faults.floods import HANDSHAKE
+from tests.faults.wire import Connection, json_headers, request
 from tests.support.builders import created, deactivated, updated
 from tests.support.service import DEADLINE, Service
 
@@ -190,10 +194,13 @@ async def read_late(stream: Events) -> list[dict[str, Any]]:
     return [json.loads(event.data) async for event in stream if event.name == "next"]
 
 
+@pytest.mark.parametrize(
+    ("limit", "value"), [("sse.MAX_WAITING", 5), ("outbox.MAX_QUEUED_BYTES", 100_000)]
+)
 async def test_client_that_does_not_read_is_told_to_query_again(
-    service: Service, monkeypatch: pytest.MonkeyPatch
+    service: Service, monkeypatch: pytest.MonkeyPatch, limit: str, value: int
 ) -> None:
-    monkeypatch.setattr("app.graphql.sse.MAX_WAITING", 5)
+    monkeypatch.setattr(f"app.graphql.{limit}", value)
     total = 60
     await long_to_tell(service, "Kari")
 
@@ -330,6 +337,53 @@ async def test_stream_that_is_cancelled_sends_nothing_more() -> None:
 
     assert serving.cancelled()
     assert reader.told == b""
+
+
+@asynccontextmanager
+async def raw_stream(service: Service, behind: bytes) -> AsyncIterator[Connection]:
+    """A stream past its first event, with something else sent behind its request."""
+    body = json.dumps({"query": CHANGES}).encode()
+    headers = [
+        *json_headers(body),
+        (b"accept", b"text/event-stream"),
+        (b"authorization", f"Bearer {service.token()}".encode()),
+    ]
+    connection = await Connection.opened(urlsplit(service.url).port or 0)
+    try:
+        await connection.send(request(headers, body, b"/graphql"))
+        await connection.received(b"StreamHeartbeat")
+        await connection.send(behind)
+        yield connection
+    finally:
+        connection.close()
+
+
+BEHIND = {
+    "nothing": b"",
+    "a request": b"GET /healthz HTTP/1.1\r\nhost: test\r\n\r\n",
+    "a part of a request": b"GET /healthz HTTP/1.1\r\nhost: test\r\n",
+    "a request with a body": b"POST / HTTP/1.1\r\ncontent-length: 300000\r\n\r\n" + bytes(90_000),
+    "a WebSocket": HANDSHAKE,
+}
+
+
+@pytest.fixture
+def _hasty_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "HEARTBEAT_SECONDS", 0.2)
+
+
+@pytest.mark.usefixtures("_hasty_heartbeats")
+@pytest.mark.parametrize("behind", BEHIND)
+async def test_stream_ends_with_its_connection_whatever_was_sent_behind_it(
+    service: Service, behind: str
+) -> None:
+    """At the next heartbeat at the latest: nothing more is read while a large body waits."""
+    async with raw_stream(service, BEHIND[behind]):
+        pass
+
+    async with asyncio.timeout(DEADLINE):
+        while "likeperson_open_event_streams 0.0" not in await metrics(service):
+            pass
 
 
 async def test_service_that_stops_does_not_wait_for_its_streams(settings: Settings) -> None:

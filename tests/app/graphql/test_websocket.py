@@ -269,11 +269,14 @@ async def long_to_tell(service: Service, name: str) -> None:
     await service.tell(created(name, roles=[role(code) for code in codes]))
 
 
+@pytest.mark.parametrize(
+    ("limit", "most"), [("websocket.MAX_WAITING", 5), ("outbox.MAX_QUEUED_BYTES", 100_000)]
+)
 async def test_client_that_does_not_read_is_told_to_query_again_and_holds_nobody_up(
-    service: Service, monkeypatch: pytest.MonkeyPatch
+    service: Service, monkeypatch: pytest.MonkeyPatch, limit: str, most: int
 ) -> None:
     """When it reads again: every change up to some place, in order, and then the end."""
-    monkeypatch.setattr("app.graphql.websocket.MAX_WAITING", 5)
+    monkeypatch.setattr(f"app.graphql.{limit}", most)
     total = 60
     await long_to_tell(service, "Kari")
 
