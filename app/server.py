@@ -13,7 +13,7 @@ from typing import Any
 import uvicorn
 from starlette.applications import Starlette
 
-from app.edge.connections import ConnectionBounds, raise_descriptor_limit
+from app.edge.connection_bounds import ConnectionBounds, raise_descriptor_limit
 from app.edge.http_protocol import HttpProtocol
 from app.errors import CommandError
 from app.graphql.http import MAX_BODY_BYTES
@@ -23,6 +23,7 @@ from app.services import Services
 from app.settings import Settings
 
 GRACE_SECONDS = 10
+LISTENERS = 16
 KEEP_ALIVE_SECONDS = 75
 """Longer than the 60 s of most proxies, which could send a request just as it is closed."""
 
@@ -63,7 +64,26 @@ class Server(uvicorn.Server):
         raise_descriptor_limit()
         await super().startup(sockets)
         if self.started:
+            await self._listen_more()
             self._started(self.url)
+
+    async def _listen_more(self) -> None:
+        """Adds listeners to the same sockets.
+
+        uvloop accepts one connection of each listener in a turn of the loop. With a single one,
+        every request waits behind a flood of connections.
+        """
+        loop = asyncio.get_running_loop()
+        for listening in list(self.servers[0].sockets):
+            for _ in range(LISTENERS - 1):
+                again = socket.fromfd(listening.fileno(), listening.family, listening.type)
+                server = await loop.create_server(
+                    self._new_connection, sock=again, backlog=self.config.backlog
+                )
+                self.servers.append(server)
+
+    def _new_connection(self) -> HttpProtocol:
+        return HttpProtocol(self.config, self.server_state, self.lifespan.state)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # Streams never end by themselves, and would be waited for.

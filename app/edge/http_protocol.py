@@ -17,8 +17,9 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 from uvicorn.server import ServerState
 
-from app.edge.connections import (
+from app.edge.connection_bounds import (
     CLOSING_SECONDS,
+    DISCARDED_BYTES,
     EXTENSION,
     READ_BYTES,
     STALLED_SECONDS,
@@ -80,6 +81,7 @@ class HttpProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
         self._deadline: float | None = None
         self._refusal = HTTPStatus.BAD_REQUEST
         self._refused = False
+        self._discarded = 0
 
     # Called by the transport.
 
@@ -106,6 +108,7 @@ class HttpProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
+            self._discard(len(data))
             return
         self._unset_keepalive_if_required()
         try:
@@ -244,9 +247,14 @@ class HttpProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
         elif any(len(name) + len(value) > MAX_WEBSOCKET_LINE for name, value in self.headers):
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
         else:
-            self._bounds.remove(self)
-            self.handle_websocket_upgrade()
-            self._let_go()
+            self.transport.pause_reading()
+            self._bounds.queue_handshake(self, self._begin_websocket)
+
+    def _begin_websocket(self) -> None:
+        self._bounds.remove(self)
+        self.transport.resume_reading()
+        self.handle_websocket_upgrade()
+        self._let_go()
 
     def _expire(self) -> None:
         if self._refused:
@@ -271,6 +279,11 @@ class HttpProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
         # Whoever is still sending would lose the answer if the connection were closed at once.
         self.transport.write_eof()
         self._deadline = self.loop.time() + CLOSING_SECONDS
+
+    def _discard(self, size: int) -> None:
+        self._discarded += size
+        if self._discarded > DISCARDED_BYTES and not self.transport.is_closing():
+            self.transport.pause_reading()
 
     def _answer(self, status: HTTPStatus) -> bytes:
         response = problem(status, _DETAILS[status])

@@ -11,8 +11,8 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from app.auth.errors import AuthenticationError, InvalidTokenError, KeysUnavailableError
-from app.edge.connections import EXTENSION as CONNECTION
-from app.edge.connections import HttpConnection
+from app.edge.connection_bounds import EXTENSION as CONNECTION
+from app.edge.connection_bounds import HttpConnection
 from app.edge.request_ids import request_id_of
 from app.graphql.answers import answers
 from app.graphql.http import (

@@ -34,6 +34,8 @@ MAX_ID = 256
 MAX_REASON = 123
 """The most bytes of a reason in a close frame (RFC 6455, 5.5)."""
 CLOSING_SECONDS = 1.0
+LATER_SECONDS = 2.0
+"""How long a socket stands that is to try again later."""
 
 Connect = Callable[["Socket", dict[str, Any]], Awaitable[Context]]
 """Returns the context of a socket, by the payload of `connection_init`.
@@ -229,6 +231,8 @@ class Socket:
             self.close(Close.FORBIDDEN, f"Forbidden: {error}")
             return
         except (ConnectLaterError, DatabaseUnavailableError):
+            # Clients that connect again at once would add to whatever is the matter.
+            await asyncio.sleep(LATER_SECONDS)
             self.close(Close.TRY_AGAIN_LATER, "Try again later")
             return
         if self._frames is not None and self._context.credentials is not None:

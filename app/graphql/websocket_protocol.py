@@ -20,8 +20,9 @@ from uvicorn.server import ServerState
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.http11 import Request
 
-from app.edge.connections import (
+from app.edge.connection_bounds import (
     CLOSING_SECONDS,
+    DISCARDED_BYTES,
     STALLED_SECONDS,
     ConnectionBounds,
     WriteWatch,
@@ -82,6 +83,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol, asyncio.BufferedProtocol):
         self._frames_left: int | None = FRAMES_UNIDENTIFIED
         self._extensions: dict[str, Any] = {}
         self._failed = False
+        self._discarded = 0
         self._unsent_bytes = 0
 
     # Called by the transport.
@@ -110,6 +112,9 @@ class WebSocketProtocol(WebSocketsSansIOProtocol, asyncio.BufferedProtocol):
 
     def data_received(self, data: bytes) -> None:
         if self._failed:
+            self._discarded += len(data)
+            if self._discarded > DISCARDED_BYTES:
+                self._pause_reading()
             return
         if not self.handshake_initiated:
             super().data_received(data)

@@ -1,5 +1,7 @@
-"""Floods of a service, as a program of its own: `python -m tests.faults.floods KIND PORT SECONDS
-CONNECTIONS [TOKEN]`. It never reads more than it must, and connects again when it is cut off."""
+"""Floods of a service, as a program: `python -m tests.faults.floods KIND PORT CONNECTIONS [TOKEN]`.
+
+It reads no more than it must, connects again when it is cut off, and runs until it is killed.
+"""
 
 import asyncio
 import json
@@ -42,12 +44,10 @@ class Flood:
         repeat: bytes = b"",
         *,
         socket: bool = False,
-        once_more: bytes = b"",
     ) -> None:
         self.begin = begin
         self.repeat = repeat * max(1, BLOCK // len(repeat)) if repeat else b""
         self.socket = socket
-        self.once_more = once_more
 
     async def run(self, streams: Streams, token: str | None) -> None:
         reader, writer = streams
@@ -92,25 +92,28 @@ FLOODS = {
 }
 
 
-async def attack(flood: Flood, port: int, token: str | None) -> None:
+async def attack(flood: Flood, port: int, token: str | None, begun: asyncio.Event) -> None:
     """One connection after the other."""
     while True:
         with suppress(OSError, asyncio.IncompleteReadError):
             streams = await asyncio.open_connection("127.0.0.1", port)
+            begun.set()
             try:
                 await flood.run(streams, token)
             finally:
                 streams[1].transport.abort()
 
 
-async def main(kind: str, port: str, seconds: str, connections: str, token: str = "") -> None:
+async def main(kind: str, port: str, connections: str, token: str = "") -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     flood, bearer = FLOODS[kind], f"Bearer {token}" if token else None
-    with suppress(TimeoutError):
-        async with asyncio.timeout(float(seconds)), asyncio.TaskGroup() as tasks:
-            for _ in range(int(connections)):
-                tasks.create_task(attack(flood, int(port), bearer))
+    begun = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(int(connections)):
+            tasks.create_task(attack(flood, int(port), bearer, begun))
+        await begun.wait()
+        print("begun", flush=True)  # noqa: T201  # for the test that has started this
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 import pytest
 
-from app.edge import connections
-from app.edge.connections import ConnectionBounds
+from app.edge import connection_bounds
+from app.edge.connection_bounds import ConnectionBounds
 
 
 class Connection:
@@ -38,7 +38,7 @@ def still_open(among: list[Connection]) -> list[int]:
 async def test_new_connection_takes_the_place_of_the_one_that_waited_longest(
     bounds: ConnectionBounds, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
-    monkeypatch.setattr(connections, limit, 3)
+    monkeypatch.setattr(connection_bounds, limit, 3)
     several = added(bounds, 3)
     bounds.busy(several[0])
     bounds.waiting(several[0])
@@ -51,7 +51,7 @@ async def test_new_connection_takes_the_place_of_the_one_that_waited_longest(
 async def test_no_request_in_progress_ends_for_a_new_connection(
     bounds: ConnectionBounds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 3)
+    monkeypatch.setattr(connection_bounds, "MAX_CONNECTIONS", 3)
     several = added(bounds, 3)
     for connection in several:
         bounds.busy(connection)
@@ -65,7 +65,7 @@ async def test_no_request_in_progress_ends_for_a_new_connection(
 async def test_socket_without_credentials_takes_the_place_of_the_oldest_one(
     bounds: ConnectionBounds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "MAX_UNIDENTIFIED", 2)
+    monkeypatch.setattr(connection_bounds, "MAX_UNIDENTIFIED", 2)
     several = [Connection() for _ in range(4)]
     for connection in several[:2]:
         bounds.unidentified(connection)
@@ -77,10 +77,25 @@ async def test_socket_without_credentials_takes_the_place_of_the_oldest_one(
     assert still_open(several) == [0, 2, 3]
 
 
+async def test_old_socket_without_credentials_goes_before_a_connection_that_waits_less_long(
+    bounds: ConnectionBounds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection_bounds, "MAX_CONNECTIONS", 2)
+    socket = Connection()
+    bounds.add(socket)
+    bounds.unidentified(socket)
+    several = added(bounds, 3)
+
+    assert not socket.is_open
+    assert still_open(several) == [1, 2]
+
+
 async def test_some_connections_are_kept_for_requests(
     bounds: ConnectionBounds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "MAX_CONNECTIONS", connections.REQUEST_DESCRIPTORS + 2)
+    monkeypatch.setattr(
+        connection_bounds, "MAX_CONNECTIONS", connection_bounds.REQUEST_DESCRIPTORS + 2
+    )
     several = added(bounds, 4)
 
     stays = [bounds.stay(connection) for connection in several]
@@ -95,7 +110,9 @@ async def test_some_connections_are_kept_for_requests(
 async def test_socket_without_credentials_makes_room_for_another_one(
     bounds: ConnectionBounds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "MAX_CONNECTIONS", connections.REQUEST_DESCRIPTORS + 2)
+    monkeypatch.setattr(
+        connection_bounds, "MAX_CONNECTIONS", connection_bounds.REQUEST_DESCRIPTORS + 2
+    )
     several = [Connection() for _ in range(4)]
     for connection in several[:2]:
         bounds.unidentified(connection)
@@ -109,7 +126,7 @@ async def test_socket_without_credentials_makes_room_for_another_one(
 async def test_those_who_hold_memory_for_longest_are_closed_when_all_hold_too_much(
     bounds: ConnectionBounds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "MAX_HELD_BYTES", 100)
+    monkeypatch.setattr(connection_bounds, "MAX_HELD_BYTES", 100)
     several = added(bounds, 4)
     bounds.hold(several[0], 30)
     bounds.hold(several[1], 30)
@@ -125,8 +142,8 @@ async def test_those_who_hold_memory_for_longest_are_closed_when_all_hold_too_mu
 async def test_connection_that_holds_too_much_alone_is_closed(bounds: ConnectionBounds) -> None:
     several = added(bounds, 2)
 
-    bounds.hold(several[0], connections.MAX_HELD_BYTES_EACH)
-    bounds.hold(several[1], connections.MAX_HELD_BYTES_EACH + 1)
+    bounds.hold(several[0], connection_bounds.MAX_HELD_BYTES_EACH)
+    bounds.hold(several[1], connection_bounds.MAX_HELD_BYTES_EACH + 1)
 
     assert still_open(several) == [0]
 
@@ -134,7 +151,7 @@ async def test_connection_that_holds_too_much_alone_is_closed(bounds: Connection
 async def test_what_closed_connections_held_is_free_again(
     bounds: ConnectionBounds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "MAX_HELD_BYTES", 100)
+    monkeypatch.setattr(connection_bounds, "MAX_HELD_BYTES", 100)
     for _ in range(10):
         (connection,) = added(bounds, 1)
         bounds.hold(connection, 90)

@@ -98,7 +98,7 @@ async def test_answer_before_the_body_has_come_ends_nothing_but_its_request(
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is waited for is given up soon."""
     for where, seconds in {
-        "connections.CHECK_SECONDS": 0.05,
+        "connection_bounds.CHECK_SECONDS": 0.05,
         "http_protocol.SECTION_SECONDS": 0.2,
         "http_protocol.REST_SECONDS": 0.2,
         "http_protocol.STALLED_SECONDS": 0.2,
@@ -304,7 +304,7 @@ async def test_answers_that_are_not_read_are_bounded_in_total(
     service: Service,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("app.edge.connections.MAX_HELD_BYTES", 500_000)
+    monkeypatch.setattr("app.edge.connection_bounds.MAX_HELD_BYTES", 500_000)
     async with AsyncExitStack() as stack, asyncio.timeout(DEADLINE):
         while not dropped.is_set():
             connection = await stack.enter_async_context(connected(service))

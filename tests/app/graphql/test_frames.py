@@ -180,8 +180,8 @@ async def test_nothing_is_answered_to_a_client_that_does_not_read(
     """So that what waits for it does not grow."""
     monkeypatch.setattr("app.graphql.websocket_protocol.FRAMES_AT_ONCE", 10**9)
     monkeypatch.setattr("app.graphql.websocket_protocol.STALLED_SECONDS", 0.2)
-    monkeypatch.setattr("app.edge.connections.CHECK_SECONDS", 0.05)
-    monkeypatch.setattr("app.edge.connections.MAX_HELD_BYTES_EACH", 200_000)
+    monkeypatch.setattr("app.edge.connection_bounds.CHECK_SECONDS", 0.05)
+    monkeypatch.setattr("app.edge.connection_bounds.MAX_HELD_BYTES_EACH", 200_000)
     async with raw_socket(service, service.token()) as socket, asyncio.timeout(DEADLINE):
         socket.writer.transport.pause_reading()  # type: ignore[attr-defined]  # a socket's has it
         await socket.send_until_cut_off(frame(0x9, bytes(125)) * 500)

@@ -6,6 +6,9 @@ waiting, or held its memory, for the longest time.
 
 import asyncio
 import sys
+from collections.abc import Callable
+from itertools import islice
+from time import monotonic
 from typing import Protocol
 
 from uvicorn.server import ServerState
@@ -25,8 +28,12 @@ OWN_DESCRIPTORS = 64
 """Descriptors that are kept for files and the database."""
 REQUEST_DESCRIPTORS = 64
 """Descriptors that are kept for requests, so that sockets and streams never use up all of them."""
+HANDSHAKES_PER_TURN = 4
+"""How many WebSockets begin in one turn of the event loop."""
 READ_BYTES = 16 * 1024
 """How much is read from a connection in one turn of the event loop."""
+DISCARDED_BYTES = 256 * 1024
+"""How much is still read of a connection that was refused, so that its client sees the answer."""
 CHECK_SECONDS = 1.0
 STALLED_SECONDS = 30.0
 """Seconds after which a connection is closed whose client reads nothing of what waits for it."""
@@ -57,6 +64,10 @@ class HttpConnection(Protocol):
         """Says how many bytes are queued for this connection."""
 
 
+Since = dict[BoundedConnection, float]
+"""Connections, and since when they are there; the first one for the longest time."""
+
+
 class ConnectionBounds(ServerState):
     """The state that uvicorn shares between its connections, with bounds on them."""
 
@@ -66,18 +77,23 @@ class ConnectionBounds(ServerState):
         """Where connections read into, one after the other."""
         # Dictionaries, because they keep the order in which connections were added.
         self._all: dict[BoundedConnection, None] = {}
-        self._waiting: dict[BoundedConnection, None] = {}
-        self._unidentified: dict[BoundedConnection, None] = {}
+        self._waiting: Since = {}
+        self._unidentified: Since = {}
         self._lasting: set[BoundedConnection] = set()
         self._held: dict[BoundedConnection, int] = {}
         self._held_bytes = 0
+        self._handshakes: dict[BoundedConnection, Callable[[], None]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, connection: BoundedConnection) -> None:
         """Adds a new connection, and makes room for it if there are too many."""
         self._all[connection] = None
         if len(self._all) > _most_connections():
-            _drop_first(self._waiting or self._unidentified)
+            if self._handshakes:
+                # Sockets give way to requests.
+                self._handshakes.popitem()[0].drop()
+            else:
+                _drop_longest(self._waiting, self._unidentified)
         if self._timer is None:
             self._check_later()
 
@@ -86,6 +102,7 @@ class ConnectionBounds(ServerState):
         self._all.pop(connection, None)
         self._waiting.pop(connection, None)
         self._unidentified.pop(connection, None)
+        self._handshakes.pop(connection, None)
         self._lasting.discard(connection)
         self.hold(connection, 0)
 
@@ -111,9 +128,22 @@ class ConnectionBounds(ServerState):
         if len(self._lasting) >= _most_connections() - REQUEST_DESCRIPTORS:
             if not self._unidentified:
                 return False
-            _drop_first(self._unidentified)
+            _drop_longest(self._unidentified)
         self._lasting.add(connection)
         return True
+
+    def queue_handshake(self, connection: BoundedConnection, begin: Callable[[], None]) -> None:
+        """Calls `begin` in its turn: many handshakes at once do not hold up requests."""
+        self._handshakes[connection] = begin
+        if len(self._handshakes) == 1:
+            asyncio.get_running_loop().call_soon(self._begin_handshakes)
+
+    def _begin_handshakes(self) -> None:
+        for connection in list(islice(self._handshakes, HANDSHAKES_PER_TURN)):
+            begin = self._handshakes.pop(connection)
+            begin()
+        if self._handshakes:
+            asyncio.get_running_loop().call_soon(self._begin_handshakes)
 
     def hold(self, connection: BoundedConnection, size: int) -> None:
         """Says how many bytes the connection holds now. Drops connections that hold too much."""
@@ -185,18 +215,18 @@ def _most_connections() -> int:
     return min(MAX_CONNECTIONS, max(1, descriptors - OWN_DESCRIPTORS))
 
 
-def _add_last(
-    connection: BoundedConnection, connections: dict[BoundedConnection, None], limit: int
-) -> None:
+def _add_last(connection: BoundedConnection, connections: Since, limit: int) -> None:
     """Adds a connection as the newest one, and drops the oldest if there are too many."""
     connections.pop(connection, None)
-    connections[connection] = None
+    connections[connection] = monotonic()
     if len(connections) > limit:
-        _drop_first(connections)
+        _drop_longest(connections)
 
 
-def _drop_first(connections: dict[BoundedConnection, None]) -> None:
-    for connection in connections:
-        del connections[connection]
+def _drop_longest(*groups: Since) -> None:
+    """Drops the connection that has been in its group for the longest time, if there is any."""
+    firsts = [(*next(iter(group.items())), group) for group in groups if group]
+    if firsts:
+        connection, _, group = min(firsts, key=lambda first: first[1])
+        del group[connection]
         connection.drop()
-        return
