@@ -25,15 +25,22 @@ async def open_portal(
 
     Raises PortalRefusedError if the mapping names no API, or no way to sign in that works.
     """
+    async with open_web_api(mapping, clock, attempts=attempts) as api:
+        yield DataversePortal(api, mapping, clock)
+
+
+@asynccontextmanager
+async def open_web_api(
+    mapping: PortalMapping, clock: Callable[[], datetime], *, attempts: int = MOST_ATTEMPTS
+) -> AsyncIterator[WebApi]:
+    """Raises PortalRefusedError as `open_portal` does."""
     environment = mapping.environment
     if environment.api is None or environment.auth is None:
         raise PortalRefusedError("The mapping names no Web API.")
     async with httpx.AsyncClient() as http:
         tokens = tokens_of(environment.auth, environment.api, http, clock)
-        api = WebApi(
-            http, environment.api, tokens, page_size=mapping.reconcile.page_size, attempts=attempts
-        )
-        yield DataversePortal(api, mapping, clock)
+        size = mapping.reconcile.page_size
+        yield WebApi(http, environment.api, tokens, page_size=size, attempts=attempts)
 
 
 @asynccontextmanager

@@ -29,6 +29,7 @@ COMMANDS = {
     "log": CommandEntry("log_command", "log", "Show the sync log."),
     "replay": CommandEntry("replay_command", "replay", "Apply recorded events again."),
     "reconcile": CommandEntry("reconcile_command", "reconcile", "Compare with a whole source."),
+    "dataverse": CommandEntry("dataverse_commands", "dataverse", "Check a source of Dataverse."),
     "token": CommandEntry("token_command", "token", "Print a bearer token."),
     "simulate": CommandEntry("simulate_command", "simulate", "Send webhooks as a portal would."),
     "documents": CommandEntry("documents_commands", "documents", "Manage trusted documents."),

@@ -3,12 +3,15 @@
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime
+from typing import Any
 
 from db.vocabulary import PortalId, canonical_portal_id
 from sync.dataverse.errors import DeltaExpiredError
 from sync.dataverse.mapping import PortalMapping, RowRoles
 from sync.dataverse.rows import (
     RoleKey,
+    chapter_of_row,
+    chapter_query,
     complete_document,
     encoded,
     gone_document,
@@ -96,6 +99,11 @@ class DataversePortal:
             async for role in self._api.rows(role_query(rule)):
                 if (member := member_of_role(role, rule)) is not None:
                     held[member] |= roles_of_rows([role], rule, at)
+        chapters: dict[PortalId, dict[str, Any]] = {}
+        async for row in self._api.rows(chapter_query(self._mapping)):
+            chapter = chapter_of_row(row, self._mapping)
+            chapters[chapter["id"]] = chapter
         async for row in self._api.rows(member_query(self._mapping)):
             id = canonical_portal_id(row[self._mapping.member.id])
-            yield encoded(complete_document(row, held.get(id, set()), self._mapping, at))
+            roles = held.get(id, set())
+            yield encoded(complete_document(row, roles, self._mapping, at, chapters))

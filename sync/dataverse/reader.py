@@ -82,7 +82,8 @@ class MessageReader:
             return [_rejected("message", error, origin)]
         origin |= _origin(message)
         try:
-            if self._reads_rows:
+            # What a chapter's row says is told by the message itself.
+            if self._reads_rows and message.table != self._mapping.organization.entity:
                 return self._pointers(message, origin, received_at)
             statements = statements_of(message, self._mapping, received_at)
         except NotAnEventError as error:

@@ -15,6 +15,8 @@ from sync.events import EventType
 
 _TABLE_OF_LOOKUP = "_{}_value@Microsoft.Dynamics.CRM.lookuplogicalname"
 
+NO_CHAPTERS: Mapping[PortalId, dict[str, Any]] = {}
+
 RoleKey = tuple[str, PortalId | None]
 
 
@@ -69,12 +71,34 @@ def roles_of_rows(rows: Iterable[JsonRow], rule: RowRoles, at: datetime) -> set[
     return roles
 
 
+def chapter_query(mapping: PortalMapping) -> TableQuery:
+    """Returns the query for chapters."""
+    table = mapping.organization
+    parent = [f"_{table.parent}_value"] if table.parent else []
+    return TableQuery(table.entity_set, [table.id, table.name, *parent])
+
+
+def chapter_of_row(row: JsonRow, mapping: PortalMapping) -> dict[str, Any]:
+    """Returns a chapter as an event states it."""
+    table = mapping.organization
+    told: dict[str, Any] = {"id": canonical_portal_id(row[table.id])}
+    if row[table.name]:
+        told["name"] = row[table.name]
+    if table.parent:
+        told["parentId"] = row[f"_{table.parent}_value"]
+    return told
+
+
 def complete_document(
-    row: JsonRow, held: set[RoleKey], mapping: PortalMapping, at: datetime
+    row: JsonRow,
+    held: set[RoleKey],
+    mapping: PortalMapping,
+    at: datetime,
+    chapters: Mapping[PortalId, dict[str, Any]] = NO_CHAPTERS,
 ) -> dict[str, Any]:
     """Returns the event that states everything of the member, as of this moment.
 
-    `held` are the roles of tables of their own.
+    `held` are the roles of tables of their own, `chapters` what is known of chapters.
     """
     columns = _columns(row, mapping)
     id = canonical_portal_id(row[mapping.member.id])
@@ -89,6 +113,8 @@ def complete_document(
             {"code": code, **({"organizationId": where} if where else {})}
             for code, where in sorted(roles, key=str)
         ]
+    if home := statement.data.get("organization"):
+        statement.data["organization"] = chapters.get(home["id"], home)
     statement.remarks = []
     document = document_of(statement, {})
     # What the log shows as its time. What counts is when it was read.

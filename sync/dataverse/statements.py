@@ -38,6 +38,7 @@ _CREATES = ("Create", "CreateMultiple")
 _DELETES = ("Delete", "DeleteMultiple")
 _CHANGES = ("Update", "UpdateMultiple", "Upsert", "UpsertMultiple", "Assign")
 _STATES = ("SetState", "SetStateDynamicEntity")
+_ROW_MESSAGES = (*_CREATES, *_DELETES, *_CHANGES, *_STATES)
 _LINKS = ("Associate", "Disassociate")
 _JSON_NAMES = {
     "number": "memberNumber",
@@ -112,11 +113,13 @@ class _Translation:
                 f"A row of {table} tells of one role only; which roles the member has in all can "
                 "only be read from the portal."
             )
+        elif table == self._mapping.organization.entity and name in _ROW_MESSAGES:
+            yield from self._rows()
         elif table != self._mapping.member.entity:
             yield self._foreign
         elif name == "Merge":
             yield from self._merge()
-        elif name in (*_CREATES, *_DELETES, *_CHANGES, *_STATES):
+        elif name in _ROW_MESSAGES:
             yield from self._rows()
         else:
             yield self._foreign
@@ -161,7 +164,9 @@ class _Translation:
                 "portal."
             )
         for row in rows:
-            if self._message.name in _DELETES:
+            if row.table == self._mapping.organization.entity:
+                yield self._chapter(row)
+            elif self._message.name in _DELETES:
                 included = all_hold(self._mapping.member.include, row.before)
                 yield self._ended(
                     row.id, "The row was deleted in the portal.", certain=bool(included)
@@ -187,6 +192,26 @@ class _Translation:
         at = self._message.created_at or self._received_at
         data = {"member": {"id": id}, "reason": reason}
         return Statement(EventType.MEMBERSHIP_DEACTIVATED, at, data, only_if_known=not certain)
+
+    def _chapter(self, row: Row) -> Statement:
+        table = self._mapping.organization
+        told: dict[str, Any] = {"id": row.id}
+        data = {"organization": told}
+        if self._message.name in _DELETES:
+            told["closed"] = True
+            at = self._message.created_at or self._received_at
+            return Statement(EventType.ORGANIZATION_UPDATED, at, data)
+        columns = self._with_state(row).stated
+        if table.name in columns:
+            told["name"] = _text(columns[table.name])
+        if table.parent and table.parent in columns:
+            parent = columns[table.parent]
+            told["parentId"] = parent.id if isinstance(parent, Reference) else None
+        active = all_hold(table.active, columns)
+        if table.active and active is not None:
+            told["closed"] = not active
+        when = self._when(columns)
+        return Statement(EventType.ORGANIZATION_UPDATED, when, data, row.version)
 
     def _member(self, row: Row) -> Statement:
         whole = self._message.name in _CREATES

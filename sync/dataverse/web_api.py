@@ -47,6 +47,18 @@ class _Page(msgspec.Struct):
     count: int | None = msgspec.field(default=None, name="@odata.count")
 
 
+class Attribute(msgspec.Struct):
+    name: str = msgspec.field(name="LogicalName")
+
+
+class TableDefinition(msgspec.Struct):
+    """What the portal says of a table. `tracked`: its changes can be asked for."""
+
+    entity_set: str = msgspec.field(name="EntitySetName")
+    tracked: bool = msgspec.field(name="ChangeTrackingEnabled")
+    attributes: list[Attribute] = msgspec.field(name="Attributes")
+
+
 @dataclass(frozen=True, slots=True)
 class Changes:
     """What has changed in a table, and the link to what changes from then on. A row that is deleted
@@ -112,6 +124,27 @@ class WebApi:
         url = f"{self._url}/{query.entity_set}({id})"
         content = await self._get(url, query.parameters(), _ANNOTATIONS)
         return None if content is None else query.checked(_decoded(content, JsonRow))
+
+    async def definition(self, entity: str) -> TableDefinition | None:
+        """Returns the definition of a table, or None if there is none of this name.
+
+        Raises PortalUnavailableError or PortalRefusedError.
+        """
+        url = f"{self._url}/EntityDefinitions(LogicalName='{entity}')"
+        parameters = {
+            "$select": "EntitySetName,ChangeTrackingEnabled",
+            "$expand": "Attributes($select=LogicalName)",
+        }
+        content = await self._get(url, parameters, _ANNOTATIONS)
+        return None if content is None else _decoded(content, TableDefinition)
+
+    async def first_row(self, query: TableQuery) -> JsonRow | None:
+        """Returns any row, or None of an empty table. Raises as `rows` does."""
+        url = f"{self._url}/{query.entity_set}"
+        content = await self._get(url, {**query.parameters(), "$top": "1"}, _ANNOTATIONS)
+        if content is None:
+            raise PortalRefusedError(f"There is no table {query.entity_set}.")
+        return next(map(query.checked, _decoded(content, _Page).value), None)
 
     async def rows(self, query: TableQuery) -> AsyncIterator[JsonRow]:
         """Yields all rows, over all pages.

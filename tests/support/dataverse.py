@@ -81,7 +81,14 @@ def tables() -> SimulatedTables:
         frozenset({"new_vervtype", "new_fra", "new_til", "statecode"}),
         {"new_contactid": "contact", "new_lokallagid": "account"},
     )
-    return SimulatedTables([contacts, roles], lambda: datetime.now(UTC))
+    accounts = SimulatedTable(
+        "account",
+        "accounts",
+        "accountid",
+        frozenset({"name", "statecode"}),
+        {"parentaccountid": "account"},
+    )
+    return SimulatedTables([contacts, roles, accounts], lambda: datetime.now(UTC))
 
 
 @asynccontextmanager

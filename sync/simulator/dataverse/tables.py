@@ -22,6 +22,7 @@ class SimulatedTable:
     columns: frozenset[str]
     lookups: Mapping[str, str] = field(default_factory=dict)
     rows: dict[str, Columns] = field(default_factory=dict)
+    tracked: bool = True
     deleted: dict[str, int] = field(default_factory=dict)
     """Tombstones, with the version at which the row was deleted."""
     links: dict[str, dict[str, list[Columns]]] = field(default_factory=dict)

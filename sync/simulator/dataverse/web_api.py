@@ -21,6 +21,7 @@ from sync.simulator.dataverse.tables import Columns, SimulatedTable, SimulatedTa
 
 ROOT = "/api/data/v9.2"
 _ROW = re.compile(r"(\w+)\(([0-9a-f-]{36})\)")
+_DEFINITION = re.compile(r"EntityDefinitions\(LogicalName='(\w+)'\)")
 _EQUALS = re.compile(r"_(\w+)_value eq ([0-9a-f-]{36})")
 _EXPAND = re.compile(r"(\w+)\(\$select=([\w,]+)\)")
 _PAGE_SIZE = re.compile(r"odata\.maxpagesize=(\d+)")
@@ -94,6 +95,8 @@ class SimulatedWebApi:
         if self.faults and (fault := self.faults.popleft()) is not None:
             return _faulty(fault)
         target = request.path_params["target"]
+        if found := _DEFINITION.fullmatch(target):
+            return self._definition(found[1])
         if found := _ROW.fullmatch(target):
             return self._one(request, found[1], found[2])
         table = self.tables.by_set.get(target)
@@ -103,6 +106,20 @@ class SimulatedWebApi:
         if "$deltatoken" in request.query_params:
             return self._changes(request, table)
         return self._many(request, table)
+
+    def _definition(self, entity: str) -> Response:
+        """What a table is (webapi/query-metadata-web-api); 404 for one that there is not."""
+        for table in self.tables.by_set.values():
+            if table.entity == entity:
+                names = [table.id, "modifiedon", "versionnumber", *table.columns, *table.lookups]
+                return JSONResponse(
+                    {
+                        "EntitySetName": table.entity_set,
+                        "ChangeTrackingEnabled": table.tracked,
+                        "Attributes": [{"LogicalName": name} for name in names],
+                    }
+                )
+        return _error(HTTPStatus.NOT_FOUND, "0x80060888", f"Could not find an entity {entity}.")
 
     def _one(self, request: Request, entity_set: str, id: str) -> Response:
         """One row by its id; 404 with 0x80040217 if there is none

@@ -69,6 +69,9 @@ async def test_members_are_read_from_the_portal_itself(
         first = await run(tmp_path, "reconcile", "min-side", **settings)
         dataverse.member("Per", statecode=1)
         one = await run(tmp_path, "reconcile", "min-side", "--member", guid("Per"), **settings)
+        checked = await run(tmp_path, "dataverse", "check", "min-side", **settings)
+        dataverse.tables.by_set["contacts"].tracked = False
+        untracked = await run(tmp_path, "dataverse", "check", "min-side", **settings)
         dataverse.web.faults.append(Fault(HTTPStatus.FORBIDDEN))
         refused = await run(tmp_path, "reconcile", "min-side", **settings)
 
@@ -76,3 +79,5 @@ async def test_members_are_read_from_the_portal_itself(
     assert "CREATED      2" in first.out
     assert "DEACTIVATED  1" in one.out
     assert "nothing was applied" in refused.err
+    assert (checked.code, untracked.code) == (0, 1), checked.out + checked.err
+    assert "Track changes" in untracked.out

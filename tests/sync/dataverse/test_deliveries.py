@@ -252,6 +252,16 @@ async def test_message_within_a_string_is_read(service: Service) -> None:
     assert response.json()["outcome"] in ("updated", "unchanged"), response.text
 
 
+async def test_row_of_a_chapter_names_it_and_its_place(service: Service) -> None:
+    await tell(service, "01_create", "17_chapter")
+
+    kari = await member(service)
+    assert kari is not None
+    assert kari["organization"] == {"name": "HLF Oslo og omegn"}
+    newest = (await log_of(service))[0]
+    assert (newest["eventType"], newest["status"]) == ("organization-updated", "SUCCESS")
+
+
 # What cannot be told
 
 

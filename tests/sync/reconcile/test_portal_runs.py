@@ -24,6 +24,8 @@ from tests.support.opened import row_counts
 from tests.sync.recording import world_of
 
 ACTIVE, INACTIVE = ActivationState.ACTIVE, ActivationState.INACTIVE
+# The tables of roles and of chapters, which are read first.
+EMPTY = [Fault(HTTPStatus.OK, body={"value": []})] * 2
 NAMES = [f"member {number}" for number in range(24)]
 
 
@@ -55,6 +57,18 @@ async def test_first_load_is_that_of_the_portal(database: Database, dataverse: D
     assert report.new == len(NAMES)
     assert set(world.people) == {guid(name) for name in NAMES}
     assert {person.state for person in world.people.values()} == {ACTIVE}
+
+
+async def test_chapters_have_their_names_and_places(
+    database: Database, dataverse: Dataverse
+) -> None:
+    above = {"parentaccountid": guid("HLF")}
+    dataverse.tables.put("accounts", guid("HLF Oslo"), name="HLF Oslo og omegn", **above)
+
+    await full_run(database, dataverse)
+
+    chapter = (await world_of(database)).chapter("HLF Oslo")
+    assert (chapter.name, chapter.parent) == ("HLF Oslo og omegn", guid("HLF"))
 
 
 async def test_full_run_with_nothing_to_do_writes_nothing(
@@ -103,13 +117,13 @@ async def test_contacts_that_are_no_members_are_not_taken_in(
 @pytest.mark.parametrize(
     "faults",
     [
-        [Fault(HTTPStatus.OK, body={"value": []})] * 2,
-        [Fault(HTTPStatus.OK, body={"value": []}), Fault(HTTPStatus.OK, body={"value": [{}]})],
-        [Fault(HTTPStatus.OK, body={"value": []}), Fault(HTTPStatus.OK, body={"error": "?"})],
-        [Fault(HTTPStatus.OK, body={"value": []}), Fault(HTTPStatus.FORBIDDEN)],
+        [Fault(HTTPStatus.OK, body={"value": []})] * 3,
+        [*EMPTY, Fault(HTTPStatus.OK, body={"value": [{}]})],
+        [*EMPTY, Fault(HTTPStatus.OK, body={"error": "?"})],
+        [*EMPTY, Fault(HTTPStatus.FORBIDDEN)],
         [Fault(HTTPStatus.SERVICE_UNAVAILABLE)] * 20,
         [
-            Fault(HTTPStatus.OK, body={"value": []}),
+            *EMPTY,
             Fault(HTTPStatus.OK, body={"value": [], "@odata.count": 24}),
         ],
     ],
