@@ -21,6 +21,7 @@ from db.feed.changes import feed_head
 from db.feed.retention import Keep, Retention
 from db.migrate import migrate, require_current_schema
 from db.queries.member_pages import MemberRow, member_by_portal_id
+from db.queries.national_body import NationalBody
 from db.queries.viewers import OPERATOR, ViewerLookups
 from db.vocabulary import PortalId
 from resolvers.live.streams import LiveStreams
@@ -113,7 +114,9 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         open_database(settings) as (database, bell),
         LiveFeed(database, bell) as feed,
         LiveStreams(database, feed) as streams,
-        OpenConnections(feed, viewers := ViewerLookups(database)) as connections,
+        OpenConnections(
+            feed, viewers := ViewerLookups(database, national_body_of(settings))
+        ) as connections,
         open_portals(settings, utc_now) as portals,
         RetryWorker(database, feed, utc_now, portals),
         poll_portals(settings, database, utc_now),
@@ -140,6 +143,11 @@ async def _member(database: Database, portal_id: PortalId) -> MemberRow | None:
     """Returns the member of this id. Reads no roles, so no lock on them holds up an operator."""
     async with database.read() as session:
         return await member_by_portal_id(session, OPERATOR.sight, portal_id)
+
+
+def national_body_of(settings: Settings) -> NationalBody:
+    named = None if settings.national_body is None else PortalId(settings.national_body)
+    return NationalBody(named, guessed=settings.env == "development")
 
 
 def _tune_garbage_collector() -> None:

@@ -28,6 +28,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.errors import CommandError
+from db.vocabulary import canonical_portal_id
 from schema.engine.trusted_documents import Allowed
 from sync.dataverse.mapping import MappingError, load_mapping, secret_variable
 from sync.standard_webhooks.secrets import standard_key
@@ -164,6 +165,11 @@ class Settings(BaseSettings):
     )
     console_scope: str = Field(
         default="openid", description="OIDC scopes that the console requests."
+    )
+    national_body: str | None = Field(
+        default=None,
+        description="Portal id of the national body, whose administrators keep the role catalogue. "
+        "Unset: none in production; in development, the one root that has children.",
     )
     longest_silence_hours: float = Field(
         default=24,
@@ -345,11 +351,17 @@ class Settings(BaseSettings):
         "auth_jwks_url",
         "auth_operator_claim",
         "documents_folder",
+        "national_body",
         mode="before",
     )
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         return None if value == "" else value
+
+    @field_validator("national_body")
+    @classmethod
+    def _is_canonical(cls, value: str | None) -> str | None:
+        return None if value is None else canonical_portal_id(value.strip())
 
     @property
     def is_guarded(self) -> bool:
@@ -502,6 +514,11 @@ def doubts(settings: Settings) -> Iterator[str]:
         yield (
             f"{PREFIX}AUTH_OPERATOR_CLAIM: not set; every token of the provider with the scope "
             "sync:operate sees everything, unless its subject is a member"
+        )
+    if settings.national_body is None:
+        yield (
+            f"{PREFIX}NATIONAL_BODY is unset: no administrator can set what roles give, or sees "
+            "what belongs to no organization; set it to the portal id of the national body"
         )
     for name, source in settings.sources.items():
         if source.scheme != "standard-webhooks":

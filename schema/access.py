@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from graphql import GraphQLError
 
-from db.queries.organizations import national_bodies
 from db.queries.viewers import Viewer
 from db.vocabulary import AccessLevel
 from schema.context import Context, Info
@@ -32,7 +31,7 @@ def require_active(viewer: Viewer | None) -> Viewer:
 async def require_log_reader(info: Info) -> Viewer:
     """Admits administrators and operators. Raises ForbiddenError."""
     viewer = await require_viewer(info.context)
-    if not (viewer.is_operator or viewer.sight.administered):
+    if not viewer.sight.sees_log:
         raise ForbiddenError("The sync log is for administrators.")
     return viewer
 
@@ -55,18 +54,9 @@ async def require_catalogue_keeper(info: Info) -> Viewer:
     change it could give a role access to all other chapters.
     """
     viewer = await require_viewer(info.context)
-    if not await is_national(info.context, viewer):
+    if not viewer.is_national:
         raise ForbiddenError("The role catalogue is for administrators of the national body.")
     return viewer
-
-
-async def is_national(context: Context, viewer: Viewer) -> bool:
-    """Returns True for operators and administrators of the national body."""
-    if viewer.is_operator:
-        return True
-    async with context.database.read() as session:
-        bodies = await national_bodies(session)
-    return not bodies.isdisjoint(viewer.sight.administered)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +94,7 @@ class AccessPolicy:
         """Raises UnauthenticatedError, MemberInactiveError or ForbiddenError."""
         if self.guarded:
             viewer = await require_viewer(context)
-            if not (viewer.is_operator or viewer.sight.administered):
+            if not viewer.sight.sees_log:
                 raise ForbiddenError("Introspection is for administrators and operators.")
 
     async def check_cost(self, cost: int, context: Context) -> None:

@@ -12,7 +12,7 @@ import strawberry
 from strawberry.dataloader import DataLoader
 
 from db.database import Database
-from db.queries.viewers import OPERATOR, Viewer, ViewerLookups, viewer_of_member
+from db.queries.viewers import OPERATOR, Viewer, ViewerLookups
 from db.sessions import ReadSession
 from db.vocabulary import PortalId
 from resolvers.live.streams import LiveStreams
@@ -110,7 +110,7 @@ class Context:
         if session is None or subject is None or self._is_operator:
             self._viewer = self._look_up()
         else:
-            self._viewer = _known(await viewer_of_member(session, subject))
+            self._viewer = _known(await self.viewers.find_in(session, subject))
         return await self._viewer
 
     @property

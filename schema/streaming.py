@@ -14,7 +14,7 @@ from graphql import (
 )
 
 from db.errors import DatabaseUnavailableError
-from resolvers.live.messages import ChangeMessage, Heartbeat, Resync
+from resolvers.live.stream_messages import ChangeMessage, Heartbeat, Resync
 from resolvers.live.subscribers import Rendered
 from schema.context import Context
 from schema.engine.executor import Prepared

@@ -11,7 +11,6 @@ from db.errors import ForeignCursorError
 from db.feed.changes import Cursor
 from db.queries.viewers import Viewer
 from db.vocabulary import AuditAction, ChangeOperation, OrganizationId
-from resolvers.live.messages import ChangeMessage, Heartbeat, Resync, ResyncReason
 from resolvers.live.projections import (
     EntryProjection,
     MemberProjection,
@@ -19,6 +18,7 @@ from resolvers.live.projections import (
     Projection,
     ViewerProjection,
 )
+from resolvers.live.stream_messages import ChangeMessage, Heartbeat, Resync, ResyncReason
 from resolvers.live.stream_start import StreamStart, stream_start
 from resolvers.live.subscribers import Selection, Subscriber
 from resolvers.live.viewer_check import ViewerCheck

@@ -25,13 +25,12 @@ from db.feed.change_feed import LiveFeed
 from db.feed.changes import feed_head
 from db.queries.entries import EntryFilter, EntryRow, entries_by_id, entry_facts, entry_page
 from db.queries.keyset import PageRequest
-from db.queries.visibility import Sight
+from db.queries.visibility import EVERYTHING
 from db.vocabulary import EntryId
 
 # Lines in a file or a pipe may be longer than those of a terminal.
 _PIPE_WIDTH = 250
 _POLL_SECONDS = 60.0
-_EVERYTHING = Sight(everything=True)
 
 
 def log(
@@ -80,7 +79,7 @@ async def _show_log(
 async def _newest_entries(database: Database, filter: EntryFilter, limit: int) -> list[EntryRow]:
     """Returns the newest entries, the oldest of them first."""
     async with database.read() as session:
-        page = await entry_page(session, _EVERYTHING, filter, PageRequest(limit))
+        page = await entry_page(session, EVERYTHING, filter, PageRequest(limit))
     return list(reversed(page.rows))
 
 
@@ -95,7 +94,7 @@ async def _later_entries(
             changes = await follower.next_changes(_POLL_SECONDS)
             ids = [EntryId(change.entry_id) for change in changes if change.entry_id is not None]
             async with database.read() as session:
-                found = await entries_by_id(session, _EVERYTHING, ids)
+                found = await entries_by_id(session, EVERYTHING, ids)
             for id in dict.fromkeys(ids):
                 if id in found and filter.matches(entry_facts(found[id])):
                     yield found[id]

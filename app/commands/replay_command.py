@@ -21,7 +21,7 @@ from app.services import open_database, utc_now
 from app.settings import Settings, load_settings
 from db.queries.attempt_records import matching_entry_ids
 from db.queries.entries import EntryFilter
-from db.queries.visibility import Sight
+from db.queries.visibility import EVERYTHING
 from db.vocabulary import EntryId
 from sync.replay import Replayed, ReplayRequest, replay_entries
 
@@ -62,8 +62,7 @@ async def _matching(
     settings: Settings, filter: EntryFilter, ids: list[EntryId] | None
 ) -> list[EntryId]:
     async with open_database(settings) as (database, _), database.read() as session:
-        everything = Sight(everything=True)
-        return await matching_entry_ids(session, everything, filter, limit=MAX_EVENTS, ids=ids)
+        return await matching_entry_ids(session, EVERYTHING, filter, limit=MAX_EVENTS, ids=ids)
 
 
 async def _replay(settings: Settings, ids: list[EntryId], request: ReplayRequest) -> Replayed:

@@ -33,6 +33,11 @@ def tree_lock() -> LockName:
     return LockName("tree of organizations")
 
 
+def role_catalogue_lock() -> LockName:
+    """Returns the lock on what roles give."""
+    return LockName("role catalogue")
+
+
 def locking(exclusive: Collection[LockName], shared: Collection[LockName] = ()) -> str:
     """Returns the statement that takes these locks; it has no parameters."""
     wanted = lock_keys(exclusive, shared)

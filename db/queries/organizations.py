@@ -187,17 +187,6 @@ async def subtree(
     return frozenset(OrganizationId(row[0]) for row in rows)
 
 
-async def national_bodies(session: ReadSession) -> frozenset[OrganizationId]:
-    """Returns the chapters of which the portal has said that none is above them.
-
-    A stub, of which nothing but the id is known, is not one of them.
-    """
-    rows = await session.all(
-        select(Organization.id, Organization.as_of).where(Organization.stated_parent_id.is_(None))
-    )
-    return frozenset(OrganizationId(row.id) for row in rows if "parent" in row.as_of)
-
-
 def organization_records(
     portal_ids: Collection[PortalId],
 ) -> Query[dict[PortalId, OrganizationRecord]]:

@@ -6,16 +6,27 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, Subquery, Text, and_, cast, func, literal_column, select
+from sqlalchemy import (
+    ScalarSelect,
+    Select,
+    Subquery,
+    Text,
+    and_,
+    cast,
+    func,
+    literal_column,
+    select,
+)
 
 from db.database import Database
 from db.driver.any_of import any_of_parameter
 from db.driver.compiled_statements import CompiledStatement, SqlRow
 from db.errors import DatabaseUnavailableError
 from db.queries.member_pages import MEMBER_COLUMNS, MemberRow
+from db.queries.national_body import NationalBody
 from db.queries.roles import AssignmentRow, RoleRow, access_level
 from db.queries.rows import columns_of
-from db.queries.visibility import Sight
+from db.queries.visibility import EVERYTHING, Sight
 from db.sessions import ReadSession
 from db.tables.models import Member, Organization, Role, RoleAssignment
 from db.vocabulary import AccessLevel, ActivationState, OrganizationId, PortalId
@@ -25,7 +36,6 @@ REMEMBERED_VIEWERS = 5_000
 
 # A literal, since as a parameter it would be asked for at execution.
 _COMMA: Any = literal_column("','")
-_EVERYTHING = Sight(everything=True)
 _ROLE = columns_of(RoleRow, Role)
 _MEMBER_WIDTH = len(MEMBER_COLUMNS)
 _PORTAL_ID = MemberRow.__match_args__.index("portal_id")
@@ -46,22 +56,27 @@ class Viewer:
 
     @property
     def is_operator(self) -> bool:
-        return self.sight.everything
+        return self.member is None
+
+    @property
+    def is_national(self) -> bool:
+        """True for operators and administrators of the national body."""
+        return self.sight.all_entries
 
     @property
     def is_active(self) -> bool:
         return self.member is None or self.member.state is ActivationState.ACTIVE
 
 
-OPERATOR = Viewer(_EVERYTHING, AccessLevel.ADMIN)
+OPERATOR = Viewer(EVERYTHING, AccessLevel.ADMIN)
 
 
 _PLACE = func.coalesce(RoleAssignment.organization_id, Member.organization_id)
 
 
-def _sights() -> Subquery:
+def _sights(national_body: ScalarSelect[int]) -> Subquery:
     """Selects, for each organization where one of them is a coordinator or more, its id and those
-    below it as one text.
+    below it as one text, except for the national body: from there, all others are seen as well.
 
     A text, because ViewerLookups can compare it with the one before. UNION rather than UNION ALL
     ends at a cycle in the portal's tree.
@@ -75,6 +90,7 @@ def _sights() -> Subquery:
             any_of_parameter(Member.portal_id, "portal_ids"),
             Role.access_level >= AccessLevel.COORDINATOR,
             _PLACE.is_not(None),
+            _PLACE.is_distinct_from(national_body),
         )
     )
     tree = places.cte("tree", recursive=True)
@@ -84,12 +100,13 @@ def _sights() -> Subquery:
     return select(tree.c.place, ids.label("ids")).group_by(tree.c.place).subquery("sights")
 
 
-def _viewers() -> Select[*tuple[Any, ...]]:
+def _viewers(national_body: ScalarSelect[int]) -> Select[*tuple[Any, ...]]:
     """Selects a row for each role that is held, or one row for a member without roles."""
-    sights = _sights()
+    sights = _sights(national_body)
+    is_national = (national_body == _PLACE).label("is_national")
     seen = and_(sights.c.place == _PLACE, Role.access_level >= AccessLevel.COORDINATOR)
     return (
-        select(*MEMBER_COLUMNS, *_ROLE, _PLACE, RoleAssignment.since, sights.c.ids)
+        select(*MEMBER_COLUMNS, *_ROLE, _PLACE, RoleAssignment.since, is_national, sights.c.ids)
         .select_from(Member)
         .outerjoin(RoleAssignment, RoleAssignment.member_id == Member.id)
         .outerjoin(Role, Role.id == RoleAssignment.role_id)
@@ -99,35 +116,18 @@ def _viewers() -> Select[*tuple[Any, ...]]:
     )
 
 
-_VIEWERS = CompiledStatement(_viewers())
-
-
-async def _rows_of_members(
-    session: ReadSession, portal_ids: Collection[PortalId]
-) -> dict[PortalId, list[SqlRow]]:
-    """Returns the rows of each member who is known."""
-    rows: defaultdict[PortalId, list[SqlRow]] = defaultdict(list)
-    for row in await session.rows(_VIEWERS, {"portal_ids": list(portal_ids)}):
-        rows[row[_PORTAL_ID]].append(row)
-    return rows
-
-
-async def viewer_of_member(session: ReadSession, portal_id: PortalId) -> Viewer | None:
-    """Returns None for an unknown person."""
-    rows = (await _rows_of_members(session, [portal_id])).get(portal_id)
-    return None if rows is None else _viewer(rows)
-
-
 class ViewerLookups:
-    """Look-ups that share round trips and remember viewers: an optimisation of `viewer_of_member`.
+    """Looks viewers up. Look-ups share round trips and remember viewers, as an optimisation.
 
     Look-ups that come while a statement is under way share the next one, which begins after all of
     them, so that nobody gets an answer from before they asked. Every look-up reads the rows from
     the database; a viewer that was made of equal rows before is used again.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, national_body: NationalBody) -> None:
+        self.national_body = national_body
         self._database = database
+        self._statement = CompiledStatement(_viewers(national_body.id()))
         self._waiting: defaultdict[PortalId, list[asyncio.Future[Viewer | None]]] = defaultdict(
             list
         )
@@ -145,6 +145,21 @@ class ViewerLookups:
             self._task = asyncio.create_task(self._run(), name="looking viewers up")
         return future
 
+    async def find_in(self, session: ReadSession, portal_id: PortalId) -> Viewer | None:
+        """Returns the viewer in the snapshot of the session; None for an unknown person."""
+        rows = (await self._rows(session, [portal_id])).get(portal_id)
+        return None if rows is None else _viewer(rows)
+
+    async def _rows(
+        self, session: ReadSession, portal_ids: Collection[PortalId]
+    ) -> dict[PortalId, list[SqlRow]]:
+        """Returns the rows of each member who is known."""
+        parameters = {"portal_ids": list(portal_ids), **self.national_body.parameters()}
+        rows: defaultdict[PortalId, list[SqlRow]] = defaultdict(list)
+        for row in await session.rows(self._statement, parameters):
+            rows[row[_PORTAL_ID]].append(row)
+        return rows
+
     async def _run(self) -> None:
         while self._waiting:
             waiting, self._waiting = self._waiting, defaultdict(list)
@@ -152,7 +167,7 @@ class ViewerLookups:
             failure: Exception | None = None
             try:
                 async with asyncio.timeout(PATIENCE_SECONDS), self._database.read() as session:
-                    found = self._read(await _rows_of_members(session, list(waiting)))
+                    found = self._read(await self._rows(session, list(waiting)))
             except TimeoutError:
                 failure = DatabaseUnavailableError(
                     f"Viewers could not be looked up within {PATIENCE_SECONDS:g} s."
@@ -187,22 +202,27 @@ def _viewer(rows: Sequence[SqlRow]) -> Viewer:
     if member.state is not ActivationState.ACTIVE:
         return Viewer(Sight(), AccessLevel.NONE, member)
     roles: list[AssignmentRow] = []
+    all_members = all_entries = False
     coordinated: set[OrganizationId] = set()
     administered: set[OrganizationId] = set()
     for row in rows:
-        *role, place, since, ids = row[_MEMBER_WIDTH:]
+        *role, place, since, is_national, ids = row[_MEMBER_WIDTH:]
         if role[0] is None:  # a member without roles
             continue
         held = AssignmentRow(RoleRow(*role), place, since)
         roles.append(held)
+        all_members |= bool(is_national) and held.role.access_level >= AccessLevel.COORDINATOR
+        all_entries |= bool(is_national) and held.role.access_level >= AccessLevel.ADMIN
         seen = _ids(ids)
         coordinated |= seen
         if held.role.access_level >= AccessLevel.ADMIN:
             administered |= seen
     sight = Sight(
+        all_members=all_members,
+        all_entries=all_entries,
         member_id=member.id,
-        coordinated=frozenset(coordinated),
-        administered=frozenset(administered),
+        coordinated=frozenset() if all_members else frozenset(coordinated),
+        administered=frozenset() if all_entries else frozenset(administered),
     )
     level = access_level(roles, active=True)
     return Viewer(sight, level, member, tuple(roles), tuple(sorted(_accesses(roles).items())))

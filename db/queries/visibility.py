@@ -14,10 +14,15 @@ from db.vocabulary import MemberId, OrganizationId
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What a viewer may see at this moment. An operator sees everything; others see themselves,
-    the members of the organizations they coordinate, and the log of those they administer."""
+    """What a viewer may see at this moment.
 
-    everything: bool = False
+    Operators, and those who look from the national body, see all members or the whole log, also
+    what belongs to no organization. Others see themselves, the members of the organizations they
+    coordinate, and the log of those they administer.
+    """
+
+    all_members: bool = False
+    all_entries: bool = False
     member_id: MemberId | None = None
     coordinated: frozenset[OrganizationId] = frozenset()
     administered: frozenset[OrganizationId] = frozenset()
@@ -25,18 +30,29 @@ class Sight:
     def sees_member(self, member_id: int, organization_ids: Iterable[int]) -> bool:
         """`organization_ids`: where they belong or hold a role."""
         return (
-            self.everything
+            self.all_members
             or member_id == self.member_id
             or not self.coordinated.isdisjoint(organization_ids)
         )
 
     def sees_entry(self, organization_id: int | None) -> bool:
-        return self.everything or organization_id in self.administered
+        return self.all_entries or organization_id in self.administered
+
+    @property
+    def sees_others(self) -> bool:
+        return self.all_members or bool(self.coordinated)
+
+    @property
+    def sees_log(self) -> bool:
+        return self.all_entries or bool(self.administered)
 
     def shared(self) -> "Sight":
         """Returns an equal sight that several viewers can share: without the member's own id when
-        they coordinate an organization, because they hold a role there and are seen anyway."""
-        return replace(self, member_id=None) if self.coordinated else self
+        they see others, because they hold a role there and are seen anyway."""
+        return replace(self, member_id=None) if self.sees_others else self
+
+
+EVERYTHING = Sight(all_members=True, all_entries=True)
 
 
 def members_in(organization_ids: frozenset[OrganizationId], name: str) -> ColumnElement[bool]:
@@ -55,14 +71,14 @@ def members_in(organization_ids: frozenset[OrganizationId], name: str) -> Column
 
 
 def visible_members(sight: Sight) -> ColumnElement[bool]:
-    if sight.everything:
+    if sight.all_members:
         return true()
     myself = bindparam("viewer_id", type_=Member.id.type)
     return or_(Member.id == myself, members_in(sight.coordinated, "coordinated"))
 
 
 def visible_entries(sight: Sight) -> ColumnElement[bool]:
-    if sight.everything:
+    if sight.all_entries:
         return true()
     if not sight.administered:
         return false()
@@ -71,7 +87,7 @@ def visible_entries(sight: Sight) -> ColumnElement[bool]:
 
 def sight_shape(sight: Sight) -> tuple[bool, ...]:
     """Returns the same for sights whose conditions differ in the values of parameters only."""
-    return sight.everything, bool(sight.coordinated), bool(sight.administered)
+    return sight.all_members, sight.all_entries, bool(sight.coordinated), bool(sight.administered)
 
 
 def sight_values(sight: Sight) -> dict[str, Any]:

@@ -8,14 +8,12 @@ from typing import Any, TypeVar
 
 from db.database import Database
 from db.publication import CommittedChange
-from db.queries.visibility import Sight
+from db.queries.visibility import EVERYTHING
 from db.vocabulary import EntryId, MemberId
 from resolvers.members import MemberFields, MemberView, member_views
 from resolvers.sync_log import EntryFields, EntryView, entry_views
 
 T = TypeVar("T")
-
-_EVERYTHING = Sight(everything=True)
 
 
 class Batch:
@@ -36,7 +34,7 @@ class Batch:
         async def read() -> dict[MemberId, MemberView]:
             ids = {change.member_id for change in self.changes if change.member_id is not None}
             async with self._database.read() as session:
-                return await member_views(session, _EVERYTHING, ids, with_roles)
+                return await member_views(session, EVERYTHING, ids, with_roles)
 
         return await self.once(with_roles, read)
 
@@ -51,7 +49,7 @@ class Batch:
         async def read() -> dict[EntryId, EntryView]:
             ids = {change.entry_id for change in self.changes if change.entry_id is not None}
             async with self._database.read() as session:
-                return await entry_views(session, _EVERYTHING, ids, with_roles)
+                return await entry_views(session, EVERYTHING, ids, with_roles)
 
         return await self.once(with_roles, read)
 

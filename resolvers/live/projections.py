@@ -17,7 +17,7 @@ from db.queries.visibility import Sight
 from db.tables.facts import EntryFacts, MemberFacts
 from db.vocabulary import ChangeOperation, EntryId, MemberId, OrganizationId, Position
 from resolvers.live.batch import Batch
-from resolvers.live.messages import ChangeMessage
+from resolvers.live.stream_messages import ChangeMessage
 from resolvers.members import MemberFields, MemberView
 from resolvers.sync_log import EntryFields, EntryView
 
@@ -80,8 +80,7 @@ class MemberProjection:
 
     @property
     def only_member(self) -> MemberId | None:
-        wide = self.sight.everything or self.sight.coordinated
-        return None if wide else self.sight.member_id
+        return None if self.sight.sees_others else self.sight.member_id
 
     @property
     def survives_access_changes(self) -> bool:

@@ -19,8 +19,8 @@ from db.feed.changes import Cursor, changes_after
 from db.publication import CommittedChange
 from db.vocabulary import MemberId, Position
 from resolvers.live.batch import Batch
-from resolvers.live.messages import ChangeMessage, Resync, ResyncReason
 from resolvers.live.projections import change_messages
+from resolvers.live.stream_messages import ChangeMessage, Resync, ResyncReason
 from resolvers.live.subscribers import Rendered, Selection, Subscriber
 from resolvers.live.viewer_check import was_coordinator
 

@@ -19,8 +19,8 @@ from db.publication import CommittedChange
 from db.vocabulary import MemberId, Position
 from resolvers.live import shared_stream
 from resolvers.live.batch import Batch
-from resolvers.live.messages import Heartbeat
 from resolvers.live.shared_stream import SharedStream
+from resolvers.live.stream_messages import Heartbeat
 from resolvers.live.subscribers import Rendered, Selection, Subscriber
 
 V = TypeVar("V")

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from db.vocabulary import Position
-from resolvers.live.messages import ChangeMessage, Heartbeat, Resync
 from resolvers.live.projections import Projection
+from resolvers.live.stream_messages import ChangeMessage, Heartbeat, Resync
 from resolvers.live.viewer_check import ViewerCheck
 
 V = TypeVar("V")

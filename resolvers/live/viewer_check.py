@@ -40,7 +40,8 @@ class ViewerCheck:
         if change.position <= self.opened_at:
             # The viewer and the place were looked up after the change, so comparing them with
             # what they are now says nothing about it.
-            moved = self.viewer.sight.coordinated or projection.place is not None
+            sees_others = not self.viewer.is_operator and self.viewer.sight.sees_others
+            moved = sees_others or projection.place is not None
             return not (was_coordinator(change) if mine else moved)
         place = projection.place
         if place is not None and not await batch.once(place, place.is_the_same):

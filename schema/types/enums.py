@@ -14,7 +14,7 @@ from db.vocabulary import (
     SyncOutcome,
     SyncStatus,
 )
-from resolvers.live.messages import ResyncReason
+from resolvers.live.stream_messages import ResyncReason
 
 
 def _described(enum: type[Enum], description: str, values: dict[str, str]) -> None:

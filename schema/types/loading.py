@@ -17,7 +17,7 @@ from db.queries.roles import role_holder_counts
 from db.vocabulary import AuditAction, EntryId, MemberId, OrganizationId, RoleId
 from resolvers.members import MemberFields
 from resolvers.sync_log import EntryFields, EntryPage, FirstPage, first_pages_of
-from schema.access import is_national, require_viewer
+from schema.access import require_viewer
 from schema.context import Context, Info
 from schema.engine.lookahead import selected
 from schema.types.inputs import MemberFilterInput, SyncLogFilterInput
@@ -107,7 +107,7 @@ async def bodies(context: Context, ids: Sequence[EntryId]) -> list[bytes | None]
 
     None for viewers who may not read them.
     """
-    if not await is_national(context, await require_viewer(context)):
+    if not (await require_viewer(context)).is_national:
         return [None] * len(ids)
     # A body that is asked for twice, under another alias, is read once.
     entries = list(dict.fromkeys(ids))

@@ -36,6 +36,10 @@ class ViewerType:
         description="The access level in each organization where the viewer holds a role.",
         directives=[list_size(3)],
     )
+    national: bool = strawberry.field(
+        description="True for operators and administrators of the national body, who look after "
+        "the role catalogue and what belongs to no organization."
+    )
     credentials_expire_at: datetime | None = strawberry.field(
         description="The time at which the token expires."
     )
@@ -77,5 +81,6 @@ async def load_viewer(context: Context, viewer: Viewer, fields: ViewerFields) ->
             for id, level in viewer.accesses
             if id in organizations
         ],
+        national=viewer.is_national,
         credentials_expire_at=None if credentials is None else credentials.expires_at,
     )

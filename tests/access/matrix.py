@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tests.support.association import chapter, found_association
-from tests.support.builders import created, guid, organization, role
+from tests.support.builders import created, guid, organization, role, updated
 from tests.support.service import Service
 
 VIEWERS = {
@@ -32,27 +32,28 @@ VIEWERS = {
     "admin": "admin of Oslo",
     "admin elsewhere": "admin of Bergen",
     "admin above": "admin of Oslo county",
+    "admin of another root": "admin of Splinter",
     "admin of the national body": "admin of HLF",
     "operator": None,
 }
 
 RIGHTS = {
     # anonymous, expired, unknown, inactive | Kari, another, mentor | coordinator: here, elsewhere,
-    # above | admin: here, elsewhere, above, national | operator
-    "asking who one is": "-!-I  ===  ===  ====  =",
-    "own access": "-!-I  ===  ===  ====  =",
-    "known to all": "U!UI  +++  +++  ++++  +",
-    "a person": "U!UI  +--  +-+  +-++  +",
-    "log of a person": "U!UI  0--  0-0  +-++  +",
-    "log": "U!UI  FFF  FFF  +-++  +",
-    "body of an event": "U!UI  FFF  FFF  0-0+  +",
-    "anything of the log": "U!UI  FFF  FFF  ++++  +",
-    "anything of the last hours": "U!UI  FFF  FFF  ====  =",
-    "audit trail": "U!UI  FFF  FFF  FFFF  +",
-    "role catalogue": "U!UI  FFF  FFF  FFF+  +",
-    "live: own access": "U!U!  ===  ===  ====  =",
-    "live: a person": "U!U!  +--  +-+  +-++  +",
-    "live: log": "U!U!  FFF  FFF  +-++  +",
+    # above | admin: here, elsewhere, above, of another root, national | operator
+    "asking who one is": "-!-I  ===  ===  =====  =",
+    "own access": "-!-I  ===  ===  =====  =",
+    "known to all": "U!UI  +++  +++  +++++  +",
+    "a person": "U!UI  +--  +-+  +-+-+  +",
+    "log of a person": "U!UI  0--  0-0  +-+-+  +",
+    "log": "U!UI  FFF  FFF  +-+-+  +",
+    "body of an event": "U!UI  FFF  FFF  0-0-+  +",
+    "anything of the log": "U!UI  FFF  FFF  +++++  +",
+    "anything of the last hours": "U!UI  FFF  FFF  =====  =",
+    "audit trail": "U!UI  FFF  FFF  FFFFF  +",
+    "role catalogue": "U!UI  FFF  FFF  FFFF+  +",
+    "live: own access": "U!U!  ===  ===  =====  =",
+    "live: a person": "U!U!  +--  +-+  +-+-+  +",
+    "live: log": "U!U!  FFF  FFF  +-+-+  +",
 }
 
 _CONNECTION = "edges pageInfo totalCount changeCursor"
@@ -72,7 +73,7 @@ _FIELDS = {
         "live: log": "syncLogChanges",
     },
     "Node": {"a person": "id"},
-    "Viewer": {"own access": "member accessLevel accesses credentialsExpireAt"},
+    "Viewer": {"own access": "member accessLevel accesses national credentialsExpireAt"},
     "OrganizationAccess": {"own access": "organization accessLevel"},
     "Member": {
         "a person": "id portalId memberNumber givenName familyName displayName email phone state "
@@ -119,6 +120,7 @@ _FIELDS = {
     "ReplaySelectionError": {"anything of the log": "code message path"},
     "SetRoleAccessSuccess": {"role catalogue": "role holderCount"},
     "RoleNotFoundError": {"role catalogue": "code message path"},
+    "LastAdministratorError": {"role catalogue": "code message path"},
     "UserError": {"role catalogue": "code message path"},
     "StreamHeartbeat": {"live: own access": "cursor serverTime"},
     "ResyncRequired": {"live: own access": "cursor reason"},
@@ -183,6 +185,8 @@ WAYS = {
     "ReplaySelectionError": "mutation { replayEvents(input: {}) { ... on UserError { %s } } }",
     "SetRoleAccessSuccess": _SET_ACCESS % ("peer-mentor", "SetRoleAccessSuccess", "%s"),
     "RoleNotFoundError": _SET_ACCESS % ("no such role", "RoleNotFoundError", "%s"),
+    "LastAdministratorError": _SET_ACCESS
+    % ("organization-administrator", "LastAdministratorError", "%s"),
     "UserError": _SET_ACCESS % ("no such role", "UserError", "%s"),
 }
 """How something of each type is reached, by a query or mutation."""
@@ -233,11 +237,48 @@ def variables(text: str, person: str, ids: dict[str, str]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if f"${name}:" in text}
 
 
+BELONGING_TO_NOBODY = {
+    "homeless": None,
+    "of a chapter without a known parent": {"id": guid("Stub"), "name": "Stub"},
+    "of another root": organization("Splinter", None),
+    "below another root": organization("Splinter Oslo", "Splinter"),
+    "in a cycle": organization("Circle", "Ring"),
+}
+"""Members whose place is not below the national body, with their chapters."""
+WITHIN_ANOTHER_ROOT = {"of another root", "below another root"}
+
+
+def cells_about(person: str, right: str) -> dict[str, str]:
+    """The sign of each viewer where somebody who belongs to nobody is asked for."""
+    about_kari = cells(right)
+    seen_by = {"admin of the national body", "operator"}
+    found = {
+        viewer: sign if sign in "U!IF" or viewer in seen_by else "-"
+        for viewer, sign in about_kari.items()
+    }
+    if person in WITHIN_ANOTHER_ROOT:
+        found["admin of another root"] = about_kari["admin"]
+    return found
+
+
 async def found_larger_association(service: Service) -> dict[str, str]:
-    """That of the other tests, and two more people. The ids of Kari, of nobody, and of Oslo."""
+    """Founds the association of the other tests with more people around it.
+
+    Returns the ids of Kari, of nobody, of those who belong to nobody, and of Oslo.
+    """
     await found_association(service)
-    oslo_county = organization("Oslo county", "HLF")
     admin = role("organization-administrator")
+    await service.tell(
+        created("admin of Splinter", organization=organization("Splinter", None), roles=[admin]),
+        *(
+            created(name, 1, organization=place, profile={"givenName": name})
+            for name, place in BELONGING_TO_NOBODY.items()
+            if place is not None
+        ),
+        updated("homeless", profile={"givenName": "homeless"}),
+        updated("in a cycle", 2, organization=organization("Ring", "Circle")),
+    )
+    oslo_county = organization("Oslo county", "HLF")
     await service.tell(
         created("Ola", organization=chapter("Oslo"), profile={"givenName": "Ola"}),
         created("admin of Oslo county", organization=oslo_county, roles=[admin]),
@@ -260,7 +301,10 @@ async def found_larger_association(service: Service) -> dict[str, str]:
         who={"portalId": guid("Kari")},
     )
     nobody = "TWVtYmVyOjk5OTk5OQ"  # Member:999999
+    everybody = await service.data("{ members(first: 100) { edges { node { id givenName } } } }")
+    ids = {edge["node"]["givenName"]: edge["node"]["id"] for edge in everybody["members"]["edges"]}
     return {
+        **{name: ids[name] for name in BELONGING_TO_NOBODY},
         "Kari": found["member"]["id"],
         "nobody": nobody,
         "Oslo": found["member"]["organization"]["id"],

@@ -103,7 +103,7 @@ def test_production_refuses_known_secrets_in_other_places(known: str) -> None:
 
 
 def test_short_secrets_are_doubted_in_production() -> None:
-    given = {"env": "production", "auth_secret": OWN_AUTH_SECRET}
+    given = {"env": "production", "auth_secret": OWN_AUTH_SECRET, "national_body": "HLF"}
     key = {"scheme": "shared-key", "header": "X-Key"}
     long_enough = base64.b64encode(b"x" * 24).decode()
     short = base64.b64encode(b"x" * 23).decode()
@@ -118,6 +118,24 @@ def test_short_secrets_are_doubted_in_production() -> None:
     for good in (sources(long_enough, ""), sources("k" * 16, " ", **key), sources("")):
         assert list(doubts(load_settings(**given, sources=good))) == []
     assert list(doubts(load_settings(sources=sources(short)))) == []
+
+
+@pytest.mark.parametrize("unset", [None, ""])
+def test_production_without_a_national_body_is_doubted(unset: str | None) -> None:
+    given = {"auth_secret": OWN_AUTH_SECRET, "sources": sources(OWN_WEBHOOK_SECRET)}
+
+    (line,) = doubts(load_settings(**given, env="production", national_body=unset))
+
+    assert line.startswith("LIKEPERSON_NATIONAL_BODY is unset: ")
+    assert list(doubts(load_settings(**given, env="development", national_body=unset))) == []
+
+
+def test_national_body_is_known_however_its_guid_is_written() -> None:
+    given = " {6D81597F-0F9F-E711-8122-000D3AA2331C} "
+
+    settings = load_settings(national_body=given)
+
+    assert settings.national_body == "6d81597f-0f9f-e711-8122-000d3aa2331c"
 
 
 def test_secret_that_two_sources_share_is_refused_however_it_is_written_and_not_shown() -> None:
@@ -500,6 +518,7 @@ def test_production_without_a_claim_for_operators_is_doubted() -> None:
         "sources": sources(OWN_WEBHOOK_SECRET),
         "auth_issuer": "https://id.example",
         "auth_audience": "x",
+        "national_body": "HLF",
     }
 
     claimed = load_settings(**given, auth_operator_claim="aud=https://sync.example/a=b")

@@ -13,6 +13,7 @@ from db.driver.compiled_statements import CompiledStatement
 from db.driver.engine import SQLITE_READERS
 from db.errors import DatabaseUnavailableError
 from db.queries import viewers
+from db.queries.national_body import NationalBody
 from db.queries.viewers import ViewerLookups
 from db.sessions import ReadSession
 from db.tables.models import Organization
@@ -155,7 +156,7 @@ async def test_nobody_waits_without_end_to_be_looked_up(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kept_connections, "PATIENCE_SECONDS", 2 * DEADLINE)
-    lookups = ViewerLookups(database)
+    lookups = ViewerLookups(database, NationalBody())
     async with asyncio.timeout(DEADLINE):
         async with all_connections_taken(database):
             with monkeypatch.context() as hurry:

@@ -12,7 +12,7 @@ from db.feed.changes import changes_after
 from db.publication import CommittedChange
 from db.queries.entries import EntryFilter, EntryRow, entry_page
 from db.queries.keyset import PageRequest
-from db.queries.visibility import Sight
+from db.queries.visibility import EVERYTHING
 from db.tables.models import Member, Organization, Role, RoleAssignment, SyncLogEntry
 from db.vocabulary import ActivationState, EntryMark, Position, SyncStatus
 from sync.deliveries import Delivery, Receipt, read_delivery
@@ -81,9 +81,7 @@ async def record_all(database: Database, *events: dict[str, Any]) -> list[Receip
 async def entries(database: Database, filter: EntryFilter | None = None) -> Sequence[EntryRow]:
     """Newest first."""
     async with database.read() as session:
-        page = await entry_page(
-            session, Sight(everything=True), filter or EntryFilter(), PageRequest(1000)
-        )
+        page = await entry_page(session, EVERYTHING, filter or EntryFilter(), PageRequest(1000))
     return page.rows
 
 

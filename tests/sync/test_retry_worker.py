@@ -17,7 +17,7 @@ from db.feed.change_feed import LiveFeed
 from db.queries.attempt_records import lease_due
 from db.queries.entries import EntryFilter, EntryRow, entry_page
 from db.queries.keyset import PageRequest
-from db.queries.visibility import Sight
+from db.queries.visibility import EVERYTHING
 from db.vocabulary import PortalId, SyncOutcome, SyncStatus
 from sync import worker
 from sync.deliveries import read_delivery
@@ -59,7 +59,7 @@ async def fail_once(database: Database, member: str = "Kari") -> None:
 
 async def entries(database: Database) -> list[EntryRow]:
     async with database.read() as session:
-        page = await entry_page(session, Sight(everything=True), EntryFilter(), PageRequest(BATCH))
+        page = await entry_page(session, EVERYTHING, EntryFilter(), PageRequest(BATCH))
     return list(page.rows)
 
 

@@ -19,14 +19,13 @@ from db.queries.member_pages import (
     member_page,
 )
 from db.queries.text_keys import number_key, sort_key
-from db.queries.visibility import Sight
+from db.queries.visibility import EVERYTHING
 from db.tables.models import Member, RoleAssignment, SyncLogEntry
 from sync.record import record_deliveries
 from tests.support.builders import created, guid
 from tests.support.opened import clear, opened
 from tests.sync.recording import delivery
 
-EVERYBODY = Sight(everything=True)
 NAMES_OF = {guid(f"{kind}{n}"): f"{kind}{n}" for kind in "MN" for n in range(100)}
 
 
@@ -78,7 +77,7 @@ class Register:
 
     async def _page(self, order: MemberOrder, request: PageRequest) -> Slice[MemberRow]:
         async with self.database.read() as session:
-            return await member_page(session, EVERYBODY, MemberFilter(), order, request)
+            return await member_page(session, EVERYTHING, MemberFilter(), order, request)
 
     def pages(self, order: MemberOrder, size: int, *, backward: bool) -> list[Slice[MemberRow]]:
         """From one end to the other, in the order they were read."""

@@ -19,7 +19,7 @@ from db.queries.member_pages import MemberFilter, MemberOrder, member_count, mem
 from db.queries.member_records import member_records, saved_roles
 from db.queries.organizations import organization_ids
 from db.queries.roles import role_catalogue
-from db.queries.visibility import Sight
+from db.queries.visibility import EVERYTHING, Sight
 from db.tables.facts import EntryFacts, MemberFacts
 from db.vocabulary import (
     AccessLevel,
@@ -179,7 +179,8 @@ def some(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 def sights(draw: st.DrawFn, truth: Truth) -> Sight:
     members = st.sampled_from(sorted(truth.members)) if truth.members else st.nothing()
     return Sight(
-        everything=draw(st.booleans()),
+        all_members=draw(st.booleans()),
+        all_entries=draw(st.booleans()),
         member_id=draw(st.none() | members),
         coordinated=truth.chapter_ids(draw(st.sets(chapters, max_size=2))),
         administered=truth.chapter_ids(draw(st.sets(chapters, max_size=2))),
@@ -297,6 +298,6 @@ def test_whoever_is_inactive_has_no_access_whatever_their_roles(stage: Stage) ->
 
     for level in AccessLevel:
         filter = MemberFilter(access_levels=frozenset({level}))
-        seen, _ = stage.seen_members(Sight(everything=True), filter)
+        seen, _ = stage.seen_members(EVERYTHING, filter)
         assert seen == {id for id, facts in truth.members.items() if filter.matches(facts)}
         assert (kari in seen) == (level is AccessLevel.NONE)

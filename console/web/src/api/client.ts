@@ -14,6 +14,7 @@ const embeddedTypes = [
   ...['SyncLogConnection', 'SyncLogEdge', 'SyncLogChange', 'SyncAttempt', 'FieldChange', 'SyncHealth'],
   ...['DeliveryCounts', 'HourlyDeliveries', 'Rejections', 'OutcomeCount', 'StatusCount'],
   ...['ReplayEventsSuccess', 'ReplaySelectionError', 'SetRoleAccessSuccess', 'RoleNotFoundError'],
+  'LastAdministratorError',
 ];
 
 export function openClient(token: () => string, connection: Connection, onRefused: (code: string) => void): Client {

@@ -334,6 +334,9 @@ export const en: Messages = {
     nobody: 'Nobody holds the role now, so nobody is affected.',
     affects: (count) => `${many(count, 'member holds', 'members hold')} the role, and their access changes at once.`,
     same: (count) => `${many(count, 'member holds', 'members hold')} the role. The access stays as it is.`,
+    lastAdministrator:
+      'The access was not changed, because nobody would be administrator of the national body any longer. Give another role there the access of an administrator first.',
+    notFound: 'The access was not changed, because the role no longer exists. Load the page again.',
     confirm: 'Change the access',
     keep: 'Keep the access',
     cancel: 'Cancel',

@@ -334,6 +334,9 @@ export const nb = {
     nobody: 'Ingen har rollen nå, så ingen blir berørt.',
     affects: (count: number) => `${many(count, 'medlem', 'medlemmer')} har rollen, og får endret tilgang med en gang.`,
     same: (count: number) => `${many(count, 'medlem', 'medlemmer')} har rollen. Tilgangen blir som den er.`,
+    lastAdministrator:
+      'Tilgangen er ikke endret, for da ville ingen lenger vært administrator i HLF sentralt. Gi først en annen rolle der tilgang som administrator.',
+    notFound: 'Tilgangen er ikke endret, for rollen finnes ikke lenger. Last siden på nytt.',
     confirm: 'Endre tilgangen',
     keep: 'Behold tilgangen',
     cancel: 'Avbryt',

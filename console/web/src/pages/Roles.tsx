@@ -102,10 +102,11 @@ function AccessDialog({ role, onClose }: { role: Role; onClose: () => void }) {
   const text = useMessages();
   const words = useWords();
   const [level, choose] = useState<AccessLevel>(role.accessLevel);
-  const [{ fetching, error }, set] = useMutation(SetRoleAccessDocument);
+  const [{ fetching, error, data: result }, set] = useMutation(SetRoleAccessDocument);
   const [{ data }, ask] = useQuery({ query: RolesDocument });
   const holders = data?.roles.find(({ id }) => id === role.id)?.holderCount ?? role.holderCount;
   const same = level === role.accessLevel;
+  const refused = result?.setRoleAccess.__typename;
 
   // The number that is decided by is one of now.
   useEffect(() => ask({ requestPolicy: 'network-only' }), [ask]);
@@ -142,6 +143,16 @@ function AccessDialog({ role, onClose }: { role: Role; onClose: () => void }) {
         <Alert data-color={same || holders === 0 ? 'info' : 'warning'} data-testid="affected" role="status">
           {holders === 0 ? text.catalogue.nobody : same ? text.catalogue.same(holders) : text.catalogue.affects(holders)}
         </Alert>
+        {refused === 'LastAdministratorError' && (
+          <Alert data-color="danger" role="alert" data-testid="last-administrator">
+            {text.catalogue.lastAdministrator}
+          </Alert>
+        )}
+        {refused === 'RoleNotFoundError' && (
+          <Alert data-color="danger" role="alert">
+            {text.catalogue.notFound}
+          </Alert>
+        )}
         {error && <Failure error={error} onRetry={() => void save()} />}
       </Dialog.Block>
       <Dialog.Block className="actions">

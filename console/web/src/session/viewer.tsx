@@ -27,10 +27,7 @@ export function readsLog(viewer: ViewerFieldsFragment): boolean {
 
 /** The catalogue holds for the whole association, so it is kept by administrators of the national body. */
 export function keepsCatalogue(viewer: ViewerFieldsFragment): boolean {
-  const national = viewer.accesses.some(
-    ({ accessLevel, organization }) => accessLevel === 'ADMIN' && organization.parent === null,
-  );
-  return isOperator(viewer) || national;
+  return viewer.national;
 }
 
 export function ViewerProvider({ children }: { children: ReactNode }) {
