@@ -154,8 +154,8 @@ def _tune_garbage_collector() -> None:
     """Makes full garbage collections rare and short. An optimisation: the defaults work as well.
 
     With thousands of sockets a full collection stops the process for tenths of a second. Objects
-    made at the start live for ever and are not looked at again. Full collections must still happen,
-    because a closed connection leaves reference cycles behind that nothing else frees.
+    made at the start live for ever and are not looked at again. Full collections must still happen:
+    what refers to itself is freed by nothing else.
     """
     gc.collect()
     gc.freeze()
