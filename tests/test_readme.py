@@ -210,7 +210,7 @@ def test_every_command_named_can_be_given(document: Path) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 def test_every_test_and_measurement_named_can_be_run(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
-    tests = re.findall(r"\btests/[\w./]*\w", text)
+    tests = re.findall(r"\btests/[\w./-]*\w", text)
     measurements = re.findall(r"\bbench\.(\w+)", text)
 
     for path in (*tests, *(f"bench/{name}.py" for name in measurements)):
