@@ -161,7 +161,7 @@ def _azure_tokens(settings: Certificate | ManagedIdentity, api: str) -> Tokens:
     if find_spec("azure") is None or find_spec("azure.identity") is None:
         raise PortalRefusedError(
             f"The kind of authentication {settings.__struct_config__.tag!r} needs azure-identity: "
-            "install likeperson-sync[dataverse]."
+            "install that package beside the service."
         )
     identity = import_module("azure.identity")
     parts = urlsplit(api)
