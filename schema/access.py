@@ -11,20 +11,18 @@ from schema.context import Context, Info
 from schema.engine.field_use import Client
 from schema.engine.masking import masked
 from schema.engine.trusted_documents import Allowed
-from schema.errors import ForbiddenError, LimitError, MemberInactiveError, UnauthenticatedError
+from schema.errors import ForbiddenError, LimitError, UnauthenticatedError
 
 
 async def require_viewer(context: Context) -> Viewer:
     """Returns the viewer of the operation. Raises UnauthenticatedError or MemberInactiveError."""
-    return require_active(await context.viewer())
+    return required(await context.viewer())
 
 
-def require_active(viewer: Viewer | None) -> Viewer:
-    """Raises UnauthenticatedError or MemberInactiveError."""
+def required(viewer: Viewer | None) -> Viewer:
+    """Raises UnauthenticatedError when anonymous."""
     if viewer is None:
         raise UnauthenticatedError
-    if not viewer.is_active:
-        raise MemberInactiveError
     return viewer
 
 

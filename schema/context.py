@@ -19,7 +19,7 @@ from resolvers.live.streams import LiveStreams
 from resolvers.live.subscribers import Sink
 from schema.engine.executor import Prepared
 from schema.engine.field_use import UNNAMED_CLIENT, Client
-from schema.errors import MemberInactiveError
+from schema.errors import MemberInactiveError, MemberUnknownError
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -90,13 +90,21 @@ class Context:
         return replace(self, sink=None, _viewer=_known(viewer))
 
     async def viewer(self) -> Viewer | None:
-        """The viewer of this operation, looked up once; None when anonymous or unknown.
+        """The viewer of this operation, looked up once; None when anonymous.
 
-        Raises MemberInactiveError.
+        Raises MemberUnknownError or MemberInactiveError.
         """
         if self._viewer is None:
             self._viewer = self._look_up()
-        viewer = await self._viewer
+        return self.admitted(await self._viewer)
+
+    def admitted(self, viewer: Viewer | None) -> Viewer | None:
+        """Returns the viewer who was looked up for these credentials, None when anonymous.
+
+        Raises MemberUnknownError or MemberInactiveError.
+        """
+        if viewer is None and self.credentials is not None:
+            raise MemberUnknownError
         if viewer is not None and not viewer.is_active:
             raise MemberInactiveError
         return viewer

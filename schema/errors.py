@@ -2,6 +2,7 @@
 
 ApiError
 ├── UnauthenticatedError
+│   └── MemberUnknownError     the token is valid, and its person is not known yet
 ├── ForbiddenError
 ├── BadUserInputError      names the argument
 ├── BadRequestError        the request or document cannot be read
@@ -23,8 +24,20 @@ class ApiError(GraphQLError):
 class UnauthenticatedError(ApiError):
     code = "UNAUTHENTICATED"
 
-    def __init__(self, message: str = "Send a bearer token of a known member.") -> None:
-        super().__init__(message)
+    def __init__(
+        self, message: str = "Send a bearer token of a known member.", **extensions: object
+    ) -> None:
+        super().__init__(message, **extensions)
+
+
+class MemberUnknownError(UnauthenticatedError):
+    """`extensions.reason` tells clients to keep the token and try again."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The portal has not told of this member yet. Keep the token and try again later.",
+            reason="MEMBER_UNKNOWN",
+        )
 
 
 class ForbiddenError(ApiError):

@@ -24,7 +24,7 @@ from resolvers.live.subscribers import Selection, Subscriber
 from resolvers.live.viewer_check import ViewerCheck
 from resolvers.members import MemberView
 from resolvers.sync_log import EntryView
-from schema.access import require_active, require_log_reader, require_viewer
+from schema.access import require_log_reader, require_viewer, required
 from schema.context import Context, Info
 from schema.errors import BadUserInputError
 from schema.streaming import SelectionRenderer, text_key
@@ -246,7 +246,7 @@ async def _start(info: Info, after: ChangeCursor | None) -> StreamStart:
     snapshot = cursor is not None or (context.credentials is not None and not is_operator)
     try:
         async with context.database.read(snapshot=snapshot) as session:
-            viewer = require_active(await context.current_viewer(session))
+            viewer = required(context.admitted(await context.current_viewer(session)))
             return await stream_start(session, viewer, cursor)
     except ForeignCursorError as error:
         raise BadUserInputError(
@@ -257,7 +257,7 @@ async def _start(info: Info, after: ChangeCursor | None) -> StreamStart:
 
 
 async def _require_current_viewer(context: Context) -> Viewer:
-    return require_active(await context.current_viewer())
+    return required(context.admitted(await context.current_viewer()))
 
 
 def _place(

@@ -94,17 +94,24 @@ class Authenticator:
             await self._operators.check(credentials.subject)
         return credentials
 
-    async def connection_credentials(self, params: Mapping[str, Any] | None) -> Credentials | None:
-        """Returns the credentials in the payload of `connection_init`, or None without any.
+    async def connection_credentials(
+        self, payload: Mapping[str, Any], handshake: str | None
+    ) -> Credentials | None:
+        """Returns the credentials of a WebSocket, or None without any.
 
-        The case of the name `authorization` does not matter.
+        They are `authorization` in the payload of `connection_init`, else in its `headers`, else
+        the `Authorization` of the handshake. The case of names does not matter.
         """
-        for name, value in (params or {}).items():
-            if name.lower() == "authorization":
+        named = _lower_case(payload)
+        headers = named.get("headers")
+        inner = _lower_case(headers) if isinstance(headers, Mapping) else {}
+        for place in (named, inner):
+            if "authorization" in place:
+                value = place["authorization"]
                 if not isinstance(value, str):
                     raise InvalidTokenError(TokenFault.NOT_TEXT)
                 return await self.credentials(value)
-        return None
+        return await self.credentials(handshake)
 
     async def _verified(self, token: str) -> Credentials:
         """Verifies a token, unless it was verified before with the same keys."""
@@ -186,6 +193,10 @@ class Authenticator:
             raise InvalidTokenError(TokenFault.SUBJECT_NOT_TEXT)
         operator = claims_operator_rights(claims, self._operator_claim)
         return Credentials(canonical_portal_id(subject), operator, expires_at)
+
+
+def _lower_case(names: Mapping[str, Any]) -> dict[str, Any]:
+    return {name.lower(): value for name, value in names.items()}
 
 
 def identity_provider(settings: Settings) -> IdentityProvider | None:

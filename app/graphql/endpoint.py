@@ -153,7 +153,8 @@ class GraphQLRoute:
         context = self._context(socket.scope)
         try:
             authenticator = self._services().authenticator
-            asking = authenticator.connection_credentials(payload)
+            handshake = Headers(scope=socket.scope).get("authorization")
+            asking = authenticator.connection_credentials(payload, handshake)
             context.credentials = await self._rate_limits.authenticated(asking, socket.scope)
             self._rate_limits.count(context.credentials, socket.scope)
         except (KeysUnavailableError, TooManyRequestsError) as error:

@@ -40,8 +40,8 @@ VIEWERS = {
 RIGHTS = {
     # anonymous, expired, unknown, inactive | Kari, another, mentor | coordinator: here, elsewhere,
     # above | admin: here, elsewhere, above, of another root, national | operator
-    "asking who one is": "-!-I  ===  ===  =====  =",
-    "own access": "-!-I  ===  ===  =====  =",
+    "asking who one is": "-!UI  ===  ===  =====  =",
+    "own access": "-!UI  ===  ===  =====  =",
     "known to all": "U!UI  +++  +++  +++++  +",
     "a person": "U!UI  +--  +-+  +-+-+  +",
     "log of a person": "U!UI  0--  0-0  +-+-+  +",

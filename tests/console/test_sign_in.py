@@ -98,18 +98,23 @@ def test_sign_in_at_an_identity_provider_lasts_over_a_reload_and_stores_no_token
     assert "likeperson:signed-in" not in page.evaluate(STORED)
 
 
-def test_whom_the_provider_knows_and_the_service_does_not_is_told_so(
+def test_whom_the_service_does_not_know_yet_stays_signed_in_and_may_try_again(
     page: Page, provider: Provider
 ) -> None:
     page.goto(provider.service.url)
     page.get_by_role("button", name="Logg inn").click()
-    page.locator("input[name=login]").fill("somebody-else")
+    page.locator("input[name=login]").fill(guid("Liv"))
     page.locator("input[name=password]").fill("any")
     page.locator("button[type=submit]").click()
     page.get_by_role("button", name="Continue").click()
 
-    expect(page.get_by_role("alert")).to_be_visible()
+    expect(page.get_by_role("heading", name="Vi finner deg ikke ennå")).to_be_visible()
     expect(page.get_by_test_id("members")).to_have_count(0)
+
+    provider.service.tell(person("Liv", "Levende", OSLO))
+    page.get_by_role("button", name="Prøv igjen").click()
+
+    expect(page.get_by_test_id("members")).to_contain_text("Liv Levende")
 
 
 def test_in_development_one_chooses_whom_to_be(page: Page, service: ConsoleService) -> None:

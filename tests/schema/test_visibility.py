@@ -262,14 +262,28 @@ async def test_whoever_is_not_an_active_member_sees_nothing(
         assert not any((answer["data"] or {}).values())
 
 
-async def test_viewer_is_null_for_nobody_known_and_refused_to_the_inactive(
+async def test_viewer_is_null_when_anonymous_and_refused_to_the_unknown_and_the_inactive(
     association: Service,
 ) -> None:
     query = "{ viewer { accessLevel } }"
 
     assert await ask_as(association, "anonymous", query) == {"data": {"viewer": None}}
-    assert await ask_as(association, "unknown subject", query) == {"data": {"viewer": None}}
+    assert codes(await ask_as(association, "unknown subject", query)) == ["UNAUTHENTICATED"]
     assert codes(await ask_as(association, "inactive", query)) == ["MEMBER_INACTIVE"]
+
+
+@pytest.mark.parametrize("query", ["{ viewer { accessLevel } }", "{ roles { id } }"])
+async def test_member_who_is_not_known_yet_is_told_to_keep_the_token(
+    association: Service, query: str
+) -> None:
+    unknown = await ask_as(association, "unknown subject", query)
+    anonymous = await ask_as(association, "anonymous", "{ roles { id } }")
+
+    (error,) = unknown["errors"]
+    assert error["extensions"]["code"] == "UNAUTHENTICATED"
+    assert error["extensions"]["reason"] == "MEMBER_UNKNOWN"
+    assert "Keep the token" in error["message"]
+    assert "reason" not in anonymous["errors"][0]["extensions"]
 
 
 async def test_anonymous_may_ask_for_the_schema(service: Service) -> None:

@@ -109,7 +109,7 @@ async def test_refused_token_is_told_what_is_wrong_with_it(case: str) -> None:
 
 async def test_credentials_of_a_socket_must_be_text() -> None:
     with pytest.raises(InvalidTokenError, match=r"^`authorization` must be text\.$"):
-        await authenticator().connection_credentials({"Authorization": 7})
+        await authenticator().connection_credentials({"Authorization": 7}, None)
 
 
 def test_every_fault_and_the_outage_have_a_text_that_a_test_holds() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import jwt
+import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
@@ -125,7 +126,8 @@ async def test_only_the_whole_scope_makes_an_operator(service: Service) -> None:
     for scope in ("", "sync:operated", "xsync:operate", ["sync:operate"], 1, None):
         token = signed({**OPERATOR, "scope": scope, "exp": LATER}).removeprefix("Bearer ")
 
-        assert await service.ask(VIEWER, token=token) == {"data": {"viewer": None}}
+        answer = await service.ask(VIEWER, token=token)
+        assert [it["extensions"]["reason"] for it in answer["errors"]] == ["MEMBER_UNKNOWN"]
 
 
 async def test_scope_is_found_among_others(service: Service) -> None:
@@ -156,10 +158,13 @@ async def test_operators_token_of_a_member_is_refused_over_http_and_sockets(
         assert await close_code(socket) == 4403
 
 
-async def connected(service: Service, payload: object) -> ClientConnection:
-    """A socket that has sent its `connection_init`. The test closes it."""
+async def connected(
+    service: Service, payload: object, headers: dict[str, str] | None = None
+) -> ClientConnection:
+    """Returns a socket that has sent its `connection_init`. The test closes it."""
     url = service.url.replace("http", "ws", 1) + "/graphql"
-    socket = await connect(url, subprotocols=[Subprotocol("graphql-transport-ws")])
+    protocol = Subprotocol("graphql-transport-ws")
+    socket = await connect(url, subprotocols=[protocol], additional_headers=headers)
     await socket.send(json.dumps({"type": "connection_init", "payload": payload}))
     return socket
 
@@ -193,6 +198,56 @@ async def test_key_of_the_connection_payload_may_be_written_in_any_case(service:
         assert messages[0] == {"type": "connection_ack"}
         assert messages[1]["payload"]["data"] == {"viewer": {"accessLevel": "ADMIN"}}
         await socket.close()
+
+
+OTHERS = signed({**OPERATOR, "exp": EARLIER})
+PLACES: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
+    "headers in the payload": ({"headers": {"Authorization": GOOD}}, {}),
+    "in lower case": ({"Headers": {"authorization": GOOD}}, {}),
+    "handshake": ({}, {"Authorization": GOOD}),
+    "handshake, with other headers in the payload": (
+        {"headers": {"x": 1}},
+        {"Authorization": GOOD},
+    ),
+    "handshake, with headers that are none": ({"headers": "x"}, {"Authorization": GOOD}),
+    "payload before its headers": (
+        {"authorization": GOOD, "headers": {"Authorization": OTHERS}},
+        {},
+    ),
+    "payload before the handshake": ({"authorization": GOOD}, {"Authorization": OTHERS}),
+    "headers before the handshake": (
+        {"headers": {"Authorization": GOOD}},
+        {"Authorization": OTHERS},
+    ),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+async def test_token_of_a_socket_is_found_wherever_clients_put_it(
+    service: Service, place: str
+) -> None:
+    socket = await connected(service, *PLACES[place])
+    operation = {"id": "1", "type": "subscribe", "payload": {"query": VIEWER}}
+    await socket.send(json.dumps(operation))
+
+    messages = [json.loads(await socket.recv()) for _ in range(2)]
+
+    assert messages[0] == {"type": "connection_ack"}
+    assert messages[1]["payload"]["data"] == {"viewer": {"accessLevel": "ADMIN"}}
+    await socket.close()
+
+
+@pytest.mark.parametrize("place", ["headers in the payload", "handshake"])
+async def test_token_that_is_not_good_is_refused_wherever_it_is(
+    service: Service, place: str
+) -> None:
+    payload, headers = PLACES[place]
+    expired = json.loads(json.dumps([payload, headers]).replace(GOOD, OTHERS))
+
+    socket = await connected(service, *expired)
+
+    assert await close_code(socket) == 4403
+    assert "expired" in (socket.close_reason or "")
 
 
 async def test_anonymous_socket_may_open_and_sees_nothing(service: Service) -> None:

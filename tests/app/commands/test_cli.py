@@ -103,7 +103,7 @@ async def test_token_is_taken_by_a_running_service(service: Service, tmp_path: P
     assert (member.code, operator.code) == (0, 0)
     by_member = await service.ask("{ viewer { accessLevel } }", token=member.out.strip())
     by_operator = await service.ask("{ viewer { accessLevel } }", token=operator.out.strip())
-    assert by_member == {"data": {"viewer": None}}
+    assert by_member["errors"][0]["extensions"]["reason"] == "MEMBER_UNKNOWN"
     assert by_operator == {"data": {"viewer": {"accessLevel": "ADMIN"}}}
 
 

@@ -46,8 +46,13 @@ export function openClient(token: () => string, connection: Connection, onRefuse
   });
 }
 
+/** The portal has not told of this member yet: the token stays good, and it can be tried again. */
+export function isUnknown({ extensions }: { extensions: Record<string, unknown> }): boolean {
+  return extensions.reason === 'MEMBER_UNKNOWN';
+}
+
 /** The code of an error that means that this viewer is no longer served at all. */
 function refusal(error: CombinedError): string | null {
-  const codes = error.graphQLErrors.map(({ extensions }) => extensions.code);
+  const codes = error.graphQLErrors.filter((each) => !isUnknown(each)).map(({ extensions }) => extensions.code);
   return (['MEMBER_INACTIVE', 'UNAUTHENTICATED'] as const).find((code) => codes.includes(code)) ?? null;
 }

@@ -74,6 +74,8 @@ export const en: Messages = {
     text: 'This could not be fetched. Please try again in a moment.',
     network: 'The service cannot be reached. Check your network connection.',
     forbidden: 'You do not have access to this.',
+    unknownTitle: 'We do not know you yet',
+    unknown: 'Min side has not told us of your membership. If you have just become a member, try again in a moment.',
     retry: 'Try again',
   },
 

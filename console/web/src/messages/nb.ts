@@ -74,6 +74,8 @@ export const nb = {
     text: 'Vi klarte ikke å hente dette. Prøv igjen om litt.',
     network: 'Vi får ikke kontakt med tjenesten. Sjekk nettforbindelsen din.',
     forbidden: 'Du har ikke tilgang til dette.',
+    unknownTitle: 'Vi finner deg ikke ennå',
+    unknown: 'Min side har ikke meldt fra om medlemskapet ditt. Er du nettopp blitt medlem, kan du prøve igjen om litt.',
     retry: 'Prøv igjen',
   },
 
