@@ -17,7 +17,7 @@ from sync import remarks
 from sync.batch import Batch, ReceivedEvent, Result
 from sync.errors import RejectedError
 from sync.events import Event
-from sync.history import DatedStatement, dated_statement, restate_times
+from sync.history import DatedStatement, dated_statement, home_at, restate_times
 from sync.parsing.parser import parse_event
 from sync.reading import Reading
 from sync.tree import settle_tree
@@ -47,7 +47,7 @@ async def apply_events(
     for index in sorted(range(len(events)), key=lambda index: events[index].stamp):
         results[index] = batch.apply(events[index])
     applied = [event for index, event in enumerate(events) if results[index].member is not None]
-    await _restate_times(session, batch, [*unrecorded, *applied])
+    await _look_back(session, batch, [*unrecorded, *applied])
     await _save_chapters(session, batch)
     await save_members(session, [members[portal_id] for portal_id in batch.touched], known.new_ids)
     for result in results.values():
@@ -57,18 +57,23 @@ async def apply_events(
     return [results[index] for index in range(len(events))]
 
 
-async def _restate_times(
-    session: WriteSession, batch: Batch, unsaved: Sequence[ReceivedEvent]
-) -> None:
+async def _look_back(session: WriteSession, batch: Batch, unsaved: Sequence[ReceivedEvent]) -> None:
+    """Answers what late events leave open from all that was ever stated: since when something
+    holds, and where the member belonged then."""
+    late = batch.with_late_statements.keys() | batch.earlier_homes.keys()
     # Their recorded events are read later than they were, so nobody may add to these in between.
-    session.require_locked([member_lock(member) for member in batch.with_late_statements])
-    for member in batch.with_late_statements.values():
+    session.require_locked([member_lock(id) for id in late])
+    for id in late:
         own = [
             received
             for received in unsaved
-            if isinstance(received.event, Event) and received.event.member_id == member.portal_id
+            if isinstance(received.event, Event) and received.event.member_id == id
         ]
-        restate_times(member, await _statements(session, member, own))
+        statements = await _statements(session, batch.members[id], own)
+        if id in batch.with_late_statements:
+            restate_times(batch.with_late_statements[id], statements)
+        for received, result in batch.earlier_homes.get(id, ()):
+            result.chapter_id = home_at(received.stamp, statements)
 
 
 async def _save_chapters(session: WriteSession, batch: Batch) -> None:

@@ -16,7 +16,7 @@ from db.queries.entries import EntryRecord, entry_facts, payloads
 from db.queries.member_records import MemberHome, member_homes
 from db.sessions import WriteSession
 from db.tables.facts import ChangeFacts, EntryFacts
-from db.vocabulary import AttemptTrigger, EntryId, SyncStatus
+from db.vocabulary import AttemptTrigger, EntryId, SyncOutcome, SyncStatus
 from sync import remarks
 from sync.apply import apply_events
 from sync.batch import ReceivedEvent, Result
@@ -31,7 +31,12 @@ logger = logging.getLogger(__name__)
 
 def received_event(entry: EntryRecord, event: AnyEvent) -> ReceivedEvent:
     """Returns the event of an entry with what is known of its receipt."""
-    return ReceivedEvent(entry.source, entry.event_id, entry.received_at, event)
+    return ReceivedEvent(entry.source, entry.event_id, entry.received_at, event, was_applied(entry))
+
+
+def was_applied(entry: EntryRecord) -> bool:
+    """Returns True if the event of an entry was applied once, whatever became of it since."""
+    return entry.processed_at is not None and entry.outcome is not SyncOutcome.IGNORED
 
 
 async def locks_to_apply(database: Database, ids: Collection[EntryId]) -> set[LockName]:
@@ -122,8 +127,9 @@ def _complete(entry: EntryRecord, event: ReceivedEvent, result: Result, now: dat
     entry.event_type = event.event.type.value
     entry.occurred_at = event.event.happened_at or event.at
     entry.attempts += 1
-    entry.detail = result.detail
     entry.mark = result.mark or entry.mark
+    if not event.applied_before:
+        entry.detail = result.detail
     if result.status is SyncStatus.FAILED:
         if result.home is not None and entry.member_id is None:
             entry.member_id, entry.organization_id = result.home
@@ -132,13 +138,14 @@ def _complete(entry: EntryRecord, event: ReceivedEvent, result: Result, now: dat
     entry.status = result.status
     entry.outcome = result.outcome
     entry.field_changes = result.field_changes
-    entry.processed_at = now
     entry.next_attempt_at = None
+    if event.applied_before:
+        # It stays in the log of the chapter where it happened, with the time it first took.
+        return
+    entry.processed_at = now
+    entry.organization_id = result.chapter_id
     if result.member is not None:
         entry.member_id = result.member.id
-        entry.organization_id = result.member.organization_id
-    elif result.chapter_id is not None:
-        entry.organization_id = result.chapter_id
 
 
 def postpone(entry: EntryRecord, reason: str, now: datetime) -> Result:

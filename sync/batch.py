@@ -8,7 +8,7 @@ from functools import cached_property
 
 from db.queries.member_records import MemberHome, MemberRecord
 from db.queries.organizations import OrganizationRecord
-from db.stamp import Stamp, make_stamp, stamped_at
+from db.stamp import NEVER, Stamp, make_stamp, stamped_at
 from db.tables.facts import FieldChange, MemberFacts
 from db.tables.profile import PROFILE_FIELDS
 from db.vocabulary import (
@@ -22,6 +22,7 @@ from db.vocabulary import (
 )
 from sync import remarks
 from sync.draft import (
+    ORGANIZATION,
     PARENT,
     ROLES,
     STATE,
@@ -45,12 +46,14 @@ OLDEST_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class ReceivedEvent:
-    """An event with its source, its id and the time of its first delivery."""
+    """An event with its source, its id and the time of its first delivery. `applied_before`: it is
+    applied once more."""
 
     source: str
     event_id: str
     received_at: datetime
     event: AnyEvent
+    applied_before: bool = False
 
     @cached_property
     def at(self) -> datetime:
@@ -85,9 +88,10 @@ class ReceivedEvent:
 class Result:
     """The result of one event.
 
-    `member` is set if the event was applied to one, `chapter_id` if it was applied to a chapter
-    alone. `home` tells whom a failed event is about, if known. `before` and `after` are set only if
-    the member has changed. `beaten_at` is the time of what a stale event is older than.
+    `member` is set if the event was applied to one. `chapter_id` is where it happened: the home of
+    the member right after the event's own statement, or the chapter that it is about. `home` tells
+    whom a failed event is about, if known. `before` and `after` are set only if the member has
+    changed. `beaten_at` is the time of what a stale event is older than.
     """
 
     status: SyncStatus
@@ -113,6 +117,7 @@ class Batch:
 
     `touched` are the members to be saved, `with_late_statements` those for whom something older
     than the known roles or state was stated. `chapters` are those of which something was stated,
+    `earlier_homes` are the events that are older than the known home of their member.
     `changed_chapters` the ones of which something is not as it was. `moves` are the events that
     stated another parent, with the chapter; `tree_touched` says that what counts must be settled.
     """
@@ -124,6 +129,7 @@ class Batch:
     with_late_statements: dict[PortalId, MemberRecord] = field(default_factory=dict)
     chapters: dict[PortalId, OrganizationRecord] = field(default_factory=dict)
     changed_chapters: set[PortalId] = field(default_factory=set)
+    earlier_homes: dict[PortalId, list[tuple[ReceivedEvent, Result]]] = field(default_factory=dict)
     moves: list[tuple[OrganizationId, Result]] = field(default_factory=list)
     tree_touched: bool = False
 
@@ -180,6 +186,9 @@ class Batch:
             result.beaten_at = _latest(draft.older.values())
         if draft.tied:
             result.mark = EntryMark.TIED
+        result.chapter_id = member.organization_id
+        if not received.applied_before and received.stamp < member.as_of.get(ORGANIZATION, NEVER):
+            self.earlier_homes.setdefault(member.portal_id, []).append((received, result))
         if changes:
             member.updated_at = self.now
             member.index()

@@ -8,20 +8,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from msgspec import UNSET, UnsetType
+
 from db.queries.member_records import MemberRecord, RoleKey
 from db.stamp import Stamp
 from db.vocabulary import ActivationState, OrganizationId, PortalId, RoleId
-from sync.events import Event
+from sync.events import Event, OrganizationStatement
 
 
 @dataclass(frozen=True, slots=True)
 class DatedStatement:
-    """A statement about a member's state and roles; None for what it does not state."""
+    """A statement about a member's state, roles and home; None, or UNSET for the home, where it
+    states nothing."""
 
     stamp: Stamp
     at: datetime
     state: ActivationState | None
     roles: frozenset[RoleKey] | None
+    home: OrganizationId | UnsetType | None
 
 
 def dated_statement(
@@ -40,7 +44,21 @@ def dated_statement(
             )
             for role in event.roles
         )
-    return DatedStatement(stamp, at, event.state, roles)
+    return DatedStatement(stamp, at, event.state, roles, _home(event, organization_ids))
+
+
+def _home(
+    event: Event, organization_ids: Mapping[PortalId, OrganizationId]
+) -> OrganizationId | UnsetType | None:
+    stated = event.organization
+    return organization_ids[stated.id] if isinstance(stated, OrganizationStatement) else stated
+
+
+def home_at(stamp: Stamp, statements: Sequence[DatedStatement]) -> OrganizationId | None:
+    """Returns the home right after the statement with this stamp; None if none was stated yet."""
+    known = [each for each in statements if each.home is not UNSET and each.stamp <= stamp]
+    latest = max(known, key=lambda each: each.stamp, default=None)
+    return latest.home if latest is not None and latest.home is not UNSET else None
 
 
 def restate_times(member: MemberRecord, statements: Sequence[DatedStatement]) -> None:
