@@ -155,7 +155,7 @@ async def test_entries_that_replays_have_moved_are_put_right(database_url: str) 
             late = datetime.now(UTC) + timedelta(days=1)
             moved = {"organization_id": bergen, "processed_at": late, "detail": None}
             await session.run(update_rows(SyncLogEntry).values(**moved))
-    await migrate(database_url, "0009")
+    await migrate(database_url, "0010")
 
     await migrate(database_url)
 

@@ -4,7 +4,7 @@ Until now a replay gave an entry the home that its member had by then, so that w
 about somebody in one chapter could be read in another; and it replaced the time and the detail of
 the entry, as if the event had waited until then.
 
-Revision: 0010, after 0009
+Revision: 0011, after 0010
 """
 
 import json
@@ -15,8 +15,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0010"
-down_revision = "0009"
+revision = "0011"
+down_revision = "0010"
 branch_labels = None
 depends_on = None
 
