@@ -172,7 +172,7 @@ def field_changes(
     if old.organization_id != after.organization_id:
         homes = catalogue.label(old.organization_id), catalogue.label(after.organization_id)
         changes.append(FieldChange("organization", *homes))
-    if old.roles.keys() != after.roles.keys():
+    if (old.roles.keys(), old.unlisted_roles) != (after.roles.keys(), after.unlisted_roles):
         held = _roles_in_words(old, catalogue), _roles_in_words(after, catalogue)
         changes.append(FieldChange("roles", *held))
     if before is None or before.state is not after.state:
@@ -182,7 +182,9 @@ def field_changes(
 
 
 def _roles_in_words(member: MemberRecord, catalogue: Catalogue) -> str | None:
-    return ", ".join(sorted(catalogue.role_label(key) for key in member.roles)) or None
+    listed = sorted(catalogue.role_label(key) for key in member.roles)
+    unlisted = [member.unlisted_roles] if member.unlisted_roles else []
+    return ", ".join([*listed, *unlisted]) or None
 
 
 def chapter_changes(draft: ChapterDraft, *, first: bool) -> list[FieldChange]:

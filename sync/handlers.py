@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from msgspec import UNSET
 
 from db.queries.member_records import RoleKey
+from db.queries.roles import MAX_UNDECIDED_ROLES
 from sync import remarks
 from sync.draft import (
     CLOSED,
@@ -123,13 +124,20 @@ def _state_roles(event: Event, draft: Draft) -> None:
     if event.roles is None:
         return
     stated = set[RoleKey]()
+    unlisted = set[str]()
     for role in event.roles:
-        where = draft.organization(role.organization_id).id if role.organization_id else None
-        stated.add((draft.catalogue.roles[role.code].id, where))
+        where = draft.organization(role.organization_id) if role.organization_id else None
+        listed = draft.catalogue.roles.get(role.code)
+        if listed is None:
+            unlisted.add(f"{role.code} ({where.label()})" if where else role.code)
+        else:
+            stated.add((listed.id, where.id if where else None))
     _remark_on_new_roles({role.code for role in event.roles}, draft)
-    held = draft.member.roles
-    if draft.claim(ROLES, differs=stated != held.keys()):
-        draft.member.roles = {key: held.get(key, draft.at) for key in sorted(stated, key=_in_order)}
+    text = ", ".join(sorted(unlisted)) or None
+    member, held = draft.member, draft.member.roles
+    if draft.claim(ROLES, differs=stated != held.keys() or text != member.unlisted_roles):
+        member.roles = {key: held.get(key, draft.at) for key in sorted(stated, key=_in_order)}
+        member.unlisted_roles = text
 
 
 def _remark_on_new_roles(codes: set[str], draft: Draft) -> None:
@@ -137,6 +145,8 @@ def _remark_on_new_roles(codes: set[str], draft: Draft) -> None:
     draft.remarks += [remarks.new_role(code) for code in new[:NAMED_ROLES]]
     if len(new) > NAMED_ROLES:
         draft.remarks.append(remarks.more_new_roles(len(new) - NAMED_ROLES))
+    if unlisted := len(codes - draft.catalogue.roles.keys()):
+        draft.remarks.append(remarks.unlisted_roles(unlisted, MAX_UNDECIDED_ROLES))
 
 
 def _in_order(key: RoleKey) -> tuple[int, int]:

@@ -43,6 +43,7 @@ def dated_statement(
                 organization_ids[role.organization_id] if role.organization_id else None,
             )
             for role in event.roles
+            if role.code in role_ids
         )
     return DatedStatement(stamp, at, event.state, roles, _home(event, organization_ids))
 

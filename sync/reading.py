@@ -4,7 +4,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from db.driver.locks import LockName, member_lock, organization_lock, tree_lock
+from db.driver.locks import (
+    LockName,
+    member_lock,
+    organization_lock,
+    role_catalogue_lock,
+    tree_lock,
+)
 from db.driver.round_trips import Query
 from db.queries.member_records import (
     MemberRecord,
@@ -17,7 +23,12 @@ from db.queries.organizations import (
     organization_records,
     organizations_of_members,
 )
-from db.queries.roles import insert_roles, roles_touched
+from db.queries.roles import (
+    MAX_UNDECIDED_ROLES,
+    insert_roles,
+    roles_touched,
+    undecided_count,
+)
 from db.sessions import WriteSession
 from db.vocabulary import PortalId
 from sync.draft import Catalogue
@@ -87,8 +98,8 @@ class Reading:
     async def known(self, session: WriteSession, events: Collection[AnyEvent]) -> Known:
         """Returns what was fetched, after adding the chapters and role codes that are new.
 
-        `events` are those of the reading, or fewer. Raises SharedLockError if a chapter is new and
-        its lock is shared.
+        `events` are those of the reading, or fewer. Raises SharedLockError if a chapter or a code
+        is new and its lock is not held exclusively.
         """
         organizations = self._organizations.found
         unknown = sorted(_mentioned(events) - organizations.keys())
@@ -96,7 +107,7 @@ class Reading:
         for stub in await insert_stubs(session, unknown):
             organizations[stub.portal_id] = stub
         roles = {role.code: role for role in self._roles.found}
-        new_codes = frozenset(_codes(events) - roles.keys())
+        new_codes = await _listed(session, _codes(events) - roles.keys())
         roles |= {role.code: role for role in await insert_roles(session, new_codes)}
         labels = {place.id: place.name or place.portal_id for place in self._places.found.values()}
         for organization in organizations.values():
@@ -113,6 +124,16 @@ class Reading:
             if record.id in held:
                 record.load_roles(held[record.id])
         return members
+
+
+async def _listed(session: WriteSession, unknown: Collection[str]) -> frozenset[str]:
+    """Returns those of these codes for which the catalogue has room."""
+    if not unknown:
+        return frozenset()
+    # Nobody else may add codes between the count and the insert.
+    await session.lock([role_catalogue_lock()])
+    room = MAX_UNDECIDED_ROLES - await session.find(undecided_count())
+    return frozenset(sorted(unknown)[: max(room, 0)])
 
 
 def _about_members(events: Collection[AnyEvent]) -> list[Event]:

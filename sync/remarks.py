@@ -142,6 +142,13 @@ def more_new_roles(count: int) -> str:
     return f"Further unknown role codes, added likewise: {count}."
 
 
+def unlisted_roles(count: int, limit: int) -> str:
+    return (
+        f"Role codes that are not in the catalogue: {count}. It has {limit} codes already that "
+        "nobody has decided on. These are kept as text and give no access."
+    )
+
+
 def handler_failed(error: str) -> str:
     return f"The handler failed: {error}."
 

@@ -44,6 +44,8 @@ class MemberRecord(msgspec.Struct):
     state_changed_at: datetime | None = None
     organization_id: OrganizationId | None = None
     updated_at: datetime | None = None
+    unlisted_roles: str | None = None
+    """Stated roles without an entry in the catalogue, as people read them. They give no access."""
     as_of: dict[str, Stamp] = msgspec.field(default_factory=dict)
     search_text: str = ""
     roles: dict[RoleKey, datetime] = msgspec.field(default_factory=dict)

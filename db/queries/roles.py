@@ -5,7 +5,7 @@ from datetime import datetime
 
 import msgspec
 from msgspec.structs import asdict
-from sqlalchemy import func, select, update
+from sqlalchemy import false, func, select, update
 
 from db.driver.any_of import any_of, any_of_parameter
 from db.driver.compiled_statements import CompiledStatement, SqlRow
@@ -17,6 +17,10 @@ from db.sessions import ReadSession, WriteSession
 from db.tables.facts import ChangeFacts
 from db.tables.models import Member, Role, RoleAssignment
 from db.vocabulary import AccessLevel, MemberId, OrganizationId, PortalId, RoleId
+
+MAX_UNDECIDED_ROLES = 200
+"""Codes that came with events and wait for a decision. More of them are no catalogue but a mistake
+of the sender."""
 
 
 class RoleRow(msgspec.Struct, frozen=True):
@@ -56,6 +60,7 @@ _HELD = CompiledStatement(
 )
 
 
+_UNDECIDED = CompiledStatement(select(func.count(Role.id)).where(Role.decided.is_(false())))
 _BY_CODE = select(*_ROLE).where(any_of_parameter(Role.code, "codes"))
 _ROLES_BY_CODE = CompiledStatement(_BY_CODE)
 # UNION rather than OR, so that both halves use their index however large the catalogue is.
@@ -91,6 +96,11 @@ def _role_rows(rows: Sequence[SqlRow]) -> list[RoleRow]:
 
 async def role_by_id(session: ReadSession, id: RoleId) -> RoleRow | None:
     return next((role for role in await role_catalogue(session) if role.id == id), None)
+
+
+def undecided_count() -> Query[int]:
+    """Returns how many codes of the catalogue wait for a decision."""
+    return Query(_UNDECIDED, {}, lambda rows: rows[0][0])
 
 
 async def insert_roles(session: WriteSession, codes: Collection[str]) -> list[RoleRow]:

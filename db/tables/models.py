@@ -76,6 +76,7 @@ class Member(ProfileColumns, Base):
     state_changed_at: Mapped[datetime | None] = mapped_column(Instant)
     organization_id: Mapped[int | None] = mapped_column(ForeignKey("organizations.id"))
     updated_at: Mapped[datetime] = mapped_column(Instant)
+    unlisted_roles: Mapped[str | None] = mapped_column(Text)
     as_of: Mapped[dict[str, Stamp]] = mapped_column(Json(dict[str, str]))
 
 

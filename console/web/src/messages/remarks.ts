@@ -6,6 +6,10 @@ export const remarks: [RegExp, string][] = [
     /The role code '(.+?)' was not known\. It was added .+? sets another\./g,
     'Rollekoden «$1» var ukjent. Den er lagt til, og gir tilgang som medlem til noen bestemmer noe annet.',
   ],
+  [
+    /Role codes that are not in the catalogue: (\d+)\. It has (\d+) codes already that nobody has decided on\. These are kept as text and give no access\./g,
+    'Rollekoder som ikke er i katalogen: $1. Den har allerede $2 koder som ingen har tatt stilling til. Disse er bare lagret som tekst, og gir ingen tilgang.',
+  ],
   [/Further unknown role codes, added likewise: (\d+)\./g, 'Flere ukjente rollekoder, lagt til på samme måte: $1.'],
   [/Events of the type '(.+?)' are not known here\./g, 'Hendelser av typen «$1» er ukjente her.'],
   [/The type '(.+?)' is not known\. Did you mean '(.+?)'\?/g, 'Typen «$1» er ukjent. Mente avsenderen «$2»?'],

@@ -1,0 +1,20 @@
+"""Roles that a member holds and the catalogue has no entry for, as text.
+
+Revision: 0011, after 0010
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0011"
+down_revision = "0010"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("members", sa.Column("unlisted_roles", sa.Text()))
+
+
+def downgrade() -> None:
+    op.drop_column("members", "unlisted_roles")
