@@ -1,13 +1,13 @@
 """Roles that a member holds and the catalogue has no entry for, as text.
 
-Revision: 0011, after 0010
+Revision: 0012, after 0011
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0011"
-down_revision = "0010"
+revision = "0012"
+down_revision = "0011"
 branch_labels = None
 depends_on = None
 
