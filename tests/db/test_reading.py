@@ -22,7 +22,7 @@ from tests.support.opened import opened
 from tests.support.service import DEADLINE
 
 NAMES = select(Organization.name).order_by(Organization.id)
-HOT_NAMES = CompiledStatement(NAMES)
+COMPILED_NAMES = CompiledStatement(NAMES)
 WRONG = CompiledStatement(text("SELECT 1 FROM nowhere"))
 # Counts for years, if nobody stops it.
 ENDLESS = CompiledStatement(
@@ -47,36 +47,36 @@ async def write(database: Database, id: int) -> None:
         await session.insert(Organization, [{**row, "as_of": {}}])
 
 
-async def names(session: ReadSession, *, hot: bool) -> list[str | None]:
-    rows = await session.rows(HOT_NAMES, {}) if hot else await session.all(NAMES)
+async def names(session: ReadSession, *, compiled: bool) -> list[str | None]:
+    rows = await session.rows(COMPILED_NAMES, {}) if compiled else await session.all(NAMES)
     return [row[0] for row in rows]
 
 
-@pytest.mark.parametrize("hot", [True, False], ids=["past SQLAlchemy", "by SQLAlchemy"])
+@pytest.mark.parametrize("compiled", [True, False], ids=["past SQLAlchemy", "by SQLAlchemy"])
 async def test_in_a_snapshot_all_statements_see_the_same_moment(
-    database: Database, hot: bool
+    database: Database, compiled: bool
 ) -> None:
     await write(database, 1)
     for number in range(2, 5):
         before = [f"HLF {id}" for id in range(1, number)]
         async with database.read(snapshot=True) as session:
-            assert await names(session, hot=hot) == before
+            assert await names(session, compiled=compiled) == before
 
             await write(database, number)
 
-            assert await names(session, hot=hot) == before
-            assert await names(session, hot=not hot) == before
+            assert await names(session, compiled=compiled) == before
+            assert await names(session, compiled=not compiled) == before
         async with database.read() as session:
-            assert await names(session, hot=hot) == [*before, f"HLF {number}"]
+            assert await names(session, compiled=compiled) == [*before, f"HLF {number}"]
 
 
 async def test_each_statement_outside_of_a_snapshot_sees_its_own_moment(database: Database) -> None:
     async with database.read() as session:
-        assert await names(session, hot=True) == []
+        assert await names(session, compiled=True) == []
 
         await write(database, 1)
 
-        assert await names(session, hot=True) == ["HLF 1"]
+        assert await names(session, compiled=True) == ["HLF 1"]
 
 
 async def test_connections_on_which_something_failed_are_replaced(database: Database) -> None:
@@ -88,7 +88,7 @@ async def test_connections_on_which_something_failed_are_replaced(database: Data
                     await session.rows(WRONG, {})
 
     async with asyncio.timeout(DEADLINE), database.read() as session:
-        assert await names(session, hot=True) == ["HLF 1"]
+        assert await names(session, compiled=True) == ["HLF 1"]
 
 
 async def test_statements_of_those_who_went_away_are_ended(database: Database) -> None:
@@ -109,7 +109,7 @@ async def test_statements_of_those_who_went_away_are_ended(database: Database) -
             await reading
 
     async with asyncio.timeout(DEADLINE), database.read() as session:
-        assert await names(session, hot=True) == ["HLF 1"]
+        assert await names(session, compiled=True) == ["HLF 1"]
 
 
 async def test_as_many_as_want_to_can_read_at_the_same_time(database: Database) -> None:
@@ -117,7 +117,7 @@ async def test_as_many_as_want_to_can_read_at_the_same_time(database: Database) 
 
     async def read() -> list[str | None]:
         async with database.read(snapshot=True) as session:
-            return await names(session, hot=True)
+            return await names(session, compiled=True)
 
     async with asyncio.timeout(DEADLINE):
         found = await asyncio.gather(*(read() for _ in range(100)))

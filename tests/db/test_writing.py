@@ -91,7 +91,7 @@ async def test_a_taken_key_is_noticed_at_the_commit_at_the_latest(database: Data
         assert await names(session) == [None]
 
 
-class LookingDoorbell:
+class LookingBell:
     """Looks, whenever something is said of a position, how far the feed is committed."""
 
     def __init__(self, file: Path) -> None:
@@ -111,9 +111,9 @@ class LookingDoorbell:
 
 
 async def test_what_is_said_of_a_commit_is_said_when_it_is_done(sqlite_url: str) -> None:
-    doorbell = LookingDoorbell(Path(make_url(sqlite_url).database or ""))
-    database = Database(sqlite_url, doorbell)
-    with database.subscribe_to_commits(doorbell.listen):
+    bell = LookingBell(Path(make_url(sqlite_url).database or ""))
+    database = Database(sqlite_url, bell)
+    with database.subscribe_to_commits(bell.listen):
         async with database.write() as session:
             session.append(NewChange(member_id=MemberId(1)))
             session.append(NewChange(member_id=MemberId(2)))
@@ -127,7 +127,7 @@ async def test_what_is_said_of_a_commit_is_said_when_it_is_done(sqlite_url: str)
     await asyncio.sleep(0)
     await database.close()
 
-    assert doorbell.said == [("listener", 2, 2), ("bell", 2, 2)]
+    assert bell.said == [("listener", 2, 2), ("bell", 2, 2)]
 
 
 async def test_senders_are_answered_before_followers_go_on(database: Database) -> None:
