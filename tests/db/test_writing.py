@@ -22,7 +22,7 @@ from db.stamp import make_stamp
 from db.tables.models import Organization, SyncLogEntry
 from db.vocabulary import ActivationState, MemberId, PortalId
 from sync.deliveries import read_delivery
-from sync.events import EventType
+from sync.handlers import HANDLERS
 from sync.record import record_deliveries
 from sync.worker import retry_due
 from tests.faults.handlers import failing_handler
@@ -415,7 +415,7 @@ async def test_a_retry_and_another_delivery_of_the_same_events_do_not_stop_each_
         for minute, make in enumerate([created, updated, deactivated])
     ]
     with ExitStack() as broken:
-        for type in EventType:
+        for type in HANDLERS:
             broken.enter_context(failing_handler(type))
         await record_deliveries(on_postgres, events)
 
