@@ -7,10 +7,10 @@ from typing import Any, Generic, TypeVar
 import msgspec
 from graphql import (
     ExecutionResult,
-    GraphQLError,
     Undefined,
     execute_subscription_event,
     get_named_type,
+    located_error,
 )
 
 from db.errors import DatabaseUnavailableError
@@ -35,8 +35,8 @@ class SelectionRenderer(Generic[V]):
         context: Context,
         typed: Callable[[Heartbeat | Resync | ChangeMessage[V]], Any],
     ) -> None:
-        self._executor = prepared.executor(context)
-        self._request_id = context.request_id
+        self._prepared = prepared
+        self._context = context
         self._typed = typed
 
     async def render(self, message: Heartbeat | Resync | ChangeMessage[V]) -> Rendered:
@@ -44,23 +44,18 @@ class SelectionRenderer(Generic[V]):
         event = self._typed(message)
         if isawaitable(event):
             event = await event
-        result = execute_subscription_event(self._executor.build_per_event_executor(event))
+        result = execute_subscription_event(self._prepared.executor(self._context, event))
         if isawaitable(result):
             result = await result
-        return Rendered(change_cursor(message.cursor), _payload(result, self._request_id))
+        return Rendered(change_cursor(message.cursor), _payload(result, self._context.request_id))
 
     def failure(self, error: Exception) -> bytes:
-        return failure(error, self._request_id)
+        return failure(error, self._context.request_id)
 
 
 def failure(error: Exception, request_id: str) -> bytes:
     """Returns the list of errors that a client is sent in place of a result."""
-    found = (
-        error
-        if isinstance(error, GraphQLError)
-        else GraphQLError("It failed.", original_error=error)
-    )
-    return msgspec.json.encode([e.formatted for e in masked([found], request_id)])
+    return msgspec.json.encode([e.formatted for e in masked([located_error(error)], request_id)])
 
 
 def _payload(result: ExecutionResult, request_id: str) -> bytes:

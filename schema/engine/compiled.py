@@ -184,8 +184,7 @@ class _Writer:
     def _written(
         self, type: GraphQLObjectType, python_class: type, sets: Sequence[SelectionSetNode]
     ) -> str:
-        view_class = python_class if issubclass(python_class, View) else None
-        is_view = view_class is not None
+        is_view = issubclass(python_class, View)
         assigned: list[str] = []
         required: list[str] = []
         members: list[str] = []
@@ -204,7 +203,7 @@ class _Writer:
                 members.append(f"{key!r}: {made}")
         name, answer = self._name("object"), f"{{{', '.join(members)}}}"
         lines = [f" def {name}({'view' if is_view else 'value'}):"]
-        if view_class is not None and view_class.repeated:
+        if issubclass(python_class, View) and python_class.repeated:
             # What was read lives for as long as the answer is being built, so no id comes twice.
             answers = self._name("answers")
             lines = [f" {answers} = {{}}", *lines, f"  answer = {answers}.get(id(view))"]

@@ -23,6 +23,7 @@ from graphql import (
     default_type_resolver,
     execute_root_selection_set,
     get_variable_values,
+    located_error,
     map_source_to_response_event,
 )
 from graphql.execution.collect_fields import FieldDetailsList, FragmentDetails
@@ -80,6 +81,11 @@ _HELPERS = GraphQLResolveInfoHelpers(
 )
 
 
+# A type that cannot be null is completed as the one that can be, and then checked; leaves have
+# nothing below them.
+_NOT_COMPILED = (GraphQLNonNull, GraphQLScalarType, GraphQLEnumType)
+
+
 class CompilingExecutor(StrawberryGraphQLCoreExecutionContext):
     """Executes one operation as graphql-core does, completing what it can by compiled functions."""
 
@@ -97,8 +103,7 @@ class CompilingExecutor(StrawberryGraphQLCoreExecutionContext):
         result: Any,
         position_context: Any,
     ) -> AwaitableOrValue[Any]:
-        # What cannot be null is completed as what can be, and then looked at.
-        if not isinstance(return_type, GraphQLNonNull | GraphQLScalarType | GraphQLEnumType):
+        if not isinstance(return_type, _NOT_COMPILED):
             nodes = [details.node for details in field_details_list]
             complete = self._compiled.function(return_type, nodes)
             if complete is not None:
@@ -125,13 +130,17 @@ class Prepared:
     def type(self) -> OperationType:
         return self.operation.type
 
-    def executor(self, context: object) -> CompilingExecutor:
+    def executor(self, context: object, event: object = None) -> CompilingExecutor:
+        """Returns what executes the request once, or one event of a subscription.
+
+        It keeps what it has found out, so it is not for all events of a stream.
+        """
         fragments = self.operation.fragments
         return CompilingExecutor(
             schema=self.schema,
             fragment_definitions=fragments,
             fragments={name: FragmentDetails(node) for name, node in fragments.items()},
-            root_value=None,
+            root_value=event,
             context_value=context,
             operation=self.operation.node,
             variable_values=self.variables,
@@ -266,10 +275,4 @@ class Executor(Generic[C]):
                     errors = self._policy.masked(result.errors or (), context)
                     yield Answer(errors, result.data, executed=True)
         except Exception as error:  # the stream ends, and its client is told
-            yield Answer(self._policy.masked([_as_graphql(error)], context), executed=True)
-
-
-def _as_graphql(error: Exception) -> GraphQLError:
-    if isinstance(error, GraphQLError):
-        return error
-    return GraphQLError(str(error), original_error=error)
+            yield Answer(self._policy.masked([located_error(error)], context), executed=True)

@@ -13,14 +13,11 @@ from graphql import (
     FieldNode,
     GraphQLError,
     GraphQLObjectType,
-    GraphQLOutputType,
     GraphQLWrappingType,
     OperationDefinitionNode,
     ValidationContext,
     ValidationRule,
     is_leaf_type,
-    is_list_type,
-    is_non_null_type,
     print_ast,
 )
 
@@ -65,12 +62,12 @@ class _Merging:
             self.check(below, shape_only=shape_only)
 
     def _same_shape(self, name: str, fields: Sequence[Selected]) -> bool:
-        known = [field for field in fields if field.definition is not None]
-        for field in known[1:]:
-            first, other = known[0].definition, field.definition
-            if first and other and first is not other and _conflict(first.type, other.type):
-                reason = f"they return conflicting types '{first.type}' and '{other.type}'"
-                return self._refuse(name, reason, known[0].node, field.node)
+        known = [(f.node, f.definition.type) for f in fields if f.definition is not None]
+        for node, type in known[1:]:
+            first, other = known[0]
+            if other is not type and _conflict(other, type):
+                reason = f"they return conflicting types '{other}' and '{type}'"
+                return self._refuse(name, reason, first, node)
         return True
 
     def _same_call(self, name: str, group: Sequence[Selected]) -> bool:
@@ -108,15 +105,10 @@ def _arguments(nodes: Iterable[ArgumentNode] | None) -> dict[str, str]:
     return {node.name.value: print_ast(node.value) for node in nodes or ()}
 
 
-def _conflict(first: GraphQLOutputType, second: GraphQLOutputType) -> bool:
-    while True:
-        if is_non_null_type(first) != is_non_null_type(second):
+def _conflict(first: Any, second: Any) -> bool:
+    """Returns True if the types differ in lists, in what may be null, or in leaves."""
+    while isinstance(first, GraphQLWrappingType) or isinstance(second, GraphQLWrappingType):
+        if first.__class__ is not second.__class__:
             return True
-        if is_list_type(first) != is_list_type(second):
-            return True
-        if not isinstance(first, GraphQLWrappingType) or not isinstance(
-            second, GraphQLWrappingType
-        ):
-            break
         first, second = first.of_type, second.of_type
     return (is_leaf_type(first) or is_leaf_type(second)) and first is not second
