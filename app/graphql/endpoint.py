@@ -5,7 +5,6 @@ from http import HTTPStatus
 from typing import Any
 
 from graphql import GraphQLError
-from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
@@ -21,6 +20,7 @@ from app.graphql.http import (
     answer_media_type,
     database_unreachable,
     error_response,
+    headers_of,
     preferred_media_type,
     read_http_request,
 )
@@ -62,8 +62,8 @@ class GraphQLRoute:
         if scope["type"] == "websocket":
             await self._serve_socket(WebSocket(scope, receive, send))
             return
-        context = self._context(scope)
-        headers = Headers(scope=scope)
+        headers = headers_of(scope)
+        context = self._context(scope, headers)
         try:
             authenticator = self._services().authenticator
             asking = authenticator.credentials(headers.get("authorization"))
@@ -76,16 +76,16 @@ class GraphQLRoute:
             await database_unreachable(context.request_id)(scope, receive, send)
             return
         if preferred_media_type(headers) != EVENT_STREAM:
-            response = await answer_http(scope, receive, self._executor, context)
+            response = await answer_http(scope, receive, headers, self._executor, context)
             await response(scope, receive, send)
             return
         try:
-            await self._serve_events(scope, receive, send, context)
+            await self._serve_events(scope, receive, headers, send, context)
         except DatabaseUnavailableError:
             # The stream has not begun; once it has, it reports errors itself.
             await database_unreachable(context.request_id)(scope, receive, send)
 
-    def _context(self, scope: Scope) -> Context:
+    def _context(self, scope: Scope, headers: Mapping[str, str]) -> Context:
         """Returns a context without credentials."""
         services = self._services()
         return Context(
@@ -95,13 +95,17 @@ class GraphQLRoute:
             services.longest_silence,
             services.viewers,
             request_id=request_id_of(scope),
-            client=_client(Headers(scope=scope)),
+            client=_client(headers),
         )
 
     async def _serve_events(
-        self, scope: Scope, receive: Receive, send: Send, context: Context
+        self,
+        scope: Scope,
+        receive: Receive,
+        headers: Mapping[str, str],
+        send: Send,
+        context: Context,
     ) -> None:
-        headers = Headers(scope=scope)
         try:
             request = await read_http_request(scope, receive, headers)
         except HttpError as refused:
@@ -150,7 +154,7 @@ class GraphQLRoute:
 
         Raises ForbiddenConnectionError or ConnectLaterError.
         """
-        context = self._context(socket.scope)
+        context = self._context(socket.scope, headers_of(socket.scope))
         try:
             authenticator = self._services().authenticator
             handshake = Headers(scope=socket.scope).get("authorization")
@@ -229,7 +233,7 @@ def _too_many_sockets() -> Response:
     return response
 
 
-def _client(headers: Headers) -> Client:
+def _client(headers: Mapping[str, str]) -> Client:
     """Returns the name and version of the client, as its headers state them."""
     name, version = (
         headers.get(f"graphql-client-{what}") or headers.get(f"apollographql-client-{what}") or ""

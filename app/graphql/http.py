@@ -9,7 +9,6 @@ from urllib.parse import parse_qsl
 
 import msgspec
 from graphql import GraphQLError, OperationType
-from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Receive, Scope
 
@@ -42,10 +41,13 @@ class HttpError(Exception):
 
 
 async def answer_http(
-    scope: Scope, receive: Receive, executor: Executor[Context], context: Context
+    scope: Scope,
+    receive: Receive,
+    headers: Mapping[str, str],
+    executor: Executor[Context],
+    context: Context,
 ) -> Response:
     """Returns the answer, which a GraphQL client can read whatever was sent."""
-    headers = Headers(scope=scope)
     media_type = answer_media_type(headers)
     try:
         request = await read_http_request(scope, receive, headers)
@@ -68,7 +70,7 @@ async def answer_http(
     return response
 
 
-def _tag(response: Response, headers: Headers) -> None:
+def _tag(response: Response, headers: Mapping[str, str]) -> None:
     """Adds an ETag, or answers 304 when the client already has this answer."""
     tag = f'"{hashlib.sha256(bytes(response.body)).hexdigest()[:32]}"'
     response.headers["ETag"] = tag
@@ -85,7 +87,15 @@ def _tag(response: Response, headers: Headers) -> None:
         del response.headers["content-type"]
 
 
-async def read_http_request(scope: Scope, receive: Receive, headers: Headers) -> GraphQLRequest:
+def headers_of(scope: Scope) -> Mapping[str, str]:
+    """Returns the headers of a request by their names; the first of several of one name."""
+    pairs = reversed(scope["headers"])
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in pairs}
+
+
+async def read_http_request(
+    scope: Scope, receive: Receive, headers: Mapping[str, str]
+) -> GraphQLRequest:
     """Returns the GraphQL request. Raises HttpError."""
     if scope["method"] in _WITHOUT_A_BODY:
         given = _parameters(scope["query_string"])
@@ -136,7 +146,7 @@ def _check_method(method: str, prepared: Prepared) -> None:
         raise HttpError(HTTPStatus.METHOD_NOT_ALLOWED, error, allow="POST")
 
 
-def _check_content_type(headers: Headers) -> None:
+def _check_content_type(headers: Mapping[str, str]) -> None:
     media_type, *parameters = headers.get("content-type", "").lower().split(";")
     charsets = [p.partition("=")[2].strip(' "') for p in parameters if "charset" in p]
     if media_type.strip() != JSON or any(charset not in ("utf-8", "utf8") for charset in charsets):
@@ -144,7 +154,7 @@ def _check_content_type(headers: Headers) -> None:
         raise HttpError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, error)
 
 
-async def _body(receive: Receive, headers: Headers) -> bytes:
+async def _body(receive: Receive, headers: Mapping[str, str]) -> bytes:
     """Returns the body, counted while it arrives. If announced as too large, it is not read."""
     with suppress(ValueError):
         _check_size(int(headers.get("content-length", "0")))
@@ -200,12 +210,12 @@ def _json(text: bytes, what: str) -> Any:
         raise HttpError(HTTPStatus.BAD_REQUEST, BadRequestError(f"{what} is not JSON.")) from error
 
 
-def answer_media_type(headers: Mapping[str, str] | Headers) -> str:
+def answer_media_type(headers: Mapping[str, str]) -> str:
     """Returns the media type of an answer that is not a stream."""
     return GRAPHQL_RESPONSE if preferred_media_type(headers) == GRAPHQL_RESPONSE else JSON
 
 
-def preferred_media_type(headers: Mapping[str, str] | Headers) -> str:
+def preferred_media_type(headers: Mapping[str, str]) -> str:
     """Returns the supported media type with the highest q in `Accept`; the first of equals."""
     best, best_quality = "", 0.0
     for part in headers.get("accept", "").split(","):
