@@ -42,7 +42,7 @@ DOCUMENTS = {
     "abstract types": """query ($ids: [ID!]!) { nodes(ids: $ids) { __typename id
         ... on Member { displayName organization { name } } ... on Organization { name }
         ... on Role { code accessLevel }
-        ... on SyncLogEntry { eventType changes { field after } } } }""",
+        ... on SyncLogEntry { eventType attemptHistory { trigger } } } }""",
     "several roots, in their order": """{ z: viewer { accessLevel } a: roles { code }
         m: syncLog(first: 2) { edges { node { status outcome lagMs attempts attemptHistory {
           trigger status } member { displayName } } } } }""",
