@@ -20,9 +20,13 @@ import uvicorn
 from graphql import FieldNode, GraphQLOutputType
 from starlette.types import Receive, Scope, Send
 from strawberry.types.field import StrawberryField
-from websockets.asyncio.client import connect
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame, Opcode
 
-from app.graphql.websocket_protocol import EXTENSION, WebSocketProtocol
+from app.edge.http_protocol import HttpProtocol
+from app.graphql.websocket_protocol import WebSocketProtocol
+from app.server import Server
 from db.driver.compiled_statements import _POSTGRES, _SQLITE, DriverStatement
 from db.driver.driver_errors import driver_errors_translated
 from db.driver.sqlite_driver import OneTripConnection, connected
@@ -95,32 +99,37 @@ async def test_strawberry_says_what_a_field_was_made_of_and_hands_on_what_it_is_
     assert [fields for _, _, fields in shelf.asked] == [{"title", "kind"}]
 
 
-async def test_uvicorn_and_websockets_let_frames_be_written_directly() -> None:
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket":
-            await receive()
-            await send({"type": "websocket.accept"})
-            assert scope["extensions"][EXTENSION].write_texts([(b"written ", b"directly")])
-            await receive()
+@pytest.mark.parametrize(
+    ("ours", "theirs", "overridden"),
+    [
+        (Server, uvicorn.Server, "startup shutdown capture_signals"),
+        (
+            HttpProtocol,
+            HttpToolsProtocol,
+            "connection_made connection_lost data_received pause_writing resume_writing "
+            "on_message_begin on_url on_header on_headers_complete on_body on_message_complete "
+            "on_response_complete",
+        ),
+        (
+            WebSocketProtocol,
+            WebSocketsSansIOProtocol,
+            "connection_made connection_lost data_received pause_writing resume_writing "
+            "handle_connect handle_cont send_receive_event_to_app handle_parser_exception",
+        ),
+    ],
+)
+def test_uvicorn_has_the_methods_that_are_overridden(
+    ours: type, theirs: type, overridden: str
+) -> None:
+    for name in overridden.split():
+        assert getattr(ours, name) is not getattr(theirs, name)
 
-    config = uvicorn.Config(
-        app,
-        port=0,
-        ws=WebSocketProtocol,
-        lifespan="off",
-        log_config=None,
-        ws_per_message_deflate=False,
-    )
-    server = uvicorn.Server(config)
-    config.load()
-    server.lifespan = config.lifespan_class(config)
-    await server.startup()
-    try:
-        port = server.servers[0].sockets[0].getsockname()[1]
-        async with connect(f"ws://127.0.0.1:{port}") as socket:
-            assert await socket.recv() == "written directly"
-    finally:
-        await server.shutdown()
+
+def test_websockets_says_what_kind_of_frame_it_is() -> None:
+    frame = Frame(Opcode.TEXT, b"text")
+
+    assert (frame.opcode, frame.data, frame.fin) == (Opcode.TEXT, b"text", True)
+    assert frame.serialize(mask=False)[0] == 0x80 | Opcode.TEXT
 
 
 def test_uvicorn_keeps_the_signals_that_it_would_raise_again() -> None:
