@@ -154,10 +154,11 @@ class GraphQLRoute:
 
         Raises ForbiddenConnectionError or ConnectLaterError.
         """
-        context = self._context(socket.scope, headers_of(socket.scope))
+        headers = headers_of(socket.scope)
+        context = self._context(socket.scope, headers)
         try:
             authenticator = self._services().authenticator
-            handshake = Headers(scope=socket.scope).get("authorization")
+            handshake = headers.get("authorization")
             asking = authenticator.connection_credentials(payload, handshake)
             context.credentials = await self._rate_limits.authenticated(asking, socket.scope)
             self._rate_limits.count(context.credentials, socket.scope)
