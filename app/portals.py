@@ -8,10 +8,10 @@ import httpx
 
 from app.settings import Settings
 from db.database import Database
+from sync.dataverse.access_tokens import tokens_of
+from sync.dataverse.connected_portal import DataversePortal
 from sync.dataverse.errors import PortalRefusedError
 from sync.dataverse.mapping import PortalMapping, duration, load_mapping
-from sync.dataverse.portal import DataversePortal
-from sync.dataverse.tokens import tokens_of
 from sync.dataverse.web_api import MOST_ATTEMPTS, WebApi
 from sync.reconcile.guard import Guard
 from sync.reconcile.poller import PortalPoller, Schedule

@@ -28,8 +28,8 @@ from sync.reconcile.copies import copied
 from sync.reconcile.files import FileFormatError, read_lines
 from sync.reconcile.guard import Guard
 from sync.reconcile.poller import remember_first_reading
-from sync.reconcile.run import Options, Report, Request
-from sync.reconcile.run import reconcile as reconcile_source
+from sync.reconcile.runs import Options, Report, Request
+from sync.reconcile.runs import reconcile as reconcile_source
 
 EXIT_HELD = 3
 SHOWN = 50

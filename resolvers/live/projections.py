@@ -16,7 +16,7 @@ from db.queries.viewers import Viewer
 from db.queries.visibility import Sight
 from db.tables.facts import EntryFacts, MemberFacts
 from db.vocabulary import ChangeOperation, EntryId, MemberId, OrganizationId, Position
-from resolvers.live.batch import Batch
+from resolvers.live.change_batch import ChangeBatch
 from resolvers.live.stream_messages import ChangeMessage
 from resolvers.members import MemberFields, MemberView
 from resolvers.sync_log import EntryFields, EntryView
@@ -48,7 +48,7 @@ class Projection(Protocol[V]):
     def operation(self, change: CommittedChange) -> tuple[int, ChangeOperation] | None:
         """The id of the row that changed and what happened to it; None for a hidden change."""
 
-    async def views(self, batch: Batch, ids: Collection[int]) -> dict[int, V]:
+    async def views(self, batch: ChangeBatch, ids: Collection[int]) -> dict[int, V]:
         """The current state of these rows, as far as they are visible."""
 
 
@@ -101,7 +101,7 @@ class MemberProjection:
             and self.filter.matches(facts)
         )
 
-    async def views(self, batch: Batch, ids: Collection[int]) -> dict[int, MemberView]:
+    async def views(self, batch: ChangeBatch, ids: Collection[int]) -> dict[int, MemberView]:
         members = await batch.members(self.fields)
         found = {id: members.get(MemberId(id)) for id in ids}
         return {id: view for id, view in found.items() if view and view.is_seen_by(self.sight)}
@@ -138,7 +138,7 @@ class EntryProjection:
             and self.filter.matches(facts)
         )
 
-    async def views(self, batch: Batch, ids: Collection[int]) -> dict[int, EntryView]:
+    async def views(self, batch: ChangeBatch, ids: Collection[int]) -> dict[int, EntryView]:
         entries = await batch.entries(self.fields)
         found = {id: entries.get(EntryId(id)) for id in ids}
         return {id: self._visible(view) for id, view in found.items() if view and self._sees(view)}
@@ -181,12 +181,12 @@ class ViewerProjection:
         mine = change.member_id is not None and change.member_id == self.member_id
         return (0, ChangeOperation.UPDATED) if mine or change.access_changed else None
 
-    async def views(self, batch: Batch, ids: Collection[int]) -> dict[int, Viewer]:
+    async def views(self, batch: ChangeBatch, ids: Collection[int]) -> dict[int, Viewer]:
         return dict.fromkeys(ids, await batch.once(self.owner, self.load_viewer))
 
 
 async def change_messages(
-    projection: Projection[V], batch: Batch, changes: Sequence[CommittedChange], feed_id: str
+    projection: Projection[V], batch: ChangeBatch, changes: Sequence[CommittedChange], feed_id: str
 ) -> dict[Position, ChangeMessage[V]]:
     """Returns the messages for those of the changes that the projection shows, by position."""
     shown = [

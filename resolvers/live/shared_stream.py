@@ -18,7 +18,7 @@ from db.feed.change_feed import BATCH
 from db.feed.changes import Cursor, changes_after
 from db.publication import CommittedChange
 from db.vocabulary import MemberId, Position
-from resolvers.live.batch import Batch
+from resolvers.live.change_batch import ChangeBatch
 from resolvers.live.projections import change_messages
 from resolvers.live.stream_messages import ChangeMessage, Resync, ResyncReason
 from resolvers.live.subscribers import Rendered, Selection, Subscriber
@@ -38,7 +38,7 @@ CHANGES_PER_WRITE = 50
 OUTAGE_SECONDS = 0.5
 
 
-Due = tuple[Batch, list[CommittedChange]]
+Due = tuple[ChangeBatch, list[CommittedChange]]
 """Changes that concern a stream, and the batch they were read with."""
 
 
@@ -138,7 +138,7 @@ class SharedStream(Generic[V]):
             if self._task is not None and self._task is not asyncio.current_task():
                 self._task.cancel()
 
-    def offer(self, batch: Batch, changes: Iterable[CommittedChange]) -> None:
+    def offer(self, batch: ChangeBatch, changes: Iterable[CommittedChange]) -> None:
         """Takes those of the changes that concern the stream or may end it for a subscriber."""
         due = [change for change in changes if self._concerns(change)]
         if not due:
@@ -252,7 +252,7 @@ class SharedStream(Generic[V]):
             # They were kept when the subscribers came, but are no longer.
             await self._end_all()
             return
-        batch = Batch(self._registry.database, changes)
+        batch = ChangeBatch(self._registry.database, changes)
         await self._deliver([(batch, [c for c in changes if self._concerns(c)])])
         self._at = changes[-1].position
         if self._at - self._sent >= HIDDEN_CHANGES:
@@ -355,7 +355,7 @@ class SharedStream(Generic[V]):
         return ends
 
     async def _end_by(
-        self, batch: Batch, change: CommittedChange, subscriber: Subscriber
+        self, batch: ChangeBatch, change: CommittedChange, subscriber: Subscriber
     ) -> End | None:
         """Returns the end that the change brings to the subscriber, if any."""
         before = Position(change.position - 1)

@@ -18,7 +18,7 @@ from db.feed.changes import Cursor
 from db.publication import CommittedChange
 from db.vocabulary import MemberId, Position
 from resolvers.live import shared_stream
-from resolvers.live.batch import Batch
+from resolvers.live.change_batch import ChangeBatch
 from resolvers.live.shared_stream import SharedStream
 from resolvers.live.stream_messages import Heartbeat
 from resolvers.live.subscribers import Rendered, Selection, Subscriber
@@ -134,7 +134,7 @@ class LiveStreams:
             # The process could not read the feed for longer than changes are kept.
             for stream in list(self._live.values()):
                 stream.fall_back()
-        batch = Batch(self._database, changes)
+        batch = ChangeBatch(self._database, changes)
         for stream in list(self._unrestricted):
             stream.offer(batch, changes)
         if any(change.access_changed for change in changes):

@@ -7,7 +7,7 @@ from typing import Any
 from db.publication import CommittedChange
 from db.queries.viewers import Viewer
 from db.vocabulary import AccessLevel, MemberId, Position
-from resolvers.live.batch import Batch
+from resolvers.live.change_batch import ChangeBatch
 from resolvers.live.projections import Projection
 
 
@@ -29,7 +29,7 @@ class ViewerCheck:
         return None if self.viewer.member is None else self.viewer.member.id
 
     async def sees_the_same(
-        self, batch: Batch, change: CommittedChange, projection: Projection[Any]
+        self, batch: ChangeBatch, change: CommittedChange, projection: Projection[Any]
     ) -> bool:
         """Returns False when the viewer may see other things after the change than before it."""
         if change.facts.catalogue_changed:

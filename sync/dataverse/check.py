@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sync.dataverse.errors import PortalError
 from sync.dataverse.mapping import PortalMapping, RowRoles
-from sync.dataverse.rows import chapter_query, member_query, role_query
+from sync.dataverse.portal_rows import chapter_query, member_query, role_query
 from sync.dataverse.web_api import TableQuery, WebApi
 
 # Not columns of the mapping, but of every table.

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import httpx
 import msgspec
 
+from sync.dataverse.access_tokens import Tokens
 from sync.dataverse.errors import DeltaExpiredError, PortalRefusedError, PortalUnavailableError
-from sync.dataverse.tokens import Tokens
 
 LONGEST_WAIT = 60.0
 MOST_ATTEMPTS = 8

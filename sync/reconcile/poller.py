@@ -25,7 +25,7 @@ from db.vocabulary import PortalId
 from sync.errors import ChangesUnknownError, SourceUnreadableError
 from sync.reconcile.copies import copied
 from sync.reconcile.guard import Guard
-from sync.reconcile.run import Options, Report, Request, reconcile
+from sync.reconcile.runs import Options, Report, Request, reconcile
 
 logger = logging.getLogger(__name__)
 

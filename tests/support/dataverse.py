@@ -11,8 +11,8 @@ import uvicorn
 
 import sync.dataverse
 from sync.dataverse.mapping import PortalMapping, parse_mapping
+from sync.simulator.dataverse.served_api import ROOT, SimulatedWebApi
 from sync.simulator.dataverse.tables import SimulatedTable, SimulatedTables
-from sync.simulator.dataverse.web_api import ROOT, SimulatedWebApi
 from tests.support.builders import guid
 
 EXAMPLE = Path(sync.dataverse.__file__).parent / "example.toml"

@@ -11,7 +11,12 @@ import pytest
 from app.settings import DEVELOPMENT_WEBHOOK_SECRET
 from db.database import Database
 from db.errors import DatabaseUnavailableError
-from db.queries.refusals import RefusalCount, add_refusals, delete_refusals_before, refusals_since
+from db.queries.refusal_counts import (
+    RefusalCount,
+    add_refusals,
+    delete_refusals_before,
+    refusals_since,
+)
 from sync.errors import RefusalReason, VerificationError
 from sync.intake import refusals as refusals_module
 from sync.intake.refusals import Refusals

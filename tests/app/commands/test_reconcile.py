@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sync.simulator.dataverse.web_api import Fault
+from sync.simulator.dataverse.served_api import Fault
 from tests.support.builders import guid
 from tests.support.commands import Finished, run
 from tests.support.dataverse import TOKEN, simulated_dataverse

@@ -22,7 +22,7 @@ from db.sessions import ReadSession
 from db.vocabulary import MemberId, Position
 from resolvers import members
 from resolvers.live import shared_stream, streams
-from resolvers.live.batch import Batch
+from resolvers.live.change_batch import ChangeBatch
 from resolvers.live.projections import NO_MEMBER
 from resolvers.live.shared_stream import SharedStream
 from schema.types.opaque import row_id
@@ -336,7 +336,7 @@ class Reading:
 @pytest.mark.parametrize(
     ("query", "place"),
     [
-        (CHANGES, "resolvers.live.batch.member_views"),
+        (CHANGES, "resolvers.live.change_batch.member_views"),
         (LOOKED_UP, "schema.types.loading.organizations_by_id"),
     ],
     ids=["before it is executed", "while it is executed"],
@@ -366,7 +366,7 @@ async def test_subscriber_who_leaves_takes_no_reading_from_the_others(
     reading = Reading(members.member_views)
 
     async with subscribed(service, [coordinator, None]) as (leaving, staying):
-        monkeypatch.setattr("resolvers.live.batch.member_views", reading)
+        monkeypatch.setattr("resolvers.live.change_batch.member_views", reading)
         await service.tell(created("Kari"))
         await reading.begun.wait()
         await leaving.send(type="complete", id="1")
@@ -475,7 +475,7 @@ async def test_messages_look_the_same_whether_or_not_they_hold_what_must_be_look
 @pytest.mark.parametrize(
     "place",
     [
-        pytest.param("resolvers.live.batch.member_views", id="while it runs"),
+        pytest.param("resolvers.live.change_batch.member_views", id="while it runs"),
         pytest.param("schema.subscriptions.member_filter", id="while it begins"),
     ],
 )
@@ -597,7 +597,7 @@ async def test_stream_with_too_long_a_backlog_reads_it_from_the_database(
     async with subscribed(service, [None]) as (one,):
         monkeypatch.setattr(shared_stream, "MAX_BACKLOG", 2)
         monkeypatch.setattr("resolvers.live.shared_stream.changes_after", noted)
-        monkeypatch.setattr("resolvers.live.batch.member_views", reading)
+        monkeypatch.setattr("resolvers.live.change_batch.member_views", reading)
         for name in everybody:
             await service.tell(created(name))
         await reading.begun.wait()
@@ -616,7 +616,7 @@ def offers(monkeypatch: pytest.MonkeyPatch) -> Counter[MemberId | None]:
     counts: Counter[MemberId | None] = Counter()
     offer = SharedStream.offer
 
-    def counted(stream: SharedStream[Any], batch: Batch, due: list[CommittedChange]) -> None:
+    def counted(stream: SharedStream[Any], batch: ChangeBatch, due: list[CommittedChange]) -> None:
         counts[stream.selection.projection.only_member] += 1
         offer(stream, batch, due)
 

@@ -6,11 +6,11 @@ from http import HTTPStatus
 import httpx
 import pytest
 
+from sync.dataverse.access_tokens import FixedToken
 from sync.dataverse.check import Finding, check_mapping
 from sync.dataverse.mapping import PortalMapping, parse_mapping
-from sync.dataverse.tokens import FixedToken
 from sync.dataverse.web_api import WebApi
-from sync.simulator.dataverse.web_api import Fault
+from sync.simulator.dataverse.served_api import Fault
 from tests.support.dataverse import TOKEN, Dataverse, simulated_dataverse
 
 

@@ -10,12 +10,12 @@ import msgspec
 import pytest
 
 from db.vocabulary import PortalId
+from sync.dataverse.access_tokens import FixedToken, Tokens, tokens_of
+from sync.dataverse.connected_portal import DataversePortal
 from sync.dataverse.errors import PortalRefusedError, PortalUnavailableError
 from sync.dataverse.mapping import ClientSecret, ManagedIdentity, parse_mapping
-from sync.dataverse.portal import DataversePortal
-from sync.dataverse.tokens import FixedToken, Tokens, tokens_of
 from sync.dataverse.web_api import IncompleteError, WebApi
-from sync.simulator.dataverse.web_api import Fault
+from sync.simulator.dataverse.served_api import Fault
 from tests.support.builders import guid
 from tests.support.dataverse import TOKEN, WEB_ROLES, Dataverse, simulated_dataverse
 

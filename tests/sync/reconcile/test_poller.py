@@ -15,13 +15,13 @@ from app.settings import Settings, SourceSettings
 from db.database import Database
 from db.queries.portal_states import lease_portal
 from db.vocabulary import ActivationState
+from sync.dataverse.access_tokens import FixedToken
+from sync.dataverse.connected_portal import DataversePortal
 from sync.dataverse.errors import PortalError
-from sync.dataverse.portal import DataversePortal
-from sync.dataverse.tokens import FixedToken
 from sync.dataverse.web_api import WebApi
 from sync.reconcile.guard import Guard
 from sync.reconcile.poller import PortalPoller, Schedule, remember_first_reading
-from sync.simulator.dataverse.web_api import Fault
+from sync.simulator.dataverse.served_api import Fault
 from tests.support.builders import guid
 from tests.support.dataverse import TOKEN, WEB_ROLES, Dataverse, simulated_dataverse
 from tests.support.opened import row_counts

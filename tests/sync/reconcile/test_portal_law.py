@@ -19,15 +19,15 @@ from hypothesis import strategies as st
 
 from db.database import Database
 from db.vocabulary import ActivationState
+from sync.dataverse.access_tokens import FixedToken
+from sync.dataverse.connected_portal import DataversePortal
 from sync.dataverse.errors import PortalError
-from sync.dataverse.portal import DataversePortal
 from sync.dataverse.reader import MessageReader
-from sync.dataverse.tokens import FixedToken
 from sync.dataverse.web_api import WebApi
 from sync.reconcile.guard import Guard
 from sync.reconcile.poller import PortalPoller, Schedule
 from sync.record import record_deliveries
-from sync.simulator.dataverse.web_api import Fault, SimulatedWebApi
+from sync.simulator.dataverse.served_api import Fault, SimulatedWebApi
 from sync.worker import retry_due
 from tests.support.builders import guid
 from tests.support.dataverse import TOKEN, WEB_ROLES, Dataverse, tables

@@ -10,14 +10,14 @@ import pytest
 
 from db.database import Database
 from db.vocabulary import ActivationState
+from sync.dataverse.access_tokens import FixedToken
+from sync.dataverse.connected_portal import DataversePortal
 from sync.dataverse.errors import PortalError
-from sync.dataverse.portal import DataversePortal
-from sync.dataverse.tokens import FixedToken
 from sync.dataverse.web_api import WebApi
 from sync.reconcile.copies import copied
 from sync.reconcile.guard import Guard
-from sync.reconcile.run import Report, Request, reconcile
-from sync.simulator.dataverse.web_api import Fault
+from sync.reconcile.runs import Report, Request, reconcile
+from sync.simulator.dataverse.served_api import Fault
 from tests.support.builders import guid
 from tests.support.dataverse import TOKEN, WEB_ROLES, Dataverse, simulated_dataverse
 from tests.support.opened import row_counts

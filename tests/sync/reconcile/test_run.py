@@ -15,7 +15,7 @@ from db.vocabulary import ActivationState, AttemptTrigger
 from sync.deliveries import read_delivery
 from sync.reconcile.files import read_lines
 from sync.reconcile.guard import Guard
-from sync.reconcile.run import Options, Report, Request, reconcile
+from sync.reconcile.runs import Options, Report, Request, reconcile
 from sync.record import record_deliveries
 from tests.support.builders import body_of, created, deactivated, guid, updated
 from tests.support.opened import row_counts

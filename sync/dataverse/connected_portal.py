@@ -8,7 +8,7 @@ from typing import Any
 from db.vocabulary import PortalId, canonical_portal_id
 from sync.dataverse.errors import DeltaExpiredError
 from sync.dataverse.mapping import PortalMapping, RowRoles
-from sync.dataverse.rows import (
+from sync.dataverse.portal_rows import (
     RoleKey,
     chapter_of_row,
     chapter_query,

@@ -16,7 +16,7 @@ from resolvers.sync_log import EntryFields, EntryView, entry_views
 T = TypeVar("T")
 
 
-class Batch:
+class ChangeBatch:
     """The changes, and a cache of their rows as they are now, or at a later change.
 
     Rows are read without regard to visibility: streams decide with `is_seen_by`, which needs roles,
