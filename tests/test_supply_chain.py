@@ -13,7 +13,11 @@ import pytest
 import bootstrap
 
 ROOT = bootstrap.ROOT
-NPM_LOCKS = ["console/package-lock.json", "tests/npm/package-lock.json"]
+NPM_LOCKS = [
+    "console/package-lock.json",
+    "tests/npm/package-lock.json",
+    "examples/dashboard/package-lock.json",
+]
 PACKAGES: dict[str, Any] = {
     package["name"]: package for package in tomllib.loads((ROOT / "uv.lock").read_text())["package"]
 }

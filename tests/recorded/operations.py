@@ -16,8 +16,8 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = {"console": "console/web/src/api/*.graphql", "more": "tests/recorded/more.graphql"}
 PROGRAMS = {
     "graphiql": "console/graphiql/src/queries.ts",
-    "dashboard": "examples/dashboard.ts",
-    "report": "examples/report.py",
+    "dashboard": "examples/dashboard/dashboard.ts",
+    "report": "examples/report/report.py",
     "docs-clients": "docs/build/clients.md",
     "docs-api": "docs/build/api.md",
 }
