@@ -29,7 +29,7 @@ class CommitHealth:
         self._failures += 1
         self._last_failure = self._clock()
         if self._failures == FAILURES:
-            logger.error("%d commits in a row have failed: %s", FAILURES, error)
+            logger.warning("%d commits in a row have failed: %s", FAILURES, error)
 
     def succeeded(self) -> None:
         if self._failures >= FAILURES:

@@ -77,7 +77,8 @@ async def locked(url: str, statement: str, *args: Any) -> AsyncIterator[None]:
     connection = await asyncpg.connect(url.replace("+asyncpg", ""))
     try:
         async with connection.transaction():
-            assert await connection.fetch(f"{statement} FOR UPDATE", *args)
+            # As an UPDATE locks them: log entries that refer to the rows can still be inserted.
+            assert await connection.fetch(f"{statement} FOR NO KEY UPDATE", *args)
             yield
     finally:
         await connection.close(timeout=5)
