@@ -170,4 +170,4 @@ def _cycle_through(id: str, stated: dict[str, tuple[Chapter, int]]) -> set[str]:
     while parent is not None and parent not in above:
         above.append(parent)
         parent = stated[parent][0].parent
-    return set(above) if id in above and parent == id else set()
+    return set(above) if id in above else set()
