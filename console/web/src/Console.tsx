@@ -53,6 +53,8 @@ function Page() {
   const [path] = useLocation();
   const first = useRef(path);
 
+  useEffect(beginAtTheTop, []);
+
   // As after a link to another page, reading goes on at its top.
   useEffect(() => {
     if (first.current === path) return;
@@ -96,4 +98,12 @@ function Page() {
       </div>
     </>
   );
+}
+
+/** Makes the first Tab go to the first link, though what was on the page before has been replaced. */
+function beginAtTheTop(): void {
+  document.body.tabIndex = -1;
+  document.body.focus({ preventScroll: true });
+  document.body.blur();
+  document.body.removeAttribute('tabindex');
 }

@@ -18,7 +18,7 @@ export async function begin(): Promise<void> {
   const fragment = takeFragment();
   // A second link opened in the same tab changes nothing but the fragment, which alone loads no page.
   addEventListener('hashchange', () => {
-    if (location.hash !== '') location.reload();
+    if (signsIn(location.hash)) location.reload();
   });
   const code = fragment.get('code');
   const ways = await waysToSignIn();
@@ -122,4 +122,10 @@ function takeFragment(): URLSearchParams {
   const fragment = new URLSearchParams(location.hash.slice(1));
   if (location.hash !== '') history.replaceState(history.state, '', location.pathname + location.search);
   return fragment;
+}
+
+/** Links within a page, such as the one that skips to its content, have fragments as well. */
+function signsIn(fragment: string): boolean {
+  const given = new URLSearchParams(fragment.slice(1));
+  return given.has('code') || given.has('token');
 }
