@@ -46,8 +46,8 @@ OLDEST_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class ReceivedEvent:
-    """An event with its source, its id and the time of its first delivery. `applied_before`: it is
-    applied once more."""
+    """An event with its source, its id and the time of its first delivery. `applied_before` is True
+    if it was applied before and is applied again, as by a replay."""
 
     source: str
     event_id: str

@@ -58,7 +58,7 @@ EVERYTHING = Sight(all_members=True, all_entries=True)
 def members_in(organization_ids: frozenset[OrganizationId], name: str) -> ColumnElement[bool]:
     """Selects members who belong to one of these organizations or hold a role in one.
 
-    The ids are the value of the parameter `name`; here only matters whether there are any.
+    The ids are bound later, as the parameter `name`; this only checks whether there are any.
     """
     if not organization_ids:
         return false()
@@ -86,7 +86,8 @@ def visible_entries(sight: Sight) -> ColumnElement[bool]:
 
 
 def sight_shape(sight: Sight) -> tuple[bool, ...]:
-    """Returns the same for sights whose conditions differ in the values of parameters only."""
+    """Returns a key for the SQL of this sight. Sights with the same key share a statement and
+    differ in the values of its parameters only."""
     return sight.all_members, sight.all_entries, bool(sight.coordinated), bool(sight.administered)
 
 

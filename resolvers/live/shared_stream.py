@@ -124,7 +124,10 @@ class SharedStream(Generic[V]):
             self._by_member[subscriber.check.member_id].add(subscriber)
 
     def remove(self, subscriber: Subscriber) -> None:
-        """Does nothing for a subscriber of another stream. The last one closes the stream."""
+        """Removes the subscriber, and closes the stream when none is left.
+
+        Does nothing if the subscriber belongs to another stream.
+        """
         if self._subscribers.pop(subscriber, subscriber) is subscriber:
             return
         subscriber.stream = None

@@ -15,7 +15,7 @@ def cost(weight: int) -> CostDirective:
 
 
 def list_size(size: int) -> ListSizeDirective:
-    """States about how long a list without pages is."""
+    """States the approximate length of a list that has no pages."""
     return ListSizeDirective(assumed_size=size)
 
 
