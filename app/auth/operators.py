@@ -6,6 +6,7 @@ from typing import Any
 
 from app.auth.errors import InvalidTokenError, TokenFault
 from app.auth.own_tokens import OPERATOR_SCOPE
+from db.errors import DatabaseError, DatabaseUnavailableError
 from db.vocabulary import PortalId
 
 LOOKED_UP_SECONDS = 60.0
@@ -42,9 +43,18 @@ class OperatorCheck:
         now = monotonic()
         if self._no_member_until.get(subject, now) > now:
             return
-        if await self._find_member(subject) is not None:
+        if await self._found(subject):
             raise InvalidTokenError(TokenFault.OPERATOR_IS_MEMBER)
         self._no_member_until.pop(subject, None)
         if len(self._no_member_until) >= REMEMBERED_SUBJECTS:
             del self._no_member_until[next(iter(self._no_member_until))]
         self._no_member_until[subject] = now + LOOKED_UP_SECONDS
+
+    async def _found(self, subject: PortalId) -> bool:
+        """Raises DatabaseUnavailableError whatever keeps the database from answering."""
+        try:
+            return await self._find_member(subject) is not None
+        except DatabaseUnavailableError:
+            raise
+        except DatabaseError as error:
+            raise DatabaseUnavailableError("An operator could not be looked up.") from error
