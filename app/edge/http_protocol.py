@@ -220,6 +220,11 @@ class HttpProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
         self.transport.abort()
 
     def _parse(self, data: bytes) -> None:
+        # An event loop may hand over more at once than the buffer holds.
+        for start in range(0, len(data), READ_BYTES):
+            self._parse_piece(data[start : start + READ_BYTES])
+
+    def _parse_piece(self, data: bytes) -> None:
         self.parser.feed_data(data)
         if self._section is not None:
             # Unfinished fields, which the parser keeps, and extensions of chunks.

@@ -53,7 +53,7 @@ async def test_rejections_are_told_by_reason_without_what_differs_between_them(
     assert found["hours"][-1]["counts"] == found["lastHour"]
     assert {it["reason"]: (it["lastHour"], it["lastDay"]) for it in found["rejections"]} == {
         "The event id … was used before, for a different body.": (2, 2),
-        "Object missing required field `type` - at `$`": (2, 2),
+        "`$.type` is missing.": (2, 2),
     }
 
 
