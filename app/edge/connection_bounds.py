@@ -24,8 +24,10 @@ MAX_UNIDENTIFIED = 4_000
 MAX_HELD_BYTES = 64 * 1024 * 1024
 """The most bytes that all connections hold: unfinished headers and messages, and unread answers."""
 MAX_HELD_BYTES_EACH = 16 * 1024 * 1024
-OWN_DESCRIPTORS = 64
-"""Descriptors that are kept for files and the database."""
+OWN_DESCRIPTORS = 128
+"""Descriptors that are kept for listeners, files and the database, and for connections that are
+accepted in one turn of the event loop, before those they replace are closed. At the limit, libuv
+closes every connection that waits to be accepted."""
 REQUEST_DESCRIPTORS = 64
 """Descriptors that are kept for requests, so that sockets and streams never use up all of them."""
 HANDSHAKES_PER_TURN = 4
