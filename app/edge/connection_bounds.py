@@ -13,6 +13,8 @@ from typing import Protocol
 
 from uvicorn.server import ServerState
 
+from app.edge.freed_memory import give_back_freed_memory
+
 if sys.platform != "win32":
     import resource
 
@@ -39,6 +41,8 @@ DISCARDED_BYTES = 256 * 1024
 CHECK_SECONDS = 1.0
 STALLED_SECONDS = 30.0
 """Seconds after which a connection is closed whose client reads nothing of what waits for it."""
+CROWD = 1_000
+"""So many connections leave memory behind that is worth giving back when most of them are gone."""
 CLOSING_SECONDS = 1.0
 """Seconds after which a connection that is being closed is cut off."""
 
@@ -86,6 +90,8 @@ class ConnectionBounds(ServerState):
         self._held_bytes = 0
         self._handshakes: dict[BoundedConnection, Callable[[], None]] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._most = 0
+        """The most connections since memory was given back."""
 
     def add(self, connection: BoundedConnection) -> None:
         """Adds a new connection, and makes room for it if there are too many."""
@@ -178,8 +184,15 @@ class ConnectionBounds(ServerState):
         now = asyncio.get_running_loop().time()
         for connection in list(self._all):
             connection.check(now)
-        if self._all:
+        self._give_memory_back()
+        if self._all or self._most >= CROWD:
             self._check_later()
+
+    def _give_memory_back(self) -> None:
+        self._most = max(self._most, len(self._all))
+        if self._most >= CROWD and len(self._all) <= self._most // 4:
+            self._most = len(self._all)
+            give_back_freed_memory()
 
 
 class WriteWatch:
