@@ -9,17 +9,11 @@ import ctypes
 import sys
 
 
-def _find_malloc_trim() -> "ctypes._NamedFuncPointer | None":
-    if sys.platform != "linux":
-        return None
-    # musl has no such function.
-    return getattr(ctypes.CDLL(None), "malloc_trim", None)
-
-
-_malloc_trim = _find_malloc_trim()
-
-
 def give_back_freed_memory() -> None:
     """Begins to give freed memory back, in a thread, so that the event loop goes on meanwhile."""
-    if _malloc_trim is not None:
-        asyncio.get_running_loop().run_in_executor(None, _malloc_trim, 0)
+    if sys.platform != "linux":
+        return
+    # musl has no such function.
+    malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if malloc_trim is not None:
+        asyncio.get_running_loop().run_in_executor(None, malloc_trim, 0)

@@ -26,6 +26,8 @@ DELIVERY_SECONDS = 2.0
 SLOWNESS = 4
 """How many times longer it may take here than on two quiet cores, since other tests run as well."""
 MEMORY_MIB = 50
+# Small objects that live on, such as parsed documents, lie scattered among those of the crowd.
+MEMORY_AFTER_CROWD_MIB = 80
 HOSTILE_CONNECTIONS = 10_000
 HOSTILE_MIB = 300
 HEALTHZ = Attack(b"GET /healthz HTTP/1.1\r\nhost: test\r\n\r\n")
@@ -112,9 +114,9 @@ async def measured(service: ServiceProcess, seconds: float) -> Waits:
     return waits
 
 
-async def memory_returns(service: ServiceProcess, before: float) -> None:
+async def memory_returns(service: ServiceProcess, before: float, within: float) -> None:
     async def has_returned() -> bool:
-        return service.resident_mib() <= before + MEMORY_MIB
+        return service.resident_mib() <= before + within
 
     await until(has_returned)
 
@@ -136,7 +138,7 @@ async def test_nobody_else_notices_a_flood(
     async with flooding(service, kind, MANY.get(kind, 20), known):
         waits = await measured(service, SECONDS)
         during = service.resident_mib()
-    await memory_returns(service, before)
+    await memory_returns(service, before, MEMORY_MIB)
 
     print(f"{waits}; memory {before:.0f}, {during:.0f} MiB")  # noqa: T201
     assert waits.health_p99 < HEALTH_SECONDS * SLOWNESS
@@ -185,7 +187,7 @@ async def test_ten_thousand_hostile_connections_have_bounded_memory(
                 await stack.enter_async_context(flooding(service, kind, share, known))
             waits = await measured(service, 60)
             watching.cancel()
-        await memory_returns(service, idle)
+        await memory_returns(service, idle, MEMORY_AFTER_CROWD_MIB)
 
         print(f"{waits}; memory {idle:.0f}, at most {most:.0f} MiB")  # noqa: T201
         assert most - idle < HOSTILE_MIB
