@@ -30,7 +30,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from app.errors import CommandError
 from db.vocabulary import canonical_portal_id
 from schema.engine.trusted_documents import Allowed
-from sync.dataverse.mapping import MappingError, load_mapping, secret_variable
+from sync.dataverse.mapping import MappingError, load_mapping, named_secret, secret_variable
 from sync.standard_webhooks.secrets import standard_key
 
 PREFIX = "LIKEPERSON_"
@@ -51,6 +51,10 @@ _SOURCE_NAME = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._-]+")
 # The minimum of the Standard Webhooks specification.
 _MIN_KEY_BYTES = 24
 _MIN_SHARED_KEY_CHARACTERS = 16
+# The end of the names of settings that name a file which holds another setting.
+_FILE = "_file"
+# Where container engines and systemd lay secrets, for the one program that shall read them.
+_RUN = Path("/run")
 # Well within Python's calendar.
 _TEN_YEARS_IN_HOURS = 87_600
 
@@ -110,6 +114,9 @@ class Settings(BaseSettings):
         default="sqlite+aiosqlite:///var/likeperson.db",
         description="`sqlite+aiosqlite:///FILE` or `postgresql+asyncpg://USER:PASSWORD@HOST/NAME`.",
     )
+    database_url_file: Path | None = Field(
+        default=None, description="A file that holds LIKEPERSON_DATABASE_URL."
+    )
     database_pool_size: int = Field(
         default=10,
         ge=1,
@@ -120,6 +127,9 @@ class Settings(BaseSettings):
         default=None,
         description="The broker that notifies other processes of changes: `memory://`, `redis://…` "
         "or a PostgreSQL URL. Unset: `memory://` on SQLite, the database itself on PostgreSQL.",
+    )
+    broadcast_url_file: Path | None = Field(
+        default=None, description="A file that holds LIKEPERSON_BROADCAST_URL."
     )
     sources: Annotated[dict[str, SourceSettings], NoDecode] = Field(
         default_factory=_development_sources,
@@ -136,6 +146,9 @@ class Settings(BaseSettings):
         default=SecretStr(DEVELOPMENT_AUTH_SECRET),
         description="Signs and verifies bearer tokens (HS256) without an identity provider; at "
         "least 32 bytes.",
+    )
+    auth_secret_file: Path | None = Field(
+        default=None, description="A file that holds LIKEPERSON_AUTH_SECRET."
     )
     auth_issuer: str | None = Field(
         default=None,
@@ -250,16 +263,24 @@ class Settings(BaseSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _sources_from_file(cls, given: dict[str, Any]) -> dict[str, Any]:
-        file = given.get("sources_file")
-        if not file:
-            return given
-        if given.get("sources") is not None:
-            raise ValueError(f"give {PREFIX}SOURCES or {PREFIX}SOURCES_FILE, not both")
-        try:
-            return {**given, "sources": tomllib.loads(Path(file).read_text(encoding="utf-8"))}
-        except (OSError, ValueError) as error:
-            raise ValueError(f"{PREFIX}SOURCES_FILE: {error}") from error
+    def _read_from_files(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Takes each setting that has a twin `…_FILE` from the file that the twin names."""
+        read: dict[str, Any] = {}
+        complaints = []
+        for twin in _twins(cls):
+            name = twin.removesuffix(_FILE)
+            if not given.get(twin):
+                continue
+            if given.get(name) is not None:
+                complaints.append(f"give {_variable(name)} or {_variable(twin)}, not both")
+                continue
+            try:
+                read[name] = _content(Path(given[twin]), toml=name == "sources")
+            except ValueError as error:
+                complaints.append(f"{_variable(twin)}: {error}")
+        if complaints:
+            raise ValueError("\n".join(complaints))
+        return {**given, **read}
 
     @field_validator("sources", mode="before")
     @classmethod
@@ -350,8 +371,12 @@ class Settings(BaseSettings):
         "auth_audience",
         "auth_jwks_url",
         "auth_operator_claim",
+        "auth_secret_file",
+        "broadcast_url_file",
+        "database_url_file",
         "documents_folder",
         "national_body",
+        "sources_file",
         mode="before",
     )
     @classmethod
@@ -380,6 +405,33 @@ class Settings(BaseSettings):
         if self.broadcast_url is not None:
             return self.broadcast_url
         return "memory://" if self.database_url.startswith("sqlite") else self.database_url
+
+
+def _twins(settings: type[Settings]) -> list[str]:
+    """Returns the settings that name a file which holds another setting."""
+    fields = settings.model_fields
+    return [name for name in fields if name.endswith(_FILE) and name.removesuffix(_FILE) in fields]
+
+
+def _variable(name: str) -> str:
+    return PREFIX + name.upper()
+
+
+def _content(file: Path, *, toml: bool) -> object:
+    """Returns what a file holds, without the line break at its end. Raises ValueError, which shows
+    nothing of it."""
+    try:
+        text = file.read_text(encoding="utf-8").rstrip("\r\n")
+    except OSError as error:
+        raise ValueError(f"cannot read {file}: {error.strerror}") from None
+    except ValueError:
+        raise ValueError(f"{file} is not UTF-8 text") from None
+    if not text.strip():
+        raise ValueError(f"{file} is empty")
+    try:
+        return tomllib.loads(text) if toml else text
+    except ValueError as error:
+        raise ValueError(f"{file} is not TOML: {error}") from None
 
 
 def load_settings(**given: object) -> Settings:
@@ -457,11 +509,14 @@ def _mapping_errors(name: str, source: SourceSettings) -> Iterator[str]:
             yield f"{PREFIX}SOURCES: {name}: {error}"
             return
         variable = secret_variable(mapping.environment.auth)
-        if variable is not None and not os.environ.get(variable, "").strip():
-            yield (
-                f"{PREFIX}SOURCES: {name}: the environment variable {variable}, which the mapping "
-                "names, is not set"
-            )
+        try:
+            if variable is not None and not named_secret(os.environ, variable):
+                yield (
+                    f"{PREFIX}SOURCES: {name}: the environment variable {variable}, which the "
+                    f"mapping names, is not set, nor is {variable}_FILE"
+                )
+        except MappingError as error:
+            yield f"{PREFIX}SOURCES: {name}: {error}"
 
 
 def _shared_secrets(settings: Settings) -> Iterator[str]:
@@ -502,7 +557,7 @@ def doubts(settings: Settings) -> Iterator[str]:
     """Says what should be improved, but does not stop the start."""
     from db.driver.urls import unprotected_host
 
-    yield from _open_env_file()
+    yield from _open_files(settings)
     if host := unprotected_host(settings.database_url):
         yield (
             f"{PREFIX}DATABASE_URL: the connection to {host} may not be encrypted, and nobody "
@@ -510,6 +565,11 @@ def doubts(settings: Settings) -> Iterator[str]:
         )
     if settings.env != "production":
         return
+    if settings.database_url.startswith("sqlite"):
+        yield (
+            f"{PREFIX}DATABASE_URL: SQLite serves a single process, and its file lives on this "
+            "machine alone; use PostgreSQL in production, or see to backups of the file"
+        )
     if settings.auth_issuer is not None and settings.auth_operator_claim is None:
         yield (
             f"{PREFIX}AUTH_OPERATOR_CLAIM: not set; every token of the provider with the scope "
@@ -531,16 +591,19 @@ def doubts(settings: Settings) -> Iterator[str]:
             yield (f"{PREFIX}SOURCES: {name}: has a short secret; use at least {minimum} {unit}")
 
 
-def _open_env_file() -> Iterator[str]:
-    try:
-        mode = stat.S_IMODE(ENV_FILE.stat().st_mode)
-    except OSError:
-        return  # There is none.
-    if mode & (stat.S_IRGRP | stat.S_IROTH):
-        yield (
-            f"{ENV_FILE.absolute()}: can be read by other users (mode {mode:04o}), and may hold "
-            "secrets; run `chmod 600` on it"
-        )
+def _open_files(settings: Settings) -> Iterator[str]:
+    """Says which files with secrets other users of this machine can read."""
+    named = [getattr(settings, twin) for twin in _twins(Settings)]
+    for file in (ENV_FILE, *(file for file in named if file is not None)):
+        try:
+            mode = stat.S_IMODE(file.stat().st_mode)
+        except OSError:
+            continue  # There is none.
+        if mode & (stat.S_IRGRP | stat.S_IROTH) and _RUN not in file.absolute().parents:
+            yield (
+                f"{file.absolute()}: can be read by other users (mode {mode:04o}), and may hold "
+                "secrets; run `chmod 600` on it"
+            )
 
 
 def _readings(secret: str) -> set[bytes]:

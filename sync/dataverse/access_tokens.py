@@ -20,7 +20,9 @@ from sync.dataverse.mapping import (
     Certificate,
     ClientSecret,
     ManagedIdentity,
+    MappingError,
     StaticToken,
+    named_secret,
 )
 
 AUTHORITY = "https://login.microsoftonline.com"
@@ -127,7 +129,10 @@ def tokens_of(
 
 
 def _secret(environment: Mapping[str, str], name: str) -> str:
-    secret = environment.get(name, "").strip()
+    try:
+        secret = named_secret(environment, name)
+    except MappingError as error:
+        raise PortalRefusedError(f"The secret that the mapping names: {error}.") from error
     if not secret:
         raise PortalRefusedError(
             f"The environment variable {name}, which the mapping names, is not set."

@@ -324,3 +324,20 @@ def secret_variable(settings: Authentication | None) -> str | None:
     if isinstance(settings, ClientSecret):
         return settings.secret_env
     return settings.token_env if isinstance(settings, StaticToken) else None
+
+
+def named_secret(environment: Mapping[str, str], variable: str) -> str:
+    """Returns the secret in the variable, or in the file that `VARIABLE_FILE` names; empty if there
+    is neither. Raises MappingError if both are set, or the file cannot be read."""
+    given = environment.get(variable, "").strip()
+    file = environment.get(f"{variable}_FILE", "")
+    if not file:
+        return given
+    if given:
+        raise MappingError(f"give {variable} or {variable}_FILE, not both")
+    try:
+        return Path(file).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise MappingError(f"{variable}_FILE: cannot read {file}: {error.strerror}") from None
+    except ValueError:
+        raise MappingError(f"{variable}_FILE: {file} is not UTF-8 text") from None

@@ -19,6 +19,7 @@ from app.settings import (
 )
 
 OWN_AUTH_SECRET = "a secret of our own that has 32 bytes"
+POSTGRESQL = "postgresql+asyncpg://localhost/likeperson"
 OWN_WEBHOOK_SECRET = "whsec_" + base64.b64encode(b"another secret of our own").decode()
 
 
@@ -103,7 +104,12 @@ def test_production_refuses_known_secrets_in_other_places(known: str) -> None:
 
 
 def test_short_secrets_are_doubted_in_production() -> None:
-    given = {"env": "production", "auth_secret": OWN_AUTH_SECRET, "national_body": "HLF"}
+    given = {
+        "env": "production",
+        "auth_secret": OWN_AUTH_SECRET,
+        "national_body": "HLF",
+        "database_url": POSTGRESQL,
+    }
     key = {"scheme": "shared-key", "header": "X-Key"}
     long_enough = base64.b64encode(b"x" * 24).decode()
     short = base64.b64encode(b"x" * 23).decode()
@@ -122,7 +128,11 @@ def test_short_secrets_are_doubted_in_production() -> None:
 
 @pytest.mark.parametrize("unset", [None, ""])
 def test_production_without_a_national_body_is_doubted(unset: str | None) -> None:
-    given = {"auth_secret": OWN_AUTH_SECRET, "sources": sources(OWN_WEBHOOK_SECRET)}
+    given = {
+        "auth_secret": OWN_AUTH_SECRET,
+        "sources": sources(OWN_WEBHOOK_SECRET),
+        "database_url": POSTGRESQL,
+    }
 
     (line,) = doubts(load_settings(**given, env="production", national_body=unset))
 
@@ -444,6 +454,93 @@ def test_sources_can_stand_in_a_toml_file(tmp_path: Path) -> None:
     assert "portal" not in settings.sources
 
 
+FILED = [
+    ("auth_secret", OWN_AUTH_SECRET),
+    ("database_url", "postgresql+asyncpg://user:p4ssword@localhost/likeperson"),
+    ("broadcast_url", "redis://:p4ssword@localhost"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), FILED)
+def test_secret_can_stand_in_a_file_and_is_taken_without_the_line_break_at_its_end(
+    name: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "secret"
+    file.write_text(value + "\n")
+    monkeypatch.setenv(f"LIKEPERSON_{name.upper()}_FILE", str(file))
+
+    found = getattr(load_settings(), name)
+
+    assert (found.get_secret_value() if name == "auth_secret" else found) == value
+
+
+@pytest.mark.parametrize(("name", "value"), [*FILED, ("sources", sources(OWN_WEBHOOK_SECRET))])
+def test_secret_and_its_file_are_not_given_together(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"LIKEPERSON_{name.upper()}", value)
+    monkeypatch.setenv(f"LIKEPERSON_{name.upper()}_FILE", "secret")
+
+    (line,) = complaints()
+
+    variable = f"LIKEPERSON_{name.upper()}"
+    assert line == f"give {variable} or {variable}_FILE, not both"
+
+
+@pytest.mark.parametrize(
+    ("content", "why"), [(None, "No such file"), (b" \n", "is empty"), (b"\xff", "is not UTF-8")]
+)
+def test_every_file_that_holds_no_secret_is_named_at_once(
+    content: bytes | None, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "secret"
+    if content is not None:
+        file.write_bytes(content)
+    names = ["AUTH_SECRET", "BROADCAST_URL", "DATABASE_URL", "SOURCES"]
+    for name in names:
+        monkeypatch.setenv(f"LIKEPERSON_{name}_FILE", str(file))
+
+    lines = complaints()
+
+    assert sorted(line.partition(":")[0] for line in lines) == [
+        f"LIKEPERSON_{name}_FILE" for name in names
+    ]
+    assert all(why in line for line in lines)
+
+
+def test_settings_that_name_no_file_are_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AUTH_SECRET", "BROADCAST_URL", "DATABASE_URL", "SOURCES"):
+        monkeypatch.setenv(f"LIKEPERSON_{name}_FILE", "")
+
+    settings = load_settings()
+
+    assert settings == load_settings()
+    assert settings.auth_secret_file is None
+    assert settings.sources_file is None
+
+
+@pytest.mark.parametrize(("mode", "doubted"), [(0o600, False), (0o644, True)])
+def test_file_of_a_secret_that_others_can_read_is_doubted(
+    mode: int, doubted: bool, tmp_path: Path
+) -> None:
+    file = tmp_path / "secret"
+    file.write_text(OWN_AUTH_SECRET)
+    file.chmod(mode)
+
+    lines = list(doubts(load_settings(auth_secret_file=file)))
+
+    assert [str(file) in line for line in lines] == ([True] if doubted else [])
+
+
+def test_sqlite_is_doubted_in_production() -> None:
+    given = {"env": "production", "auth_secret": OWN_AUTH_SECRET, "national_body": "HLF"}
+
+    (line,) = doubts(load_settings(**given, sources=sources(OWN_WEBHOOK_SECRET)))
+
+    assert line.startswith("LIKEPERSON_DATABASE_URL: SQLite ")
+    assert "PostgreSQL" in line
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [(None, "No such file"), ("[flow", "SOURCES_FILE"), ("[flow]\nscheme = 'x'", "SOURCES")],
@@ -519,6 +616,7 @@ def test_production_without_a_claim_for_operators_is_doubted() -> None:
         "auth_issuer": "https://id.example",
         "auth_audience": "x",
         "national_body": "HLF",
+        "database_url": POSTGRESQL,
     }
 
     claimed = load_settings(**given, auth_operator_claim="aud=https://sync.example/a=b")

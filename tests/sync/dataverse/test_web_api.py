@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -305,6 +306,39 @@ async def test_token_is_renewed_before_it_ends(
     now = NOW + timedelta(minutes=56)
 
     assert await tokens.token() != first
+
+
+async def test_secret_can_stand_in_a_file(
+    dataverse: Dataverse, http: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    file = tmp_path / "secret"
+    file.write_text(f"{dataverse.web.secret}\n")
+    tokens = tokens_of(
+        SECRET,
+        dataverse.url,
+        http,
+        lambda: NOW,
+        environment={"THE_SECRET_FILE": str(file)},
+        authority=dataverse.authority,
+    )
+
+    assert await tokens.token()
+
+
+@pytest.mark.parametrize(
+    ("environment", "why"),
+    [
+        ({"THE_SECRET_FILE": "/nowhere"}, "No such file"),
+        ({"THE_SECRET_FILE": "/nowhere", "THE_SECRET": "hidden"}, "not both"),
+    ],
+)
+async def test_file_of_a_secret_that_cannot_be_used_is_told(
+    environment: dict[str, str], why: str, dataverse: Dataverse, http: httpx.AsyncClient
+) -> None:
+    with pytest.raises(PortalRefusedError, match=why) as refusal:
+        tokens_of(SECRET, dataverse.url, http, lambda: NOW, environment=environment)
+
+    assert "hidden" not in str(refusal.value)
 
 
 async def test_wrong_or_missing_secret_is_told_without_it(
