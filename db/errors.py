@@ -4,6 +4,7 @@ DatabaseError
 ├── DatabaseUnavailableError    unreachable, overloaded, full or locked: try again later
 ├── PoolingError                connections of PostgreSQL are shared by a pooler between them
 ├── NotADatabaseError           the file is not an SQLite database
+├── BackupError                 a copy of the database cannot be made
 ├── SchemaOutdatedError         the schema is not the one this program was written for
 ├── ConcurrentWriteError        another transaction wrote the same first: try again at once
 ├── StatementRefusedError       a fault of a statement or of its values: a broken constraint, say
@@ -33,6 +34,10 @@ class PoolingError(DatabaseError):
 
 
 class NotADatabaseError(DatabaseError):
+    pass
+
+
+class BackupError(DatabaseError):
     pass
 
 

@@ -7,7 +7,6 @@ from typing import Annotated, Any, TypeVar
 
 import strawberry
 
-from db.errors import ForeignCursorError
 from db.feed.changes import Cursor
 from db.queries.viewers import Viewer
 from db.vocabulary import AuditAction, ChangeOperation, OrganizationId
@@ -244,16 +243,9 @@ async def _start(info: Info, after: ChangeCursor | None) -> StreamStart:
     # An operator is not looked up, so without a cursor there is only one statement.
     is_operator = context.credentials is not None and context.credentials.operator
     snapshot = cursor is not None or (context.credentials is not None and not is_operator)
-    try:
-        async with context.database.read(snapshot=snapshot) as session:
-            viewer = required(context.admitted(await context.current_viewer(session)))
-            return await stream_start(session, viewer, cursor)
-    except ForeignCursorError as error:
-        raise BadUserInputError(
-            "The change feed has no such position. Query again, and subscribe after the "
-            "`changeCursor` of the answer.",
-            argument,
-        ) from error
+    async with context.database.read(snapshot=snapshot) as session:
+        viewer = required(context.admitted(await context.current_viewer(session)))
+        return await stream_start(session, viewer, cursor)
 
 
 async def _require_current_viewer(context: Context) -> Viewer:

@@ -18,13 +18,14 @@ async def require_own_sessions(url: str) -> None:
     if is_sqlite(url):
         return
     async with AsyncExitStack() as connections:
-        one, other = [await _connected(url, connections) for _ in range(2)]
+        one, other = [await connected(url, connections) for _ in range(2)]
         for _ in range(_ROUNDS):
             if await _session(one) == await _session(other):
                 raise PoolingError
 
 
-async def _connected(url: str, connections: AsyncExitStack) -> Any:
+async def connected(url: str, connections: AsyncExitStack) -> Any:
+    """Returns a connection of asyncpg that is closed with `connections`."""
     target, arguments = postgres_arguments(make_url(url))
     given = target.get_dialect()().create_connect_args(target)[1]
     given.pop("prepared_statement_cache_size", None)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from db.errors import CursorExpiredError
+from db.errors import CursorExpiredError, ForeignCursorError
 from db.feed.changes import Cursor, check_cursor, feed_head
 from db.queries.viewers import Viewer
 from db.sessions import ReadSession
@@ -12,7 +12,8 @@ from db.sessions import ReadSession
 class StreamStart:
     """A stream begins after `at`. The feed ended at `head` when `viewer` was looked up.
 
-    `expired` says that changes between the two are no longer kept.
+    `expired` says that what has happened since the cursor cannot be told: changes are no longer
+    kept, or the cursor is of another feed, as after the restore of a backup.
     """
 
     viewer: Viewer
@@ -22,15 +23,12 @@ class StreamStart:
 
 
 async def stream_start(session: ReadSession, viewer: Viewer, after: Cursor | None) -> StreamStart:
-    """Begins after the cursor, or now. The viewer must be read in the snapshot of the session.
-
-    Raises ForeignCursorError for a cursor of another feed.
-    """
+    """Begins after the cursor, or now. The viewer must be read in the snapshot of the session."""
     head = await feed_head(session)
     if after is None:
         return StreamStart(viewer, head, head)
     try:
         await check_cursor(session, after)
-    except CursorExpiredError:
-        return StreamStart(viewer, after, head, expired=True)
+    except (CursorExpiredError, ForeignCursorError):
+        return StreamStart(viewer, head, head, expired=True)
     return StreamStart(viewer, after, head)
