@@ -38,7 +38,7 @@ _PEOPLE_PER_LEVEL = {
 class ConsolePage(Convertor[str]):
     """The addresses of the console's pages. All of them are answered with the same file."""
 
-    regex = "(?:medlemmer|logg|tilstand|roller)(?:/[^/]+)?"
+    regex = "(?:medlemmer|logg|driftsstatus|roller)(?:/[^/]+)?"
 
     def convert(self, value: str) -> str:
         return value

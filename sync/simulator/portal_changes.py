@@ -20,7 +20,7 @@ from sync.simulator.newcomers import FIRST_NUMBER, Newcomers, mentor_role
 from sync.simulator.register import COORDINATOR, PEER_MENTOR, HeldRole, PortalMember, Register
 
 _MILLISECOND = timedelta(milliseconds=1)
-_REASONS = ("resigned", "fee-unpaid", "moved-abroad", UNSET)
+_REASONS = ("eget ønske", "ubetalt kontingent", "flyttet til utlandet", UNSET)
 
 
 class PortalChanges:

@@ -111,7 +111,7 @@ def found(service: ConsoleService) -> None:
         person("Ola", "Nordmann", oslo),
         person("Siv", "Kasserud", bergen, "treasurer"),
         person("Terje", "Tidligere", oslo),
-        deactivated("Terje", 2, reason="moved-abroad"),
+        deactivated("Terje", 2, reason="flyttet til utlandet"),
         *(person(f"Nr{number:03}", "Mengde", oslo) for number in range(60)),
         updated("Kari", 3, profile={"phone": "+4790000003"}),
         role_updated("Kari", 4, roles=[role("peer-mentor"), role("coordinator", "HLF Bergen")]),

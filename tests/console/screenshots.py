@@ -67,8 +67,8 @@ def _take(browser: Browser, service: ConsoleService) -> None:
     _picture(browser, service, "member", f"/medlemmer/{member}")
     _picture(browser, service, "log", "/logg")
     _picture(browser, service, "entry", f"/logg/{entry}")
-    _picture(browser, service, "replay", "/logg", press="Kjør alle treff på nytt")
-    _picture(browser, service, "health", "/tilstand")
+    _picture(browser, service, "replay", "/logg", press="Behandle alle treff på nytt")
+    _picture(browser, service, "health", "/driftsstatus")
     _picture(browser, service, "roles", "/roller", press="Endre: Koordinator")
 
 

@@ -16,7 +16,7 @@ def test_new_roles_stand_out_and_a_change_says_first_how_many_it_touches(
     page = visit("/roller", "Astrid")
     auditor = page.locator("tr[data-role=auditor]")
     expect(auditor).to_contain_text("Ny")
-    expect(page.get_by_text("venter på at noen tar stilling")).to_be_visible()
+    expect(page.get_by_text("venter på at noen velger tilgang")).to_be_visible()
 
     auditor.get_by_role("button").click()
     page.get_by_role("radio", name="Likeperson").check()
@@ -43,7 +43,7 @@ def test_the_health_says_in_a_sentence_whether_all_is_well(
     visit: Visit, own_service: ConsoleService
 ) -> None:
     own_service.tell(*(person(f"P{number}", "Frisk", OSLO) for number in range(10)))
-    page = visit("/tilstand", at=own_service)
+    page = visit("/driftsstatus", at=own_service)
     expect(page.get_by_test_id("verdict")).to_contain_text("Alt er i orden.")
     expect(page.get_by_test_id("health-banner")).to_have_count(0)
 
@@ -54,9 +54,9 @@ def test_the_health_says_in_a_sentence_whether_all_is_well(
     expect(verdict).to_contain_text("2 av 12 hendelser den siste timen", timeout=15_000)
     reasons = page.get_by_role("table", name="Avvist siste døgn")
     expect(reasons).to_contain_text("Innholdet er ikke gyldig JSON.")
-    expect(reasons).to_contain_text("Feltet «type» mangler")
+    expect(reasons).to_contain_text("Meldingen mangler type")
     page.get_by_role("link", name="Medlemmer").click()
     expect(page.get_by_test_id("health-banner")).to_contain_text("2 av 12 hendelser")
-    page.get_by_role("link", name="Se tilstanden").click()
+    page.get_by_role("link", name="Se driftsstatus").click()
     page.get_by_role("link", name="Se hendelsene").click()
     expect(page.get_by_test_id("log").locator("tbody tr")).to_have_count(2)

@@ -40,7 +40,7 @@ def addresses(service: ConsoleService) -> dict[str, str]:
         f"/medlemmer/{service.member_id('Kari')}": "Kari Nordmann",
         "/logg": "Synkroniseringslogg",
         f"/logg/{entry}": "Endrede roller",
-        "/tilstand": "Tilstand",
+        "/driftsstatus": "Driftsstatus",
         "/roller": "Roller",
     }
 

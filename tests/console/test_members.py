@@ -40,7 +40,7 @@ def test_rows_change_by_themselves_and_show_what_changed(
 
     expect(liv).to_contain_text("Inaktiv")
     expect(liv.locator("td[data-changed]").first).to_have_text("Inaktiv")
-    expect(page.get_by_test_id("said")).to_have_text("Liv Levende: tilstand er endret")
+    expect(page.get_by_test_id("said")).to_have_text("Liv Levende: status er endret")
 
     service.tell(
         reactivated("Liv", 6), role_updated("Liv", 7, roles=[role("coordinator", "HLF Bergen")])
@@ -54,7 +54,7 @@ def test_members_come_into_the_list_and_leave_it_by_themselves(
     visit: Visit, service: ConsoleService
 ) -> None:
     service.tell(person("Gunn", "Gående", OSLO))
-    page = visit("/medlemmer?sok=Gående&tilstand=ACTIVE")
+    page = visit("/medlemmer?sok=Gående&status=ACTIVE")
     expect(row(page, "Gunn Gående")).to_be_visible()
     expect(page.get_by_test_id("count")).to_have_text("1 medlem")
 
@@ -71,9 +71,9 @@ def test_members_are_found_by_words_state_role_and_chapter(visit: Visit) -> None
     expect(names(page)).to_have_text(["Kari Nordmann"])
     page.get_by_role("button", name="Nullstill").click()
 
-    page.get_by_label("Tilstand", exact=True).select_option("Inaktiv")
+    page.get_by_label("Status", exact=True).select_option("Inaktiv")
     expect(row(page, "Terje Tidligere")).to_be_visible()
-    page.get_by_label("Tilstand", exact=True).select_option("Alle")
+    page.get_by_label("Status", exact=True).select_option("Alle")
 
     page.get_by_label("Rolle").select_option("treasurer")
     expect(page.get_by_test_id("count")).to_have_text("1 medlem")

@@ -169,14 +169,14 @@ def test_neither_a_token_nor_a_code_in_the_address_signs_in_where_a_provider_doe
 
         expect(page.get_by_role("alert")).to_be_visible()
         expect(page.get_by_role("button", name="Logg inn", exact=True)).to_be_visible()
-        expect(page.get_by_label("Adgangstegn")).to_have_count(0)
+        expect(page.get_by_label("Innloggingslenke")).to_have_count(0)
         assert "#" not in page.url
 
 
 def test_a_token_is_pasted_and_stored_nowhere(page: Page, service: ConsoleService) -> None:
     page.goto(service.url)
-    page.get_by_label("Adgangstegn").fill(f" Bearer {service.token('Kari')}\n")
-    page.get_by_role("button", name="Logg inn med adgangstegn").click()
+    page.get_by_label("Innloggingslenke").fill(f" Bearer {service.token('Kari')}\n")
+    page.get_by_role("button", name="Logg inn med lenken").click()
 
     expect(page.locator(".menu-button")).to_contain_text("Kari Nordmann")
     assert "eyJ" not in page.evaluate(STORED)
@@ -186,7 +186,7 @@ def test_a_token_that_is_not_taken_is_an_expired_session(
     page: Page, service: ConsoleService
 ) -> None:
     page.goto(service.url)
-    page.get_by_label("Adgangstegn").fill("nonsense")
-    page.get_by_role("button", name="Logg inn med adgangstegn").click()
+    page.get_by_label("Innloggingslenke").fill("nonsense")
+    page.get_by_role("button", name="Logg inn med lenken").click()
 
     expect(page.get_by_role("alert")).to_contain_text("Økten din er utløpt")

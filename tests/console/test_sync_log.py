@@ -37,10 +37,10 @@ def test_events_appear_by_themselves_and_are_filtered(
     expect(rows.first).to_contain_text("Endrede opplysninger")
     expect(rows.first).to_contain_text("Lise Loggen")
     page.get_by_label("Hendelse", exact=True).select_option("Utmelding")
-    expect(rows.filter(has_text="Terje")).to_contain_text("Oppgitt årsak: moved-abroad")
+    expect(rows.filter(has_text="Terje")).to_contain_text("Oppgitt årsak: flyttet til utlandet")
     page.get_by_text("Flere filtre").click()
-    page.get_by_label("Mottatt før").fill("2024-01-01T12:00")
-    expect(page.get_by_text("Ingen hendelser passer")).to_be_visible()
+    page.get_by_label("Til").fill("2024-01-01T12:00")
+    expect(page.get_by_text("Ingen treff")).to_be_visible()
 
 
 def test_an_event_is_told_field_by_field_with_its_attempts_and_its_body(
@@ -82,17 +82,17 @@ def test_one_event_is_replayed_after_it_was_told_what_would_change(
     service.tell(person("Rita", "Repris", OSLO))
     page = visit(f"/logg/{entry_of(service, 'Rita', 'membership-created')}")
 
-    page.get_by_role("button", name="Kjør på nytt").click()
+    page.get_by_role("button", name="Behandle på nytt").click()
     expect(page.get_by_test_id("expected")).to_contain_text("1 hendelse.")
     expect(page.get_by_test_id("expected")).to_contain_text("Ingen medlemmer vil bli endret.")
     page.get_by_label("Hvorfor").fill("Bare for å prøve")
-    page.get_by_role("button", name="Kjør 1 hendelse på nytt").click()
+    page.get_by_role("button", name="Behandle 1 hendelse på nytt").click()
 
-    expect(page.get_by_test_id("replayed")).to_contain_text("1 hendelse er kjørt på nytt.")
+    expect(page.get_by_test_id("replayed")).to_contain_text("1 hendelse er behandlet på nytt.")
     page.get_by_role("button", name="Lukk").last.click()
     attempts = page.get_by_test_id("attempts").get_by_role("row")
     expect(attempts).to_have_count(3)
-    expect(attempts.last).to_contain_text("Kjørt på nytt")
+    expect(attempts.last).to_contain_text("Behandlet på nytt")
     expect(attempts.last).to_contain_text("«Bare for å prøve»")
 
 
@@ -107,19 +107,19 @@ def test_selected_events_and_all_that_match_are_replayed(
     page = visit(f"/logg?medlem={service.member_id('Sara')}")
     expect(page.get_by_test_id("count")).to_have_text("3 hendelser")
     expect(page.get_by_role("button", name="Bare Sara Serie")).to_be_visible()
-    expect(page.get_by_role("button", name="Kjør valgte på nytt")).to_be_disabled()
+    expect(page.get_by_role("button", name="Behandle valgte på nytt")).to_be_disabled()
 
     boxes = page.get_by_test_id("log").locator("tbody").get_by_role("checkbox")
     boxes.nth(0).check()
     boxes.nth(1).check()
-    page.get_by_role("button", name="Kjør 2 valgte på nytt").click()
+    page.get_by_role("button", name="Behandle 2 valgte på nytt").click()
     expect(page.get_by_test_id("expected")).to_contain_text("2 hendelser.")
     page.get_by_role("button", name="Avbryt").click()
-    page.get_by_role("button", name="Kjør alle treff på nytt").click()
+    page.get_by_role("button", name="Behandle alle treff på nytt").click()
     expect(page.get_by_test_id("expected")).to_contain_text("3 hendelser.")
-    page.get_by_role("button", name="Kjør 3 hendelser på nytt").click()
+    page.get_by_role("button", name="Behandle 3 hendelser på nytt").click()
 
-    expect(page.get_by_test_id("replayed")).to_contain_text("3 hendelser er kjørt på nytt.")
+    expect(page.get_by_test_id("replayed")).to_contain_text("3 hendelser er behandlet på nytt.")
     phone = service.data(
         "query ($id: ID!) { member(by: {id: $id}) { phone } }", id=service.member_id("Sara")
     )

@@ -82,7 +82,7 @@ function Page() {
             <SyncLog />
           </Route>
           <Route path="/logg/:id">{({ id }) => <Entry key={id} id={id} />}</Route>
-          <Route path="/tilstand">
+          <Route path="/driftsstatus">
             <Health />
           </Route>
           <Route path="/roller">

@@ -92,7 +92,7 @@ function Profile({ member }: { member: Found }) {
           [text.member.chapter, member.organization && (member.organization.name ?? text.members.unnamed)],
           [text.member.access, text.access[member.accessLevel]],
           [
-            `${text.state[member.state]} ${text.member.since.toLowerCase()}`,
+            text.member.activeSince(text.state[member.state]),
             member.stateChangedAt && <Day at={member.stateChangedAt} />,
           ],
           [text.member.updated, <Ago at={member.updatedAt} />],

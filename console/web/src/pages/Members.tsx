@@ -46,7 +46,7 @@ export function Members() {
 
   const organizationId = place.get('lag');
   const search = place.get('sok');
-  const state = place.get('tilstand') as ActivationState | null;
+  const state = place.get('status') as ActivationState | null;
   const role = place.get('rolle');
   const filter: MemberFilter = {
     ...(search && { search }),
@@ -238,7 +238,7 @@ function Filters() {
   const place = usePlace();
   const words = useWords();
   const [{ data }] = useQuery({ query: RoleNamesDocument });
-  const filtered = ['sok', 'tilstand', 'rolle', 'lag'].some((name) => place.get(name));
+  const filtered = ['sok', 'status', 'rolle', 'lag'].some((name) => place.get(name));
 
   return (
     <form className="filters" role="search" data-size="sm" onSubmit={(event) => event.preventDefault()}>
@@ -257,7 +257,7 @@ function Filters() {
       </Field>
       <Field>
         <Label>{text.members.state}</Label>
-        <Select value={place.get('tilstand') ?? ''} onChange={({ target }) => place.show({ tilstand: target.value })}>
+        <Select value={place.get('status') ?? ''} onChange={({ target }) => place.show({ status: target.value })}>
           <Select.Option value="">{text.members.all}</Select.Option>
           <Select.Option value="ACTIVE">{text.state.ACTIVE}</Select.Option>
           <Select.Option value="INACTIVE">{text.state.INACTIVE}</Select.Option>
@@ -266,7 +266,7 @@ function Filters() {
       <Button
         variant="tertiary"
         disabled={!filtered}
-        onClick={() => place.show({ sok: null, tilstand: null, rolle: null, lag: null })}
+        onClick={() => place.show({ sok: null, status: null, rolle: null, lag: null })}
       >
         {text.members.reset}
       </Button>

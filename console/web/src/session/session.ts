@@ -59,8 +59,13 @@ export function be(ways: Ways, person: Person): void {
   enter(ways, unchanging(person.token));
 }
 
-/** Signs in with a token that somebody has pasted. */
+/** Signs in with what somebody has pasted: a token, or a link of this service with its code. */
 export function signInByToken(ways: Ways, pasted: string): void {
+  const link = URL.parse(pasted.trim());
+  if (link?.origin === location.origin && signsIn(link.hash)) {
+    location.hash = link.hash;
+    return;
+  }
   enter(ways, unchanging(pasted.trim().replace(/^Bearer\s+/i, '')));
 }
 

@@ -33,7 +33,7 @@ function Navigation() {
   const pages = [
     { address: '/medlemmer', name: text.nav.members, shown: true },
     { address: '/logg', name: text.nav.log, shown: administers },
-    { address: '/tilstand', name: text.nav.health, shown: administers },
+    { address: '/driftsstatus', name: text.nav.health, shown: administers },
     { address: '/roller', name: text.nav.roles, shown: true },
   ].filter(({ shown }) => shown);
 

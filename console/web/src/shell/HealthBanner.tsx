@@ -19,12 +19,12 @@ export function HealthBanner() {
   usePoll(() => ask({ requestPolicy: 'network-only' }), POLL_MS);
 
   const wrong = data ? sentences(data.syncHealth, now, text) : [];
-  if (wrong.length === 0 || path === '/tilstand') return null;
+  if (wrong.length === 0 || path === '/driftsstatus') return null;
   return (
     <Alert data-color="danger" className="banner" role="status" data-testid="health-banner">
       <span>{wrong.map(([, sentence]) => sentence).join(' ')}</span>
       <Link asChild>
-        <To href="/tilstand">{text.health.see}</To>
+        <To href="/driftsstatus">{text.health.see}</To>
       </Link>
     </Alert>
   );

@@ -3,7 +3,7 @@ import { useMessages } from '../messages';
 import { plain } from '../plain';
 
 export function useWords() {
-  const { roles, events, fields, state, unreadable, details } = useMessages();
+  const { roles, events, fields, state, unknownEvent, details } = useMessages();
 
   const rolesIn = (value: string): string =>
     // As the service writes them: `code (chapter), code`.
@@ -11,7 +11,7 @@ export function useWords() {
 
   return {
     role: ({ code, name }: { code: string; name: string }): string => roles[code] ?? name,
-    event: (type: string | null): string => (type === null ? unreadable : (events[type] ?? plain(type))),
+    event: (type: string | null): string => (type === null ? unknownEvent : (events[type] ?? plain(type))),
     detail: (remark: string): string => details.reduce((said, [known, ours]) => said.replace(known, ours), remark),
     field: (name: string): string => fields[name] ?? name,
     value: (field: string, value: string | null): string | null => {
