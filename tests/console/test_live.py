@@ -115,7 +115,7 @@ def test_what_happened_while_the_service_was_away_is_there_when_it_is_back(
 
     own_service.kill()
     expect(page.get_by_test_id("link")).to_have_text("Frakoblet")
-    expect(page.get_by_text("Forbindelsen er brutt. Vi prøver igjen")).to_be_visible()
+    expect(page.get_by_text("Forbindelsen er brutt. Vi prøver automatisk igjen")).to_be_visible()
     with own_service.elsewhere() as other:
         other.tell(
             deactivated("Kari", 1),
@@ -129,7 +129,7 @@ def test_what_happened_while_the_service_was_away_is_there_when_it_is_back(
     expect(members.get_by_text("Ola Omdøpt")).to_be_visible()
     expect(members.get_by_text("Nina Nykommer")).to_be_visible()
     expect(members.get_by_role("row")).to_have_count(4)
-    expect(page.get_by_text("Forbindelsen er brutt. Vi prøver igjen")).to_have_count(0)
+    expect(page.get_by_text("Forbindelsen er brutt. Vi prøver automatisk igjen")).to_have_count(0)
     # And it is live again.
     own_service.tell(deactivated("Nina", 2))
     expect(members.get_by_role("row").filter(has_text="Nina")).to_contain_text("Inaktiv")
