@@ -87,6 +87,17 @@ class IdentityProvider:
             raise InvalidTokenError(TokenFault.UNKNOWN_KEY)
         return key
 
+    async def published(self) -> SigningKeys:
+        """Returns the keys that the provider publishes now, whichever are in use here.
+
+        Raises httpx.HTTPError, TimeoutError, or ValueError for what is no key set.
+        """
+        return SigningKeys.from_json(await self._published_document())
+
+    async def _published_document(self) -> bytes:
+        async with asyncio.timeout(FETCH_SECONDS):
+            return await self._get(self._jwks_url or await self._discovered())
+
     async def _ask(self) -> bool:
         """Fetches the keys; returns False if that failed. Concurrent callers share one request."""
         if self._asking is None or self._asking.done():
@@ -101,8 +112,7 @@ class IdentityProvider:
 
     async def _fetch(self) -> bool:
         try:
-            async with asyncio.timeout(FETCH_SECONDS):
-                document = await self._get(self._jwks_url or await self._discovered())
+            document = await self._published_document()
             if document != self._document:
                 self._replace(SigningKeys.from_json(document), document)
         except Exception as error:  # Whatever the provider answers, the next attempt must come.
