@@ -2,10 +2,10 @@
 
 from collections.abc import AsyncIterator
 
-from app.doctor.database import broker, database
+from app.doctor.database_checks import broker, database
 from app.doctor.diagnosis import Diagnosis, doubtful, wrong
-from app.doctor.machine import machine
-from app.doctor.neighbours import certificates, portals, provider, sources
+from app.doctor.machine_checks import machine
+from app.doctor.neighbour_checks import certificates, portals, provider, sources
 from app.settings import Settings, SettingsError, doubts, load_settings
 
 
