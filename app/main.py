@@ -57,12 +57,12 @@ def create_app(settings: Settings) -> Starlette:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with open_services(settings) as opened:
             app.state.services = opened
-            metrics.feed_position.set_function(lambda: opened.feed.position)
+            metrics.watch_services(opened)
             yield
 
     app = Starlette(
-        routes=_routes(settings, services, metrics),
-        middleware=layers.perimeter(settings),
+        routes=(routes := _routes(settings, services, metrics)),
+        middleware=layers.perimeter(settings, routes, metrics.requested),
         lifespan=lifespan,
         exception_handlers={
             HTTPException: _http_problem,
@@ -91,6 +91,7 @@ def _routes(
         seconds=settings.max_query_seconds,
     )
     metrics.watch_documents(schema.documents, schema.executor.field_use)
+    schema.executor.executed = metrics.executed
     graphql = GraphQLRoute(
         schema.executor,
         services,

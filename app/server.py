@@ -1,7 +1,6 @@
 """Runs the application under uvicorn."""
 
 import asyncio
-import logging
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -30,15 +29,6 @@ KEEP_ALIVE_SECONDS = 75
 
 class PortInUseError(CommandError):
     """Another program listens on the address."""
-
-
-def configure_logging(settings: Settings) -> None:
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    # These log every step at INFO.
-    for noisy in ("httpx", "httpcore", "alembic", "uvicorn.access", "uvicorn.websockets"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
 class Server(uvicorn.Server):

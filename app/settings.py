@@ -260,6 +260,9 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least severe level that is logged."
     )
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="`json` logs an object a line, with times in UTC."
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -225,6 +225,12 @@ class Database:
                 await pool.discard(connection)
 
     @property
+    def pools(self) -> dict[str, ConnectionPool]:
+        """The pools of connections, by what they are for."""
+        reading = {"read": self._read_pool}
+        return reading if self._write_pool is None else {**reading, "write": self._write_pool}
+
+    @property
     def commits_fail(self) -> bool:
         """True while commits fail one after the other; the log says why."""
         return self._commits.failing

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from app.logs import configure_logging
 from app.portals import open_portals
-from app.server import check_port, configure_logging, make_server, run_until_interrupted
+from app.server import check_port, make_server, run_until_interrupted
 from app.services import open_database, prepare_database, unreachable_named, utc_now
 from app.settings import Settings, doubts, load_settings
 from db.feed.change_feed import LiveFeed

@@ -1,7 +1,10 @@
 """The middleware around every route, the outermost first."""
 
+from collections.abc import Iterable
+
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import BaseRoute
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from app.edge.bodies import RequestBodies
@@ -9,6 +12,7 @@ from app.edge.headers import SecurityHeaders
 from app.edge.origins import OriginGuard
 from app.edge.rates import Limiter, Rate
 from app.edge.request_ids import RequestIds
+from app.edge.request_times import Report, RequestTimes, paths_of
 from app.settings import Settings
 
 BODY_SECONDS = 20.0
@@ -21,8 +25,9 @@ def failure_limiter(settings: Settings) -> Limiter:
     return Limiter(rate)
 
 
-def perimeter(settings: Settings) -> list[Middleware]:
-    layers = []
+def perimeter(settings: Settings, routes: Iterable[BaseRoute], report: Report) -> list[Middleware]:
+    """`report` is told how long each request took, by route."""
+    layers = [Middleware(RequestTimes, paths_of(routes), report)]
     if settings.trusted_proxies:
         # Before everything that asks for the address of a client.
         hosts = list(settings.trusted_proxies)

@@ -1,12 +1,16 @@
 """Gives every request an id, the caller's own if it sent one, shown in the answer and the log."""
 
 import re
+from contextvars import ContextVar
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from schema.context import new_request_id
 
 HEADER = b"x-request-id"
+
+current_request_id: ContextVar[str | None] = ContextVar("request id", default=None)
+"""The id of the request that is being answered, for the log."""
 
 _KEY = "likeperson_request_id"
 # Nothing that would have to be escaped in a header or a log line.
@@ -24,6 +28,7 @@ class RequestIds:
             await self._app(scope, receive, send)
             return
         request_id = scope[_KEY] = _request_id_for(scope)
+        current_request_id.set(request_id)
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -126,6 +126,8 @@ class ConnectionPool:
         self._open = open_connection
         self._free = asyncio.Semaphore(size)
         self._kept: list[KeptConnection] = []
+        self.size = size
+        self.in_use = 0
 
     async def close(self) -> None:
         """Closes the connections that are not in use, all at the same time."""
@@ -141,6 +143,7 @@ class ConnectionPool:
         driver's own errors.
         """
         await self._wait()
+        self.in_use += 1
         try:
             while self._kept:
                 connection = self._kept.pop()
@@ -149,7 +152,7 @@ class ConnectionPool:
                 await connection.close()
             return await self._open()
         except BaseException:
-            self._free.release()
+            self._give_back()
             raise
 
     async def release(self, connection: KeptConnection) -> None:
@@ -159,14 +162,18 @@ class ConnectionPool:
             await self.discard(connection)
             raise
         self._kept.append(connection)
-        self._free.release()
+        self._give_back()
 
     async def discard(self, connection: KeptConnection) -> None:
         """Closes the connection, so that nobody uses it again."""
         try:
             await connection.close()
         finally:
-            self._free.release()
+            self._give_back()
+
+    def _give_back(self) -> None:
+        self.in_use -= 1
+        self._free.release()
 
     async def _wait(self) -> None:
         if not self._free.locked():

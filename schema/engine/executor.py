@@ -2,10 +2,11 @@
 `schema.engine.compiled`; the service says what a request may ask for."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from inspect import isawaitable
+from time import perf_counter
 from typing import Any, Generic, Protocol, TypeVar
 
 from graphql import (
@@ -117,6 +118,14 @@ class CompilingExecutor(StrawberryGraphQLCoreExecutionContext):
         )
 
 
+Executed = Callable[[Operation, str, float], None]
+"""Is told of each query or mutation: whether it ended in `data` or `errors`, and its seconds."""
+
+
+def _nobody_asks(_operation: Operation, _result: str, _seconds: float) -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """A request that may be executed."""
@@ -186,6 +195,7 @@ class Executor(Generic[C]):
         seconds: float,
     ) -> None:
         self.field_use = FieldUse()
+        self.executed: Executed = _nobody_asks
         self._schema = schema
         self._documents = documents
         self._policy = policy
@@ -246,6 +256,7 @@ class Executor(Generic[C]):
 
     async def run(self, prepared: Prepared, context: C) -> Answer:
         """Executes a query or a mutation."""
+        began = perf_counter()
         try:
             async with asyncio.timeout(self._seconds):
                 executing = execute_root_selection_set(prepared.executor(context))
@@ -254,6 +265,7 @@ class Executor(Generic[C]):
             late = LimitError("operation.seconds", None, round(self._seconds))
             result = ExecutionResult(None, [late])
         errors = self._policy.masked(result.errors or (), context)
+        self.executed(prepared.operation, "errors" if errors else "data", perf_counter() - began)
         # By now, most operations have looked the viewer up.
         cost = {"requested": prepared.cost, "allowed": self._policy.allowed_cost(context)}
         return Answer(errors, result.data, executed=True, cost=cost)

@@ -50,6 +50,11 @@ class Intake:
         if self._timer is not None:
             self._timer.cancel()
 
+    @property
+    def waiting(self) -> int:
+        """The number of deliveries that wait for a transaction."""
+        return len(self._waiting)
+
     async def submit(self, delivery: Delivery) -> Receipt:
         """Returns the receipt after the commit. Raises OverloadedError, or what `record` raises."""
         if self._closing:
