@@ -43,14 +43,13 @@ class RequestTimes:
                     name == b"content-type" and value.startswith(_EVENT_STREAM)
                     for name, value in message.get("headers", ())
                 )
-            await send(message)
-
-        try:
-            await self._app(scope, receive, watched)
-        finally:
-            if status and not is_stream:
+            elif not (is_stream or message.get("more_body", False)):
+                # Before the client knows that the answer is complete.
                 method = scope["method"] if scope["method"] in _METHODS else OTHER
                 self._report(self._route(scope["path"]), method, status, perf_counter() - began)
+            await send(message)
+
+        await self._app(scope, receive, watched)
 
     def _route(self, path: str) -> str:
         if path in self._exact:
