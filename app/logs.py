@@ -18,6 +18,8 @@ def configure_logging(settings: Settings) -> None:
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler])
     for noisy in _NOISY:
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # It names whom it writes to. What fails is told without that by ourselves.
+    logging.getLogger("apprise").setLevel(logging.CRITICAL)
 
 
 class JsonLines(logging.Formatter):

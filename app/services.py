@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
+from app.alert_services import open_alerts
 from app.auth.tokens import Authenticator, authenticator_of, identity_provider
 from app.open_connections import OpenConnections
 from app.portals import open_portals, poll_portals
@@ -122,6 +123,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         poll_portals(settings, database, utc_now),
         Retention(database, keep, utc_now),
         Refusals(database, utc_now) as refusals,
+        open_alerts(settings, database, feed, utc_now),
         Intake(partial(record_deliveries, database), at_once=database.writes_at_once) as intake,
     ):
         _tune_garbage_collector()

@@ -257,6 +257,29 @@ class Settings(BaseSettings):
     port: int = Field(
         default=8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one."
     )
+    public_url: str | None = Field(
+        default=None,
+        description="The address of the console for people, such as `https://sync.example`; alerts "
+        "link to it.",
+    )
+    alerts: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        default=(),
+        description="URLs of Apprise to which concerns are told, separated by blanks.",
+    )
+    alerts_file: Path | None = Field(
+        default=None, description="A file that holds LIKEPERSON_ALERTS."
+    )
+    alerts_quiet: str | None = Field(
+        default=None,
+        description="Hours in which nobody is told anything, as in Oslo, such as `22:00-07:00`.",
+    )
+    heartbeat_url: SecretStr | None = Field(
+        default=None,
+        description="A URL that is asked for once a minute while all is well.",
+    )
+    heartbeat_url_file: Path | None = Field(
+        default=None, description="A file that holds LIKEPERSON_HEARTBEAT_URL."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least severe level that is logged."
     )
@@ -311,6 +334,40 @@ class Settings(BaseSettings):
     def _split_at_commas(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("alerts", mode="before")
+    @classmethod
+    def _split_at_blanks(cls, value: object) -> object:
+        return tuple(value.split()) if isinstance(value, str) else value
+
+    @field_validator("alerts")
+    @classmethod
+    def _are_known_to_apprise(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        from app.alerts.destinations import opened
+
+        for number, url in enumerate(value, 1):
+            try:
+                opened(url.get_secret_value())
+            except ValueError as error:
+                raise ValueError(f"no. {number} {error}") from None
+        return value
+
+    @field_validator("alerts_quiet")
+    @classmethod
+    def _are_hours(cls, value: str | None) -> str | None:
+        from app.alerts.quiet_hours import QuietHours
+
+        if value is not None:
+            QuietHours.parse(value)
+        return value
+
+    @field_validator("heartbeat_url", "public_url")
+    @classmethod
+    def _is_an_address_of_the_web(cls, value: SecretStr | str | None) -> SecretStr | str | None:
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if text is not None and not re.fullmatch(r"https?://[^\s/]+\S*", text):
+            raise ValueError("is not a URL such as https://sync.example")
         return value
 
     @field_validator("allowed_origins")
@@ -370,6 +427,8 @@ class Settings(BaseSettings):
         return value
 
     @field_validator(
+        "alerts_file",
+        "alerts_quiet",
         "auth_issuer",
         "auth_audience",
         "auth_jwks_url",
@@ -378,7 +437,10 @@ class Settings(BaseSettings):
         "broadcast_url_file",
         "database_url_file",
         "documents_folder",
+        "heartbeat_url",
+        "heartbeat_url_file",
         "national_body",
+        "public_url",
         "sources_file",
         mode="before",
     )

@@ -26,6 +26,7 @@ COMMANDS = {
     "demo": CommandEntry("demo_command", "demo", "Run the service and a simulated portal."),
     "migrate": CommandEntry("service_commands", "migrate", "Bring the database schema up to date."),
     "doctor": CommandEntry("doctor_command", "doctor", "Look for what is wrong, and say why."),
+    "try-alerts": CommandEntry("alerts_command", "try_alerts", "Send a message, to try it."),
     "backup": CommandEntry("database_commands", "backup", "Copy the SQLite database."),
     "restored": CommandEntry("database_commands", "restored", "Begin anew after a restore."),
     "grants": CommandEntry("database_commands", "grants", "Print the rights of a database role."),

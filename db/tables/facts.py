@@ -1,4 +1,4 @@
-"""Facts: what a change in the feed tells of a member or a log entry at one moment.
+"""Facts: what a change in the feed tells of a member or a log entry at one moment, and the like.
 
 They are stored as JSON, so a field that is added needs a default: older changes do not have it.
 """
@@ -53,3 +53,10 @@ class ChangeFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     entry_before: EntryFacts | None = None
     entry_after: EntryFacts | None = None
     catalogue_changed: bool = False
+
+
+class ToldConcern(msgspec.Struct, frozen=True):
+    """When people were last told of a concern, and since when it has been missing, if it is."""
+
+    told_at: datetime
+    missing_since: datetime | None = None

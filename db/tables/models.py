@@ -8,7 +8,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from db.driver.column_types import Instant, Json, Level, RowId, SortText
 from db.stamp import Stamp
-from db.tables.facts import ChangeFacts, FieldChange
+from db.tables.facts import ChangeFacts, FieldChange, ToldConcern
 from db.tables.profile import ProfileColumns
 from db.vocabulary import (
     AccessLevel,
@@ -258,3 +258,14 @@ class PortalStateRow(Base):
     leased_until: Mapped[datetime] = mapped_column(Instant)
     full_at: Mapped[datetime | None] = mapped_column(Instant)
     delta_links: Mapped[dict[str, str]] = mapped_column(Json(dict[str, str]))
+
+
+class AlertState(Base):
+    """One row: which concerns people were told of, by kind and source, and who tells them now."""
+
+    __tablename__ = "alert_states"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    leased_until: Mapped[datetime] = mapped_column(Instant)
+    told: Mapped[dict[str, ToldConcern]] = mapped_column(Json(dict[str, ToldConcern]))
+    written_at: Mapped[datetime] = mapped_column(Instant)

@@ -1,0 +1,79 @@
+"""Writes the messages: plain text, Norwegian first, without personal data."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from app.alerts.concern_texts import text_of
+
+
+@dataclass(frozen=True, slots=True)
+class StandingConcern:
+    """A concern as it stands. `detail` is the service's own sentence about it."""
+
+    kind: str
+    source: str | None = None
+    detail: str = ""
+
+    @property
+    def key(self) -> str:
+        return self.kind if self.source is None else f"{self.kind} {self.source}"
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What is told in one message; `over` are the keys of concerns that have ended."""
+
+    begun: tuple[StandingConcern, ...] = ()
+    lasting: tuple[StandingConcern, ...] = ()
+    over: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.begun or self.lasting or self.over)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    title: str
+    body: str
+
+
+def message_of(news: News, link: str | None) -> Message:
+    lines = [
+        *_section("Nytt / New", news.begun),
+        *_section("Varer ved / Still there", news.lasting),
+    ]
+    if news.over:
+        lines += ["Over", *(f"- {_named(key)}" for key in news.over), ""]
+    if link is not None:
+        lines.append(f"Tilstand / Health: {link}")
+    return Message(_title(news), "\n".join(lines).rstrip() + "\n")
+
+
+def _title(news: News) -> str:
+    first = (*news.begun, *news.lasting)
+    if not first:
+        return "Likeperson Sync: i orden igjen / well again"
+    more = f" (+{len(first) - 1})" if len(first) > 1 else ""
+    return f"Likeperson Sync: {text_of(first[0].kind).norwegian}{more}"
+
+
+def _section(heading: str, concerns: Iterable[StandingConcern]) -> Iterator[str]:
+    found = list(concerns)
+    if not found:
+        return
+    yield heading
+    for concern in found:
+        text = text_of(concern.kind)
+        where = f" [{concern.source}]" if concern.source else ""
+        yield f"- {text.norwegian}{where}. {text.norwegian_advice}"
+        yield f"  {text.english}{where}. {text.english_advice}"
+        if concern.detail:
+            yield f"  ({concern.detail})"
+    yield ""
+
+
+def _named(key: str) -> str:
+    kind, _, source = key.partition(" ")
+    text = text_of(kind)
+    where = f" [{source}]" if source else ""
+    return f"{text.norwegian}{where} / {text.english}"

@@ -1,0 +1,125 @@
+"""Watches the concerns and tells of those that begin, last and end, each once."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Protocol, Self
+
+from app.alerts.messages import Message, News, StandingConcern, message_of
+from app.alerts.quiet_hours import QuietHours
+from db.database import Database
+from db.errors import ConcurrentWriteError, DatabaseError
+from db.queries.told_concerns import lease_alerts, save_told
+from db.tables.facts import ToldConcern
+
+logger = logging.getLogger(__name__)
+
+ROUND_SECONDS = 30.0
+LEASE = timedelta(minutes=2)
+"""Longer than sending takes. A process that dies meanwhile leaves the next round to another."""
+REMINDER = timedelta(days=1)
+SETTLED = timedelta(minutes=10)
+"""How long a concern must be gone to count as over, so that one that flickers is told once."""
+
+ReadConcerns = Callable[[datetime], Awaitable[Sequence[StandingConcern]]]
+
+
+class SendsMessages(Protocol):
+    async def send(self, message: Message) -> int:
+        """Returns how many took it."""
+        ...
+
+
+def compare(
+    standing: Sequence[StandingConcern], told: Mapping[str, ToldConcern], now: datetime
+) -> tuple[News, dict[str, ToldConcern]]:
+    """Returns what is to be told now, and what will then have been told."""
+    by_key = {concern.key: concern for concern in standing}
+    begun, lasting, over = [], [], []
+    after: dict[str, ToldConcern] = {}
+    for key, concern in by_key.items():
+        before = told.get(key)
+        if before is None:
+            begun.append(concern)
+            after[key] = ToldConcern(now)
+        elif now - before.told_at >= REMINDER:
+            lasting.append(concern)
+            after[key] = ToldConcern(now)
+        else:
+            after[key] = ToldConcern(before.told_at)
+    for key, before in told.items():
+        if key in by_key:
+            continue
+        missing_since = before.missing_since or now
+        if now - missing_since >= SETTLED:
+            over.append(key)
+        else:
+            after[key] = ToldConcern(before.told_at, missing_since)
+    return News(tuple(begun), tuple(lasting), tuple(over)), after
+
+
+class AlertWatch:
+    """A task that looks every half minute; it runs inside `async with`. Of several processes on one
+    database, one tells."""
+
+    def __init__(
+        self,
+        database: Database,
+        read_concerns: ReadConcerns,
+        destinations: SendsMessages,
+        clock: Callable[[], datetime],
+        *,
+        quiet: QuietHours | None = None,
+        link: str | None = None,
+        pause: float = ROUND_SECONDS,
+    ) -> None:
+        self._database = database
+        self._read_concerns = read_concerns
+        self._destinations = destinations
+        self._clock = clock
+        self._quiet = quiet
+        self._link = link
+        self._pause = pause
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._run(), name="alerts")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    async def look(self) -> None:
+        """Looks once. What nobody took is told in the next round."""
+        now = self._clock()
+        if self._quiet is not None and self._quiet.hold(now):
+            return
+        async with self._database.write() as session:
+            told = await lease_alerts(session, now, now + LEASE)
+        if told is None:
+            return
+        after = told
+        try:
+            news, then_told = compare(await self._read_concerns(now), told, now)
+            if not news or await self._destinations.send(message_of(news, self._link)):
+                after = then_told
+        finally:
+            async with self._database.write() as session:
+                await save_told(session, after, self._clock())
+
+    async def _run(self) -> None:
+        while True:
+            with suppress(ConcurrentWriteError):
+                try:
+                    await self.look()
+                except DatabaseError as error:
+                    logger.warning("Concerns cannot be looked at now: %s", error)
+                except Exception:
+                    # The watch must go on, whatever one round meets.
+                    logger.exception("Looking at the concerns has failed.")
+            await asyncio.sleep(self._pause)
