@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from app.alerts.current_concerns import concerns_of
 from app.alerts.destinations import Destinations
-from app.alerts.heartbeat import Heartbeat
+from app.alerts.heartbeat import WatchmanPing
 from app.alerts.quiet_hours import QuietHours
 from app.alerts.watch import AlertWatch
 from app.settings import Settings
@@ -33,7 +33,7 @@ async def open_alerts(
             await stack.enter_async_context(watch)
         if settings.heartbeat_url is not None:
             url = settings.heartbeat_url.get_secret_value()
-            await stack.enter_async_context(Heartbeat(url, database, feed, clock))
+            await stack.enter_async_context(WatchmanPing(url, database, feed, clock))
         yield
 
 

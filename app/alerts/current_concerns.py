@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from app.alerts.messages import StandingConcern
+from app.alerts.alert_messages import StandingConcern
 from app.alerts.watch import ReadConcerns
 from db.database import Database
 from db.queries.sync_health import sync_health

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-from app.alerts.messages import Message
+from app.alerts.alert_messages import AlertMessage
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ class Destinations:
     def __init__(self, urls: Sequence[str]) -> None:
         self._all = [opened(url) for url in urls]
 
-    async def send(self, message: Message) -> int:
+    async def send(self, message: AlertMessage) -> int:
         """Sends to all of them; returns how many took it. The log names the others by number."""
         taken = await asyncio.gather(*(self._send(it, message) for it in self._all))
         for number, is_taken in enumerate(taken, 1):
@@ -41,7 +41,7 @@ class Destinations:
                 )
         return sum(taken)
 
-    async def _send(self, destination: Any, message: Message) -> bool:
+    async def _send(self, destination: Any, message: AlertMessage) -> bool:
         try:
             async with asyncio.timeout(SECONDS):
                 return bool(

@@ -20,7 +20,7 @@ PAUSE_SECONDS = 60.0
 ANSWER_SECONDS = 10.0
 
 
-class Heartbeat:
+class WatchmanPing:
     """A task that asks for a URL once a minute while the change feed is read and the database takes
     writes; it runs inside `async with`."""
 

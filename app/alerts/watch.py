@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Protocol, Self
 
-from app.alerts.messages import Message, News, StandingConcern, message_of
+from app.alerts.alert_messages import AlertMessage, News, StandingConcern, message_of
 from app.alerts.quiet_hours import QuietHours
 from db.database import Database
 from db.errors import ConcurrentWriteError, DatabaseError
@@ -27,7 +27,7 @@ ReadConcerns = Callable[[datetime], Awaitable[Sequence[StandingConcern]]]
 
 
 class SendsMessages(Protocol):
-    async def send(self, message: Message) -> int:
+    async def send(self, message: AlertMessage) -> int:
         """Returns how many took it."""
         ...
 

@@ -5,8 +5,8 @@ import asyncio
 import typer
 
 from app.alert_services import health_page
+from app.alerts.alert_messages import AlertMessage
 from app.alerts.destinations import Destinations
-from app.alerts.messages import Message
 from app.errors import CommandError
 from app.logs import configure_logging
 from app.settings import load_settings
@@ -21,7 +21,7 @@ def try_alerts() -> None:
     configure_logging(settings)
     if not settings.alerts:
         raise CommandError("LIKEPERSON_ALERTS names nobody.")
-    message = Message(_TITLE, _BODY + (health_page(settings) or ""))
+    message = AlertMessage(_TITLE, _BODY + (health_page(settings) or ""))
     destinations = Destinations([url.get_secret_value() for url in settings.alerts])
     taken = asyncio.run(destinations.send(message))
     typer.echo(f"{taken} of {len(settings.alerts)} address(es) took the message.")

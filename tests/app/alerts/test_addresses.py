@@ -16,7 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.alerts.concern_texts import TEXTS
-from app.alerts.heartbeat import Heartbeat
+from app.alerts.heartbeat import WatchmanPing
 from app.server import running
 from app.settings import Settings, SettingsError, load_settings
 from db.feed.bell import BroadcastBell
@@ -175,7 +175,7 @@ async def test_watchman_hears_nothing_while_nothing_can_be_written_or_read(
         opened(database_url) as database,
         LiveFeed(database, bell) as feed,
     ):
-        heartbeat = Heartbeat(watchman.url, database, feed, lambda: datetime.now(UTC))
+        heartbeat = WatchmanPing(watchman.url, database, feed, lambda: datetime.now(UTC))
         assert await heartbeat.is_well()
 
         engine = create_async_engine(database_url)

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from app.alerts.alert_messages import AlertMessage, StandingConcern
 from app.alerts.concern_texts import TEXTS
-from app.alerts.messages import Message, StandingConcern
 from app.alerts.quiet_hours import QuietHours
 from app.alerts.watch import LEASE, REMINDER, SETTLED, AlertWatch
 from db.database import Database
@@ -22,10 +22,10 @@ SILENCE = StandingConcern("SILENCE", "min-side")
 class Mailbox:
     """Takes messages, or refuses them while it is closed."""
 
-    messages: list[Message] = field(default_factory=list)
+    messages: list[AlertMessage] = field(default_factory=list)
     closed: bool = False
 
-    async def send(self, message: Message) -> int:
+    async def send(self, message: AlertMessage) -> int:
         if self.closed:
             return 0
         self.messages.append(message)
@@ -141,7 +141,7 @@ async def test_process_that_died_while_it_told_is_followed_by_another(database_u
     async with opened(database_url) as database:
         story = Story(database)
 
-        async def dies(_message: Message) -> int:
+        async def dies(_message: AlertMessage) -> int:
             raise asyncio.CancelledError
 
         await story.look()

@@ -32,12 +32,12 @@ class News:
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class AlertMessage:
     title: str
     body: str
 
 
-def message_of(news: News, link: str | None) -> Message:
+def message_of(news: News, link: str | None) -> AlertMessage:
     lines = [
         *_section("Nytt / New", news.begun),
         *_section("Varer ved / Still there", news.lasting),
@@ -46,7 +46,7 @@ def message_of(news: News, link: str | None) -> Message:
         lines += ["Over", *(f"- {_named(key)}" for key in news.over), ""]
     if link is not None:
         lines.append(f"Tilstand / Health: {link}")
-    return Message(_title(news), "\n".join(lines).rstrip() + "\n")
+    return AlertMessage(_title(news), "\n".join(lines).rstrip() + "\n")
 
 
 def _title(news: News) -> str:
