@@ -6,6 +6,7 @@ ApiError
 ├── ForbiddenError
 ├── BadUserInputError      names the argument
 ├── BadRequestError        the request or document cannot be read
+├── PersistedQueryNotFoundError   the client sends the text of its query again
 ├── LimitError             the request asks for too much
 ├── RateLimitedError       the client asks too often
 └── MemberInactiveError
@@ -60,6 +61,15 @@ class BadUserInputError(ApiError):
 
 class BadRequestError(ApiError):
     code = "BAD_USER_INPUT"
+
+
+class PersistedQueryNotFoundError(ApiError):
+    """Clients know it by its message or its code, whichever they look at."""
+
+    code = "PERSISTED_QUERY_NOT_FOUND"
+
+    def __init__(self) -> None:
+        super().__init__("PersistedQueryNotFound")
 
 
 class RateLimitedError(ApiError):

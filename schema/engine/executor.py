@@ -36,9 +36,16 @@ from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from schema.engine.compiled import CompiledOperation, UnexpectedValueError
 from schema.engine.documents import Document, Documents, Operation
 from schema.engine.field_use import Client, FieldUse
+from schema.engine.persisted_queries import PersistedQueries
 from schema.engine.requests import GraphQLRequest
-from schema.engine.trusted_documents import TrustedDocuments, is_id_of
-from schema.errors import ApiError, BadUserInputError, ForbiddenError, LimitError
+from schema.engine.trusted_documents import TrustedDocuments, digest_of, is_id_of
+from schema.errors import (
+    ApiError,
+    BadUserInputError,
+    ForbiddenError,
+    LimitError,
+    PersistedQueryNotFoundError,
+)
 
 MAX_VARIABLE_ERRORS = 10
 
@@ -200,6 +207,7 @@ class Executor(Generic[C]):
         self._documents = documents
         self._policy = policy
         self._trusted = trusted
+        self._persisted = PersistedQueries()
         self._seconds = seconds
 
     async def prepare(self, request: GraphQLRequest, context: C) -> Prepared:
@@ -220,27 +228,39 @@ class Executor(Generic[C]):
         return Prepared(self._schema, operation, variables, cost)
 
     def _document(self, request: GraphQLRequest, context: C) -> Document:
-        """Raises BadUserInputError or ForbiddenError."""
+        """Raises BadUserInputError, ForbiddenError or PersistedQueryNotFoundError."""
         if request.query is None:
-            text = self._trusted.text(request.document_id or "")
-            if text is None:
-                raise BadUserInputError(
-                    "No trusted document has this id. Add its manifest to those of the service.",
-                    "documentId",
-                )
-            return self._documents.read(text, trusted=True)
+            return self._document_of_id(request, context)
         if request.document_id is not None and not is_id_of(request.document_id, request.query):
             raise BadUserInputError(
                 "This is not the SHA-256 of the `query` beside it. Send one of the two.",
                 "documentId",
             )
         if not self._policy.requires_trusted_document(context):
-            return self._documents.read(request.query)
+            document = self._documents.read(request.query)
+            if request.persisted and not document.errors:
+                self._persisted.keep(request.query)
+            return document
         if request.query not in self._trusted:
             raise ForbiddenError(
                 "Only trusted documents are executed here. Send the `documentId` of one."
             )
         return self._documents.read(request.query, trusted=True)
+
+    def _document_of_id(self, request: GraphQLRequest, context: C) -> Document:
+        id = request.document_id or ""
+        text = self._trusted.text(id)
+        if text is not None:
+            return self._documents.read(text, trusted=True)
+        if not request.persisted:
+            raise BadUserInputError(
+                "No trusted document has this id. Add its manifest to those of the service.",
+                "documentId",
+            )
+        text = self._persisted.text(digest_of(id))
+        if text is None or self._policy.requires_trusted_document(context):
+            raise PersistedQueryNotFoundError
+        return self._documents.read(text)
 
     def _variables(self, operation: Operation, given: Mapping[str, Any]) -> VariableValues:
         """Raises RequestRefusedError."""

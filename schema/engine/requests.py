@@ -14,10 +14,15 @@ _APOLLO = "persistedQuery"
 
 @dataclass(frozen=True, slots=True)
 class GraphQLRequest:
-    """The text of a document, or the id of a trusted one, or both."""
+    """The text of a document, or the id of a trusted one, or both.
+
+    `persisted`: the id was sent as Apollo's persisted queries are, whose clients send the text
+    again when it is not known.
+    """
 
     query: str | None = None
     document_id: str | None = None
+    persisted: bool = False
     variables: Mapping[str, Any] = field(default_factory=dict)
     operation_name: str | None = None
 
@@ -38,11 +43,11 @@ def read_request(given: Mapping[str, Any]) -> GraphQLRequest:
     """
     query = _optional(given, "query", str, "text")
     extensions: Mapping[str, Any] = _optional(given, "extensions", dict, "an object") or {}
-    document_id = (
-        _optional(given, "documentId", str, "text")
-        or _optional(extensions, "documentId", str, "text")
-        or _apollo_id(extensions)
+    document_id = _optional(given, "documentId", str, "text") or _optional(
+        extensions, "documentId", str, "text"
     )
+    persisted_id = None if document_id else _apollo_id(extensions)
+    document_id = document_id or persisted_id
     if not query and not document_id:
         raise BadRequestError(
             "Send a GraphQL document as `query`, or the id of a trusted one as `documentId`."
@@ -50,6 +55,7 @@ def read_request(given: Mapping[str, Any]) -> GraphQLRequest:
     return GraphQLRequest(
         query=query or None,
         document_id=document_id,
+        persisted=bool(persisted_id),
         variables=_optional(given, "variables", dict, "an object") or {},
         operation_name=_optional(given, "operationName", str, "text") or None,
     )

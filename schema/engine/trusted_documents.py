@@ -31,14 +31,19 @@ class TrustedDocuments:
     texts: Mapping[str, str] = field(default_factory=dict)
 
     def text(self, id: str) -> str | None:
-        return self.texts.get(_digest(id))
+        return self.texts.get(digest_of(id))
 
     def __contains__(self, text: str) -> bool:
         return document_id(text) in self.texts
 
 
+def digest_of(id: str) -> str:
+    """Returns the hash in small hexadecimal digits, without the name of the algorithm."""
+    return id.removeprefix(_PREFIX).lower()
+
+
 def is_id_of(id: str, text: str) -> bool:
-    return _digest(id) == document_id(text)
+    return digest_of(id) == document_id(text)
 
 
 def document_id(text: str) -> str:
@@ -70,11 +75,7 @@ def read_manifest(raw: bytes) -> dict[str, str]:
                 "that made it: `persistConfig.algorithm` of Relay to SHA256, `hashAlgorithm` of "
                 "GraphQL Codegen to sha256."
             )
-    return {_digest(id): text for id, text in found.items()}
-
-
-def _digest(id: str) -> str:
-    return id.removeprefix(_PREFIX).lower()
+    return {digest_of(id): text for id, text in found.items()}
 
 
 def _operations(given: Any) -> Iterator[tuple[str, str]]:
