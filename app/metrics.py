@@ -54,13 +54,20 @@ class _FieldUseCounts(Collector):
     def collect(self) -> Iterable[Metric]:
         found = CounterMetricFamily(
             "likeperson_field_uses",
-            "Operations that asked for a field, by the name and version that the client states.",
-            labels=["client", "version", "field"],
+            "Operations that asked for a field, by the name that the client states.",
+            labels=["client", "field"],
         )
-        for client, counts in self._field_use.counts.items():
+        for client, counts in self._field_use.fields.items():
             for coordinate, count in counts.items():
-                found.add_metric([*client, coordinate], count)
-        return [found]
+                found.add_metric([client, coordinate], count)
+        versions = CounterMetricFamily(
+            "likeperson_client_operations",
+            "Operations by the name and version that the client states; those seen last.",
+            labels=["client", "version"],
+        )
+        for version, count in self._field_use.versions.items():
+            versions.add_metric(version, count)
+        return [found, versions]
 
 
 # Clients name their operations, so only so many names are counted apart.

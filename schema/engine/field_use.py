@@ -1,14 +1,16 @@
 """Counts which fields clients use: what may be removed one day, and whom it would hurt."""
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from schema.engine.walk import Scope, Walk
 
-# Clients name themselves, so only so many of them are counted apart; the rest are counted together.
+# Clients name themselves, so only the latest of them are counted apart. Of those that were not seen
+# for longest, the counts are added to the others'.
 MOST_CLIENTS = 20
-OTHERS = ("others", "")
+MOST_VERSIONS = 20
+OTHERS = "others"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +28,22 @@ UNNAMED_CLIENT = Client()
 class FieldUse:
     """Counts, for each client, the operations that ask for a field."""
 
-    counts: dict[tuple[str, str], Counter[str]] = field(default_factory=dict)
+    fields: OrderedDict[str, Counter[str]] = field(default_factory=OrderedDict)
+    """How often each field was asked for, by the client's name."""
+    versions: OrderedDict[tuple[str, str], int] = field(default_factory=OrderedDict)
+    """The number of operations, by the client's name and version."""
 
     def count(self, client: Client, coordinates: frozenset[str]) -> None:
-        label = (client.name, client.version)
-        if label not in self.counts and len(self.counts) >= MOST_CLIENTS:
-            label = OTHERS
-        self.counts.setdefault(label, Counter()).update(coordinates)
+        self.fields.setdefault(client.name, Counter()).update(coordinates)
+        self.fields.move_to_end(client.name)
+        if len(self.fields) > MOST_CLIENTS + (OTHERS in self.fields):
+            name = next(name for name in self.fields if name != OTHERS)
+            self.fields.setdefault(OTHERS, Counter()).update(self.fields.pop(name))
+        version = client.name, client.version
+        self.versions[version] = self.versions.get(version, 0) + 1
+        self.versions.move_to_end(version)
+        if len(self.versions) > MOST_VERSIONS:
+            self.versions.popitem(last=False)
 
 
 def coordinates(walk: Walk, scopes: Iterable[Scope]) -> frozenset[str]:
