@@ -1,6 +1,7 @@
 """The root type of queries."""
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, cast
 
 import strawberry
 
@@ -95,7 +96,8 @@ class Query:
         info: Info,
         id: Annotated[strawberry.ID, strawberry.argument(description="The id.")],
     ) -> Node | None:
-        return (await _nodes(info, [id], "id"))[0]
+        [found] = await _nodes(info, [parse_global_id(id, "id")])
+        return cast("Node | None", found)
 
     @strawberry.field(
         description="Objects by their ids, in the order of the ids; null for those that do not "
@@ -111,7 +113,9 @@ class Query:
     ) -> list[Node | None]:
         if len(ids) > MAX_NODES:
             raise BadUserInputError(f"There are {len(ids)} ids; the limit is {MAX_NODES}.", "ids")
-        return await _nodes(info, ids, "ids")
+        found = await _nodes(info, [_key_or_error(id) for id in ids])
+        # An error in its place becomes null with that error.
+        return cast("list[Node | None]", found)
 
     @strawberry.field(description="An organization by its id; null if it does not exist.")
     async def organization(
@@ -236,13 +240,23 @@ async def _organization_connection(info: Info, request: PageRequest) -> Organiza
     return OrganizationConnection(PageView("organizations", page, total))
 
 
-async def _nodes(info: Info, ids: list[strawberry.ID], argument: str) -> list[Node | None]:
-    """Returns the nodes in the order of the ids. Absent and hidden ones are None alike."""
+def _key_or_error(id: strawberry.ID) -> tuple[str, int] | BadUserInputError:
+    try:
+        return parse_global_id(id, "ids")
+    except BadUserInputError as error:
+        return error
+
+
+async def _nodes(
+    info: Info, keys: Sequence[tuple[str, int] | BadUserInputError]
+) -> list[Node | BadUserInputError | None]:
+    """Returns the nodes in the order of the keys, and errors in their places. Absent and hidden
+    nodes are None alike."""
     viewer = await require_viewer(info.context)
-    keys = [parse_global_id(id, argument) for id in ids]
     wanted: dict[str, list[int]] = {}
-    for type_name, number in keys:
-        wanted.setdefault(type_name, []).append(number)
+    for key in keys:
+        if not isinstance(key, BadUserInputError):
+            wanted.setdefault(key[0], []).append(key[1])
     found: dict[tuple[str, int], Node] = {}
     async with info.context.database.read() as session:
         members = await member_views(
@@ -267,4 +281,4 @@ async def _nodes(info: Info, ids: list[strawberry.ID], argument: str) -> list[No
     found |= {("Member", id): MemberType(view) for id, view in members.items()}
     found |= {("SyncLogEntry", id): SyncLogEntryType(view) for id, view in entries.items()}
     found |= {("Organization", id): OrganizationType(r) for id, r in organizations.items()}
-    return [found.get(key) for key in keys]
+    return [key if isinstance(key, BadUserInputError) else found.get(key) for key in keys]

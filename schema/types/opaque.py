@@ -3,6 +3,7 @@ here are refused with the name of their argument."""
 
 import base64
 import binascii
+import re
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -16,6 +17,8 @@ from schema.errors import BadUserInputError
 T = TypeVar("T")
 
 MAX_ROW_ID = 2**63 - 1
+# No more digits than that: Python takes none of thousands.
+_DIGITS = re.compile("0|[1-9][0-9]{0,18}")
 NODE_TYPES = ("Member", "Organization", "Role", "SyncLogEntry")
 """The types that have global ids."""
 
@@ -36,13 +39,10 @@ def parse_global_id(text: str, argument: str) -> tuple[str, int]:
     type_name, _, number = (
         _from_text(text, argument, "an id").decode("ascii", "replace").partition(":")
     )
-    if (
-        type_name not in NODE_TYPES
-        or not (number.isascii() and number.isdecimal())
-        or int(number[:20]) > MAX_ROW_ID
-    ):
+    found = _number(number)
+    if type_name not in NODE_TYPES or found is None:
         raise _foreign("an id", argument)
-    return type_name, int(number)
+    return type_name, found
 
 
 def row_id(text: str, type_name: str, argument: str) -> int:
@@ -92,9 +92,17 @@ def parse_change_cursor(text: str, argument: str) -> Cursor:
     """Raises BadUserInputError. The feed has to check that the position exists."""
     raw = _from_text(text, argument, "a change cursor").decode("ascii", "replace")
     feed_id, _, position = raw.partition(":")
-    if not (position.isascii() and position.isdecimal()) or int(position[:20]) > MAX_ROW_ID:
+    found = _number(position)
+    if found is None:
         raise _foreign("a change cursor", argument)
-    return Cursor(feed_id, Position(int(position)))
+    return Cursor(feed_id, Position(found))
+
+
+def _number(digits: str) -> int | None:
+    """Returns the number if it is written as we write it and a row can have it."""
+    if not _DIGITS.fullmatch(digits) or (number := int(digits)) > MAX_ROW_ID:
+        return None
+    return number
 
 
 def _to_text(raw: bytes) -> str:
