@@ -65,8 +65,8 @@ class _FieldUseCounts(Collector):
             "Operations by the name and version that the client states; those seen last.",
             labels=["client", "version"],
         )
-        for version, count in self._field_use.versions.items():
-            versions.add_metric(version, count)
+        for client_version, count in self._field_use.versions.items():
+            versions.add_metric(client_version, count)
         return [found, versions]
 
 
