@@ -96,6 +96,7 @@ class Query:
         info: Info,
         id: Annotated[strawberry.ID, strawberry.argument(description="The id.")],
     ) -> Node | None:
+        await require_viewer(info.context)
         [found] = await _nodes(info, [parse_global_id(id, "id")])
         return cast("Node | None", found)
 
