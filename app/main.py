@@ -23,6 +23,8 @@ from app.settings import Settings, SourceSettings
 from app.web.pages import page
 from app.web.sign_in import console_routes
 from app.webhooks.route import DeliveryRoute
+from app.workers.shared_metrics import SharedMetrics
+from app.workers.worker_place import WorkerPlace
 from db.errors import DatabaseError, DatabaseUnavailableError
 from db.migrate import check_schema
 from schema.access import AccessPolicy, Budgets
@@ -45,8 +47,11 @@ GRAPHIQL = STATIC / "graphiql"
 Handler = Callable[[Request], Awaitable[Response] | Response]
 
 
-def create_app(settings: Settings) -> Starlette:
-    """Returns the application. Nothing is opened before its lifespan begins."""
+def create_app(settings: Settings, place: WorkerPlace | None = None) -> Starlette:
+    """Returns the application, of one of several processes where it has a place among them.
+
+    Nothing is opened before its lifespan begins.
+    """
     metrics = Metrics()
 
     def services() -> Services:
@@ -58,7 +63,12 @@ def create_app(settings: Settings) -> Starlette:
         async with open_services(settings) as opened:
             app.state.services = opened
             metrics.watch_services(opened)
-            yield
+            if place is None:
+                yield
+                return
+            metrics.shared = SharedMetrics(place.folder, place.slot, metrics.own_page)
+            async with metrics.shared.told():
+                yield
 
     app = Starlette(
         routes=(routes := _routes(settings, services, metrics)),

@@ -20,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.services import Services
+from app.workers.shared_metrics import SharedMetrics
 from db.migrate import expected_revision
 from db.vocabulary import SyncStatus
 from schema.engine.documents import Documents, Operation
@@ -191,6 +192,7 @@ class Metrics:
         ).set(1)
         ProcessCollector(registry=self._registry)
         self._state: _ServiceState | None = None
+        self.shared: SharedMetrics | None = None
 
     def watch_services(self, services: Services) -> None:
         """From now on, the state of these services is told."""
@@ -227,5 +229,10 @@ class Metrics:
             self._answer_counters[kind] = counter
         counter.inc()
 
+    def own_page(self) -> bytes:
+        """Returns the metrics of this process alone."""
+        return generate_latest(self._registry)
+
     async def page(self, _request: Request) -> Response:
-        return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_LATEST)
+        found = self.own_page() if self.shared is None else await self.shared.page()
+        return Response(found, media_type=CONTENT_TYPE_LATEST)

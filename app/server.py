@@ -20,8 +20,10 @@ from app.graphql.websocket_protocol import WebSocketProtocol
 from app.main import create_app
 from app.services import Services
 from app.settings import Settings
+from app.workers.worker_place import WorkerPlace
 
 GRACE_SECONDS = 10
+DRAIN_SECONDS = 3.0
 LISTENERS = 16
 KEEP_ALIVE_SECONDS = 75
 """Longer than the 60 s of most proxies, which could send a request just as it is closed."""
@@ -35,11 +37,19 @@ class Server(uvicorn.Server):
     """Ends with exit code 0 on SIGTERM, since being told to stop is no failure."""
 
     def __init__(
-        self, config: uvicorn.Config, app: Starlette, started: Callable[[str], None]
+        self,
+        config: uvicorn.Config,
+        app: Starlette,
+        started: Callable[[str], None],
+        *,
+        drain_seconds: float = 0,
     ) -> None:
-        """`started` is called with the URL once connections are accepted."""
+        """`started` is called with the URL once connections are accepted. `drain_seconds` is how
+        long connections may be used for one more request when the server stops."""
         super().__init__(config)
-        self.server_state = ConnectionBounds()
+        self._bounds = ConnectionBounds()
+        self.server_state = self._bounds
+        self._drain_seconds = drain_seconds
         self._app = app
         self._started = started
 
@@ -79,10 +89,25 @@ class Server(uvicorn.Server):
         # Streams never end by themselves, and would be waited for.
         services: Services = self._app.state.services
         services.connections.close_all()
+        if self._drain_seconds and not self.force_exit:
+            await self._drain()
         await super().shutdown(sockets)
         if self.force_exit:
             # A second signal ends the wait for connections, but services are closed all the same.
             await self.lifespan.shutdown()
+
+    async def _drain(self) -> None:
+        """Accepts nobody new, and tells each client with its next answer to connect again.
+
+        Whoever sends on a connection just as it is closed cannot know whether the request arrived.
+        """
+        for server in self.servers:
+            server.close()
+        self._bounds.draining = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._drain_seconds):
+                while self._bounds.connections:  # noqa: ASYNC110  (nobody tells of the last one)
+                    await asyncio.sleep(0.05)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -95,8 +120,10 @@ class Server(uvicorn.Server):
                 self._captured_signals = [s for s in self._captured_signals if s != SIGTERM][:1]
 
 
-def make_server(settings: Settings, started: Callable[[str], None]) -> Server:
-    app = create_app(settings)
+def make_server(
+    settings: Settings, started: Callable[[str], None], place: WorkerPlace | None = None
+) -> Server:
+    app = create_app(settings, place)
     config = uvicorn.Config(
         app,
         host=settings.host,
@@ -120,7 +147,7 @@ def make_server(settings: Settings, started: Callable[[str], None]) -> Server:
         proxy_headers=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    return Server(config, app, started)
+    return Server(config, app, started, drain_seconds=DRAIN_SECONDS if place else 0)
 
 
 def check_port(settings: Settings) -> None:

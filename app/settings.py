@@ -257,6 +257,12 @@ class Settings(BaseSettings):
     port: int = Field(
         default=8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one."
     )
+    workers: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Processes that serve behind the port; more than one needs PostgreSQL.",
+    )
     public_url: str | None = Field(
         default=None,
         description="The address of the console for people, such as `https://sync.example`; alerts "
@@ -543,6 +549,8 @@ def _inconsistent(settings: Settings) -> Iterator[str]:
             f"{PREFIX}AUTH_AUDIENCE: not set; without it, tokens that the provider issued for "
             "other services would be accepted"
         )
+    if settings.workers > 1 and settings.database_url.startswith("sqlite"):
+        yield (f"{PREFIX}WORKERS: SQLite serves a single process; use PostgreSQL, or one worker")
     if settings.documents is not Allowed.ANY and settings.documents_folder is None:
         yield (
             f"{PREFIX}DOCUMENTS: {settings.documents.value} needs {PREFIX}DOCUMENTS_FOLDER, which "

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 from typing import Annotated
 
 import typer
@@ -11,6 +12,8 @@ from app.portals import open_portals
 from app.server import check_port, make_server, run_until_interrupted
 from app.services import open_database, prepare_database, unreachable_named, utc_now
 from app.settings import Settings, doubts, load_settings
+from app.workers.supervisor import Supervisor, bound_socket, url_of
+from app.workers.worker_place import WorkerPlace, report_ready
 from db.feed.change_feed import LiveFeed
 from db.migrate import expected_revision
 from db.migrate import migrate as migrate_database
@@ -27,11 +30,43 @@ Port = Annotated[
 ]
 
 
-def serve(host: Host = None, port: Port = None) -> None:
-    """Run the service: webhooks in, GraphQL and live subscriptions out."""
-    settings = settings_to_listen(host, port)
+Workers = Annotated[
+    int | None,
+    typer.Option(help="Processes behind the port [default: LIKEPERSON_WORKERS or 1]", min=1),
+]
+OwnPlace = Annotated[str | None, typer.Option("--worker", hidden=True)]
+
+
+def serve(
+    host: Host = None, port: Port = None, workers: Workers = None, worker: OwnPlace = None
+) -> None:
+    """Run the service: webhooks in, GraphQL and live subscriptions out.
+
+    With several workers, SIGHUP replaces one after the other, so that nobody is turned away.
+    """
+    if worker is not None:
+        _serve_as_worker(load_settings(host=host, port=port), WorkerPlace.parse(worker))
+        return
+    settings = settings_to_listen(host, port, workers=workers)
     asyncio.run(prepare_database(settings))
-    run_until_interrupted(make_server(settings, _say_where).serve())
+    if workers is None and settings.workers == 1:
+        run_until_interrupted(make_server(settings, _say_where).serve())
+        return
+    with bound_socket(settings.host, settings.port) as listening:
+        _say_where(url_of(listening))
+        arguments = ["--host", settings.host, "--port", str(settings.port)]
+        asyncio.run(_supervise(listening, settings.workers, arguments))
+
+
+async def _supervise(listening: socket.socket, workers: int, arguments: list[str]) -> None:
+    await Supervisor(listening, workers, arguments).run()
+
+
+def _serve_as_worker(settings: Settings, place: WorkerPlace) -> None:
+    configure_logging(settings)
+    server = make_server(settings, lambda _: report_ready(place), place)
+    with socket.socket(fileno=place.listening) as listening:
+        run_until_interrupted(server.serve([listening]))
 
 
 def worker() -> None:

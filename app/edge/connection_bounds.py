@@ -90,6 +90,8 @@ class ConnectionBounds(ServerState):
         self._held_bytes = 0
         self._handshakes: dict[BoundedConnection, Callable[[], None]] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self.draining = False
+        """True when each connection shall end with its next answer."""
         self._most = 0
         """The most connections since memory was given back."""
 

@@ -159,6 +159,8 @@ class HttpProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
         if len(self.pipeline) >= MAX_PIPELINED:
             self._stop_parsing(HTTPStatus.TOO_MANY_REQUESTS)
         super().on_headers_complete()
+        if self._bounds.draining:
+            self.cycle.keep_alive = False
         self._bounds.waiting(self)
         if self.pipeline:
             # uvicorn stops reading here, and would not notice when the client disconnects.
