@@ -43,9 +43,13 @@ class BackupError(DatabaseError):
 
 class SchemaOutdatedError(DatabaseError):
     def __init__(self, current: str | None, expected: str) -> None:
+        if current is not None and current > expected:
+            advice = "It cannot be used by older programs: run the version that has migrated it."
+        else:
+            advice = "Run `likeperson-sync migrate` first."
         super().__init__(
             f"The database has schema version {current or 'none'}; this program needs {expected}. "
-            "Run `likeperson-sync migrate` first."
+            f"{advice}"
         )
         self.current = current
         self.expected = expected

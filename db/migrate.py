@@ -8,7 +8,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Select, String, column, select, table
+from sqlalchemy import Connection, Integer, Select, String, column, inspect, select, table
 from sqlalchemy.exc import DBAPIError
 
 from db.database import Database
@@ -22,7 +22,22 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 # The key of the advisory lock that keeps two processes from migrating at the same time.
 _MIGRATION_LOCK = 0x11FE5
 HEAD = "head"
+_COMPATIBILITY = table("schema_compatibility", column("id", Integer), column("oldest", String))
+_OLDEST: Select[str] = select(_COMPATIBILITY.c.oldest)
 _VERSION: Select[str] = select(column("version_num", String)).select_from(table("alembic_version"))
+
+
+@cache
+def oldest_compatible(revision: str) -> str:
+    """Returns the oldest revision whose programs can use the schema of this one.
+
+    A migration says `additive = True` when those from before it neither miss anything nor fail to
+    write: new tables, or new columns that may be left out. Where it does not, it is not.
+    """
+    for step in ScriptDirectory(str(MIGRATIONS)).walk_revisions("base", revision):
+        if not getattr(step.module, "additive", False):
+            return step.revision
+    return revision
 
 
 @cache
@@ -43,18 +58,19 @@ async def migrate(url: str, revision: str = HEAD) -> None:
 
 
 async def require_current_schema(url: str) -> None:
-    """Raises SchemaOutdatedError if the schema is not at the newest revision, and
+    """Raises SchemaOutdatedError if this program cannot use the schema, and
     DatabaseUnavailableError."""
     current: str | None = None
+    oldest: str | None = None
 
     def read(connection: Connection) -> None:
-        nonlocal current
+        nonlocal current, oldest
         current = MigrationContext.configure(connection).get_current_revision()
 
+        oldest = _stored_compatibility(connection)
+
     await _run(url, read)
-    expected = expected_revision()
-    if current != expected:
-        raise SchemaOutdatedError(current, expected)
+    _require_usable(current, oldest)
 
 
 async def check_schema(database: Database) -> None:
@@ -62,10 +78,24 @@ async def check_schema(database: Database) -> None:
     async with database.read() as session:
         try:
             current = await session.scalar(_VERSION)
+            if current == expected_revision():
+                return
+            oldest = await session.scalar(_OLDEST)
         except DBAPIError:
             raise SchemaOutdatedError(None, expected_revision()) from None
-    if current != expected_revision():
-        raise SchemaOutdatedError(current, expected_revision())
+    _require_usable(current, oldest)
+
+
+def _require_usable(current: str | None, oldest: str | None) -> None:
+    """Raises SchemaOutdatedError unless the schema is the one of this program, or a newer one that
+    says that it can be used by it."""
+    expected = expected_revision()
+    if current == expected:
+        return
+    # Revisions are numbers of one width.
+    is_newer = current is not None and current > expected
+    if not is_newer or oldest is None or oldest > expected:
+        raise SchemaOutdatedError(current, expected)
 
 
 async def _run(url: str, work: Callable[[Connection], None]) -> None:
@@ -97,10 +127,30 @@ def _move(connection: Connection, revision: str) -> None:
     config.attributes["connection"] = connection
     here = MigrationContext.configure(connection).get_current_revision()
     steps = ScriptDirectory(str(MIGRATIONS))
+    if here is not None and here not in {step.revision for step in steps.walk_revisions()}:
+        # A newer program has migrated; whether this one can go on is said by the schema.
+        _require_usable(here, _stored_compatibility(connection))
+        return
     if revision == HEAD or _is_above(steps, revision, here):
         command.upgrade(config, revision)
     else:
         command.downgrade(config, revision)
+    _store_compatibility(connection)
+
+
+def _stored_compatibility(connection: Connection) -> str | None:
+    if not inspect(connection).has_table(_COMPATIBILITY.name):
+        return None
+    return connection.scalar(_OLDEST)
+
+
+def _store_compatibility(connection: Connection) -> None:
+    here = MigrationContext.configure(connection).get_current_revision()
+    if here is None or not inspect(connection).has_table(_COMPATIBILITY.name):
+        return
+    connection.execute(_COMPATIBILITY.delete())
+    row = {"id": 1, "oldest": oldest_compatible(here)}
+    connection.execute(_COMPATIBILITY.insert().values(row))
 
 
 def _is_above(steps: ScriptDirectory, revision: str, here: str | None) -> bool:

@@ -269,3 +269,12 @@ class AlertState(Base):
     leased_until: Mapped[datetime] = mapped_column(Instant)
     told: Mapped[dict[str, ToldConcern]] = mapped_column(Json(dict[str, ToldConcern]))
     written_at: Mapped[datetime] = mapped_column(Instant)
+
+
+class SchemaCompatibility(Base):
+    """One row: the oldest revision of the schema whose programs can use the schema as it is."""
+
+    __tablename__ = "schema_compatibility"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    oldest: Mapped[str] = mapped_column(Text)

@@ -101,6 +101,7 @@ async def test_migrated_database_has_the_role_catalogue_and_a_place_in_the_feed(
     assert {name: count for name, count in counts.items() if count} == {
         "roles": len(CATALOGUE),
         "feed_head": 1,
+        "schema_compatibility": 1,
     }
 
 

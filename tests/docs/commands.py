@@ -15,11 +15,12 @@ DOCS = ROOT / "docs"
 
 def blocks(page: str, heading: str) -> list[str]:
     """Returns the `sh` blocks below a heading, in order, without their indentation."""
-    _, _, rest = (DOCS / page).read_text(encoding="utf-8").partition(f"\n{heading}\n")
+    text = (DOCS / page).read_text(encoding="utf-8")
+    _, _, rest = f"\n{text}".partition(f"\n{heading}\n")
     assert rest, f"{page} has no {heading!r}."
     rank = heading.partition(" ")[0]
-    text = re.split(rf"\n#{{1,{len(rank)}}} ", rest)[0]
-    found = re.findall(r"^( *)```sh\n(.*?)^ *```$", text, re.MULTILINE | re.DOTALL)
+    section = re.split(rf"\n#{{1,{len(rank)}}} ", rest)[0]
+    found = re.findall(r"^( *)```sh\n(.*?)^ *```$", section, re.MULTILINE | re.DOTALL)
     return [re.sub(rf"^{indent}", "", block, flags=re.MULTILINE) for indent, block in found]
 
 
@@ -35,8 +36,8 @@ class Shell:
         run.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m app "$@"\n')
         run.chmod(0o700)
 
-    async def paste(self, commands: str) -> str:
-        """Returns what they print. Every command must succeed."""
+    async def paste(self, commands: str, seconds: float = START_SECONDS) -> str:
+        """Returns what they print. Every command must succeed, all of them within `seconds`."""
         process = await asyncio.create_subprocess_exec(
             *("/bin/sh", "-e", "-u", "-c", commands),
             cwd=self.folder,
@@ -46,7 +47,7 @@ class Shell:
             stderr=PIPE,
         )
         try:
-            out, err = await asyncio.wait_for(process.communicate(), START_SECONDS)
+            out, err = await asyncio.wait_for(process.communicate(), seconds)
         finally:
             if process.returncode is None:
                 process.kill()

@@ -10,6 +10,7 @@ revision = "0013"
 down_revision = "0012"
 branch_labels = None
 depends_on = None
+additive = True
 
 row_id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 instant = sa.DateTime(timezone=True)
