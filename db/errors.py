@@ -5,6 +5,7 @@ DatabaseError
 ├── PoolingError                connections of PostgreSQL are shared by a pooler between them
 ├── NotADatabaseError           the file is not an SQLite database
 ├── BackupError                 a copy of the database cannot be made
+├── PortError                   a database cannot be copied to PostgreSQL
 ├── SchemaOutdatedError         the schema is not the one this program was written for
 ├── ConcurrentWriteError        another transaction wrote the same first: try again at once
 ├── StatementRefusedError       a fault of a statement or of its values: a broken constraint, say
@@ -38,6 +39,10 @@ class NotADatabaseError(DatabaseError):
 
 
 class BackupError(DatabaseError):
+    pass
+
+
+class PortError(DatabaseError):
     pass
 
 

@@ -135,7 +135,7 @@ def _move(connection: Connection, revision: str) -> None:
         command.upgrade(config, revision)
     else:
         command.downgrade(config, revision)
-    _store_compatibility(connection)
+    store_compatibility(connection)
 
 
 def _stored_compatibility(connection: Connection) -> str | None:
@@ -144,7 +144,8 @@ def _stored_compatibility(connection: Connection) -> str | None:
     return connection.scalar(_OLDEST)
 
 
-def _store_compatibility(connection: Connection) -> None:
+def store_compatibility(connection: Connection) -> None:
+    """Stores which programs can use the schema as it is now."""
     here = MigrationContext.configure(connection).get_current_revision()
     if here is None or not inspect(connection).has_table(_COMPATIBILITY.name):
         return

@@ -29,6 +29,7 @@ COMMANDS = {
     "try-alerts": CommandEntry("alerts_command", "try_alerts", "Send a message, to try it."),
     "backup": CommandEntry("database_commands", "backup", "Copy the SQLite database."),
     "restored": CommandEntry("database_commands", "restored", "Begin anew after a restore."),
+    "port": CommandEntry("database_commands", "port", "Move from SQLite to PostgreSQL."),
     "grants": CommandEntry("database_commands", "grants", "Print the rights of a database role."),
     "worker": CommandEntry("service_commands", "worker", "Run the retry worker alone."),
     "log": CommandEntry("log_command", "log", "Show the sync log."),

@@ -1,16 +1,19 @@
-"""The commands `backup`, `restored` and `grants`, which are about a database as a whole."""
+"""The commands `backup`, `restored`, `grants` and `port`, which are about a whole database."""
 
 import asyncio
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.progress import Progress as ProgressBar
 
 from app.errors import CommandError
 from app.services import prepare_database, unreachable_named, utc_now
 from app.settings import load_settings
 from db.driver.urls import sqlite_file
 from db.upkeep.backup import back_up, begin_new_feed
+from db.upkeep.porting import port as port_database
 from db.upkeep.privileges import grants as grants_for
 
 _NAME = "likeperson-{:%Y%m%dT%H%M%SZ}.db"
@@ -73,3 +76,26 @@ def grants(
     """
     for statement in grants_for(role):
         typer.echo(statement)
+
+
+def port(
+    file: Annotated[Path, typer.Argument(help="The SQLite database, such as var/likeperson.db.")],
+) -> None:
+    """Copy an SQLite database into the PostgreSQL of LIKEPERSON_DATABASE_URL, and compare.
+
+    Stop the service first, and run `migrate` on both. Ids and positions stay as they are, so that
+    subscribers go on. A copy that was cut short goes on when it is started again.
+    """
+    settings = load_settings()
+    if sqlite_file(settings.database_url) is not None:
+        raise CommandError("LIKEPERSON_DATABASE_URL names SQLite: set it to the PostgreSQL.")
+    with unreachable_named(settings), ProgressBar(console=Console(stderr=True)) as bar:
+        task = bar.add_task("Copying", total=None)
+
+        def show(table: str, rows: int) -> None:
+            bar.update(task, description=f"{table}: {rows}")
+
+        counts = asyncio.run(port_database(file, settings.database_url, show))
+    for table, count in counts.items():
+        typer.echo(f"{count:>10} {table}")
+    typer.echo("All rows are there, and equal. Start the service on PostgreSQL.")

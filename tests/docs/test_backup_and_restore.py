@@ -44,12 +44,14 @@ class Story:
 
     async def until_the_backup(self) -> None:
         async with self.service() as service:
-            await service.tell(created("Kari", givenName="Kari"), created("Ola"))
+            await service.tell(created("Kari", profile={"givenName": "Kari"}), created("Ola"))
 
     async def after_the_backup(self) -> None:
         async with self.service() as service:
             await service.tell(
-                created("Late"), updated("Kari", givenName="Karianne"), updated("Ola", 2)
+                created("Late"),
+                updated("Kari", profile={"givenName": "Karianne"}),
+                updated("Ola", 2),
             )
             async with service.subscribe(FOLLOW) as changes:
                 self.last_cursor = (await changes.next("StreamHeartbeat"))["cursor"]
