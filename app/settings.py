@@ -31,6 +31,7 @@ from app.errors import CommandError
 from db.vocabulary import canonical_portal_id
 from schema.engine.trusted_documents import Allowed
 from sync.dataverse.mapping import MappingError, load_mapping, named_secret, secret_variable
+from sync.events import CORRECTION
 from sync.standard_webhooks.secrets import standard_key
 
 PREFIX = "LIKEPERSON_"
@@ -332,6 +333,11 @@ class Settings(BaseSettings):
                 raise ValueError(
                     f"{name!r} is no name for a source, since it becomes part of /webhooks/NAME: "
                     "use letters from A to Z, digits, dots, - and _"
+                )
+            if name.casefold() == CORRECTION:
+                raise ValueError(
+                    f"{name!r} is no name for a source: it is kept for corrections that people "
+                    "make here. Choose another"
                 )
         return value
 

@@ -99,6 +99,7 @@ class AttemptTrigger(StrEnum):
     RETRY = "RETRY"
     REPLAY = "REPLAY"
     RECONCILIATION = "RECONCILIATION"
+    CORRECTION = "CORRECTION"
 
 
 class AuditAction(StrEnum):
@@ -108,6 +109,7 @@ class AuditAction(StrEnum):
     VALUES_READ = "VALUES_READ"
     EVENTS_REPLAYED = "EVENTS_REPLAYED"
     ROLE_ACCESS_SET = "ROLE_ACCESS_SET"
+    MEMBERSHIP_CORRECTED = "MEMBERSHIP_CORRECTED"
 
 
 class ChangeOperation(Enum):

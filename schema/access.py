@@ -57,6 +57,15 @@ async def require_catalogue_keeper(info: Info) -> Viewer:
     return viewer
 
 
+async def require_corrector(info: Info) -> Viewer:
+    """Admits operators and administrators of the national body: a correction is the association's
+    word against the portal's. Raises ForbiddenError."""
+    viewer = await require_viewer(info.context)
+    if not viewer.is_national:
+        raise ForbiddenError("Corrections are for administrators of the national body.")
+    return viewer
+
+
 @dataclass(frozen=True, slots=True)
 class Budgets:
     """What one operation may cost. Those who see others' data look at more of it at a time."""

@@ -17,7 +17,8 @@ the reason why it is none of them."""
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """An authenticated delivery. `conflict`: its event id belongs to another event."""
+    """An authenticated delivery. `conflict`: its event id belongs to another event. `actor` and
+    `reason` are of a person who states something here, and kept in the history of its entry."""
 
     source: str
     event_id: str
@@ -26,6 +27,8 @@ class Delivery(msgspec.Struct, frozen=True):
     content: Content
     conflict: bool = False
     trigger: AttemptTrigger = AttemptTrigger.DELIVERY
+    actor: str | None = None
+    reason: str | None = None
 
     @property
     def key(self) -> tuple[str, str]:

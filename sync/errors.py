@@ -7,6 +7,7 @@ SyncError
 │   └── NotAnEventError
 ├── SourceUnreadableError   what the source says cannot be read; the message says why
 │   └── ChangesUnknownError what has changed cannot be told; everything has to be read
+├── CorrectionRefusedError  a person's correction cannot be made; names the field that is wrong
 └── OverloadedError         too many deliveries are waiting, or the service is stopping
 """
 
@@ -66,3 +67,23 @@ class ChangesUnknownError(SourceUnreadableError):
 
 class OverloadedError(SyncError):
     pass
+
+
+class CorrectionFault(StrEnum):
+    """What is wrong with a correction."""
+
+    MEMBER_NOT_FOUND = "MEMBER_NOT_FOUND"
+    ORGANIZATION_NOT_FOUND = "ORGANIZATION_NOT_FOUND"
+    ROLE_NOT_FOUND = "ROLE_NOT_FOUND"
+    REASON_MISSING = "REASON_MISSING"
+    NOTHING_TO_CORRECT = "NOTHING_TO_CORRECT"
+    VALUE_REFUSED = "VALUE_REFUSED"
+
+
+class CorrectionRefusedError(SyncError):
+    """A correction cannot be made. `field` names what is wrong of it, as in the API."""
+
+    def __init__(self, fault: CorrectionFault, field: str, message: str) -> None:
+        super().__init__(message)
+        self.fault = fault
+        self.field = field

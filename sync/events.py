@@ -12,6 +12,9 @@ from msgspec import UNSET, UnsetType
 
 from db.vocabulary import ActivationState, PortalId
 
+CORRECTION = "correction"
+"""The source of corrections, which stand until something new is stated. No sender has this name."""
+
 
 class EventType(StrEnum):
     MEMBERSHIP_CREATED = "membership-created"

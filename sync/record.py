@@ -94,7 +94,7 @@ async def record_deliveries(database: Database, deliveries: Sequence[Delivery]) 
     for _ in range(MAX_ROUNDS):
         try:
             async with database.write(holding, sharing, optimistic=optimistic) as session:
-                return await _record(session, deliveries, isolated=isolated)
+                return await record_within(session, deliveries, isolated=isolated)
         except ConcurrentWriteError:
             optimistic = False
         except SharedLockError:
@@ -111,9 +111,13 @@ async def record_deliveries(database: Database, deliveries: Sequence[Delivery]) 
     raise DatabaseUnavailableError("Other processes keep writing the same rows.")
 
 
-async def _record(
-    session: WriteSession, deliveries: Sequence[Delivery], *, isolated: bool
+async def record_within(
+    session: WriteSession, deliveries: Sequence[Delivery], *, isolated: bool = False
 ) -> list[Receipt]:
+    """Does the same within a transaction of the caller, who holds the locks of the events.
+
+    Raises ConcurrentWriteError if another process has written the same rows.
+    """
     recorded, ids, reading = await _look_up(session, deliveries, isolated=isolated)
     deliveries = _with_conflicts_marked(deliveries, recorded)
     if conflicts := [delivery.key for delivery in deliveries if delivery.conflict]:
@@ -224,7 +228,7 @@ async def _apply_and_insert(
     reading: Reading | None,
 ) -> None:
     now = datetime.now(UTC)
-    triggers = {entry.id: delivery.trigger for entry, delivery in new}
+    brought_by = {entry.id: delivery for entry, delivery in new}
     events = [
         (entry, received_event(entry, delivery.content))
         for entry, delivery in new
@@ -232,7 +236,7 @@ async def _apply_and_insert(
     ]
     results = await attempt(session, events, now, reading=reading)
     for (entry, _), result in zip(events, results, strict=True):
-        if triggers[entry.id] is AttemptTrigger.DELIVERY:
+        if brought_by[entry.id].trigger is AttemptTrigger.DELIVERY:
             _mark_if_overtaken(entry, result)
     await insert_entries(session, [entry for entry, _ in new])
     by_id = {entry.id: result for (entry, _), result in zip(events, results, strict=True)}
@@ -241,11 +245,11 @@ async def _apply_and_insert(
     await insert_attempts(
         session,
         [
-            attempt_record(entry, result, now, triggers[entry.id])
+            attempt_record(entry, result, now, by.trigger, actor=by.actor, reason=by.reason)
             for (entry, _), result in zip(events, results, strict=True)
             # Of a delivery that was applied at once, the entry tells everything.
-            if result.status is SyncStatus.FAILED
-            or triggers[entry.id] is not AttemptTrigger.DELIVERY
+            if (by := brought_by[entry.id]).trigger is not AttemptTrigger.DELIVERY
+            or result.status is SyncStatus.FAILED
         ],
     )
 

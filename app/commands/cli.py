@@ -34,6 +34,7 @@ COMMANDS = {
     "worker": CommandEntry("service_commands", "worker", "Run the retry worker alone."),
     "log": CommandEntry("log_command", "log", "Show the sync log."),
     "replay": CommandEntry("replay_command", "replay", "Apply recorded events again."),
+    "correct": CommandEntry("correct_command", "correct", "Put right what is wrong of a member."),
     "reconcile": CommandEntry("reconcile_command", "reconcile", "Compare with a whole source."),
     "dataverse": CommandEntry("dataverse_commands", "dataverse", "Check a source of Dataverse."),
     "token": CommandEntry("token_command", "token", "Print a bearer token."),

@@ -2,6 +2,7 @@
 
 import strawberry
 
+from schema.mutations.correct_membership import CorrectMembershipResult, correct_membership_of
 from schema.mutations.replay_events import ReplayEventsResult, replay_events
 from schema.mutations.set_role_access import SetRoleAccessResult, set_access_of_role
 from schema.types.costs import WRITING, cost
@@ -19,5 +20,11 @@ class Mutation:
         resolver=set_access_of_role,
         description="Sets the access level that a role gives to all its holders. For "
         "administrators of the national body.",
+        directives=[cost(WRITING)],
+    )
+    correct_membership: CorrectMembershipResult = strawberry.mutation(
+        resolver=correct_membership_of,
+        description="Puts right what the portal has wrong of a member. It stands until the portal "
+        "states something new of that part. For administrators of the national body.",
         directives=[cost(WRITING)],
     )

@@ -81,6 +81,7 @@ _described(
         "RETRY": "The retry schedule.",
         "REPLAY": "A person who replayed the event.",
         "RECONCILIATION": "A comparison with what the source says of its members.",
+        "CORRECTION": "A person who put right what the portal has wrong.",
     },
 )
 _described(
@@ -91,6 +92,7 @@ _described(
         "VALUES_READ": "Read what the fields of members were before and after events.",
         "EVENTS_REPLAYED": "Replayed events.",
         "ROLE_ACCESS_SET": "Set the access level of a role.",
+        "MEMBERSHIP_CORRECTED": "Corrected what the portal has wrong of a member.",
     },
 )
 _described(

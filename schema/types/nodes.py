@@ -237,7 +237,9 @@ class SyncAttemptType(View[Attempt]):
     status: SyncStatus = from_view("status", "The status of the event after the attempt.")
     outcome: SyncOutcome | None = from_view("outcome", "The outcome, if the attempt succeeded.")
     detail: str | None = from_view("detail", "Remarks, or the reason why it failed.")
-    actor: str | None = from_view("actor", "The person who replayed the event.")
+    actor: str | None = from_view(
+        "actor", "The person who replayed the event, or made the correction."
+    )
     reason: str | None = from_view("reason", "The reason they gave.")
 
 

@@ -11,10 +11,7 @@ from db.stamp import NEVER, stamped_at, stated_by
 from db.tables.profile import PROFILE_FIELDS
 from db.vocabulary import ActivationState, PortalId
 from sync.draft import ORGANIZATION, ROLES, STATE
-from sync.events import Event, OrganizationStatement
-
-CORRECTION = "correction"
-"""The source of corrections, which stand until something new is stated."""
+from sync.events import CORRECTION, Event, OrganizationStatement
 
 
 class Why(StrEnum):

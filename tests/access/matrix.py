@@ -66,7 +66,7 @@ _FIELDS = {
         "anything of the log": "syncHealth",
         "audit trail": "auditTrail",
     },
-    "Mutation": {"log": "replayEvents", "role catalogue": "setRoleAccess"},
+    "Mutation": {"log": "replayEvents", "role catalogue": "setRoleAccess correctMembership"},
     "Subscription": {
         "live: own access": "viewerChanges",
         "live: a person": "memberChanges",
@@ -121,6 +121,12 @@ _FIELDS = {
     "SetRoleAccessSuccess": {"role catalogue": "role holderCount"},
     "RoleNotFoundError": {"role catalogue": "code message path"},
     "LastAdministratorError": {"role catalogue": "code message path"},
+    "CorrectMembershipSuccess": {
+        "role catalogue": "dryRun status outcome detail changes member entry"
+    },
+    "MemberNotFoundError": {"role catalogue": "code message path"},
+    "OrganizationNotFoundError": {"role catalogue": "code message path"},
+    "CorrectionError": {"role catalogue": "code message path"},
     "UserError": {"role catalogue": "code message path"},
     "StreamHeartbeat": {"live: own access": "cursor serverTime"},
     "ResyncRequired": {"live: own access": "cursor reason"},
@@ -151,6 +157,9 @@ _REPLAY = """mutation { replayEvents(input: {filter: {memberId: $id}, dryRun: tr
     ... on ReplayEventsSuccess { %s } } }"""
 _SET_ACCESS = """mutation { setRoleAccess(input: {code: "%s", accessLevel: PEER_MENTOR}) {
     ... on %s { %s } } }"""
+_CORRECT = """mutation { correctMembership(input: {portalId: "%s", dryRun: true, reason: "%s",
+    %s}) { ... on %s { %s } } }"""
+_KARI = guid("Kari")
 
 WAYS = {
     "Query": "{ %s }",
@@ -187,6 +196,13 @@ WAYS = {
     "RoleNotFoundError": _SET_ACCESS % ("no such role", "RoleNotFoundError", "%s"),
     "LastAdministratorError": _SET_ACCESS
     % ("organization-administrator", "LastAdministratorError", "%s"),
+    "CorrectMembershipSuccess": _CORRECT
+    % (_KARI, "Moved", 'profile: {phone: "1"}', "CorrectMembershipSuccess", "%s"),
+    "MemberNotFoundError": _CORRECT
+    % (guid("nobody"), "Moved", "state: INACTIVE", "MemberNotFoundError", "%s"),
+    "OrganizationNotFoundError": _CORRECT
+    % (_KARI, "Moved", 'organizationPortalId: "x"', "OrganizationNotFoundError", "%s"),
+    "CorrectionError": _CORRECT % (_KARI, "", "state: INACTIVE", "CorrectionError", "%s"),
     "UserError": _SET_ACCESS % ("no such role", "UserError", "%s"),
 }
 """How something of each type is reached, by a query or mutation."""
@@ -204,6 +220,8 @@ _SELECTED = {
     "{ ... on ReplayEventsSuccess { matched } }",
     ("Mutation", "setRoleAccess"): 'setRoleAccess(input: {code: "peer-mentor", '
     "accessLevel: PEER_MENTOR}) { __typename }",
+    ("Mutation", "correctMembership"): f'correctMembership(input: {{portalId: "{_KARI}", '
+    'reason: "Moved", state: INACTIVE, dryRun: true}) { __typename }',
 }
 """Fields that take arguments, or of which more must be asked to see anything."""
 

@@ -42,7 +42,9 @@ def test_commands_are_those_of_the_contract() -> None:
 
     upkeep = "doctor try-alerts backup restored port grants"
 
-    assert {*contract.split(), *upkeep.split(), "reconcile", "dataverse"} == set(COMMANDS)
+    assert {*contract.split(), *upkeep.split(), "reconcile", "correct", "dataverse"} == set(
+        COMMANDS
+    )
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -33,7 +33,9 @@ export type AttemptTrigger =
   /** A person who replayed the event. */
   | 'REPLAY'
   /** A comparison with what the source says of its members. */
-  | 'RECONCILIATION';
+  | 'RECONCILIATION'
+  /** A person who put right what the portal has wrong. */
+  | 'CORRECTION';
 
 /** The kind of a change for this viewer and the filter of the subscription. */
 export type ChangeOperation =

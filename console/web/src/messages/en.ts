@@ -199,7 +199,7 @@ export const en: Messages = {
     STALE: 'Out of date',
     IGNORED: 'Unknown type',
   },
-  trigger: { DELIVERY: 'Delivery', RETRY: 'New attempt', REPLAY: 'Replay', RECONCILIATION: 'Reconciliation' },
+  trigger: { DELIVERY: 'Delivery', RETRY: 'New attempt', REPLAY: 'Replay', RECONCILIATION: 'Reconciliation', CORRECTION: 'Correction' },
 
   log: {
     title: 'Sync log',

@@ -199,7 +199,7 @@ export const nb = {
     STALE: 'Erstattet av nyere',
     IGNORED: 'Ukjent type',
   },
-  trigger: { DELIVERY: 'Levering', RETRY: 'Nytt forsøk', REPLAY: 'Behandlet på nytt', RECONCILIATION: 'Avstemming' },
+  trigger: { DELIVERY: 'Levering', RETRY: 'Nytt forsøk', REPLAY: 'Behandlet på nytt', RECONCILIATION: 'Avstemming', CORRECTION: 'Retting' },
 
   log: {
     title: 'Synkroniseringslogg',
