@@ -30,6 +30,12 @@ def stated_by(stamp: Stamp) -> str:
     return stamp.rpartition(" ")[2]
 
 
+def key_of(stamp: Stamp) -> tuple[str, str]:
+    """Returns the source and the id of the event that made the statement."""
+    _, _, _, event_id, source = stamp.split(" ")
+    return source, event_id
+
+
 def stamped_at(stamp: Stamp) -> datetime:
     """Returns when the statement was made. Raises ValueError for NEVER."""
     return datetime.fromisoformat(stamp.partition(" ")[0])

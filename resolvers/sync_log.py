@@ -74,7 +74,7 @@ async def page_of_entries(
     async with database.read(snapshot=want_cursor) as session:
         cursor = await feed_head(session) if want_cursor else None
         found = await entry_page(session, sight, filter, page)
-        views = await _view_entries(session, sight, found.rows, fields)
+        views = await view_entries(session, sight, found.rows, fields)
         total = await entry_count(session, sight, filter) if want_total else None
     return EntryPage(Slice(views, found.keys, found.has_next, found.has_previous), total, cursor)
 
@@ -97,7 +97,7 @@ async def first_pages_of(
         cursor = await feed_head(session) if asked.want_cursor else None
         found = await newest_entries_of(session, sight, member_ids, asked.size)
         rows = [row for page in found.values() for row in page.rows]
-        views = {v.row.id: v for v in await _view_entries(session, sight, rows, asked.fields)}
+        views = {v.row.id: v for v in await view_entries(session, sight, rows, asked.fields)}
         totals: Mapping[MemberId, int] = {}
         if asked.want_total:
             totals = await entry_counts_of(session, sight, member_ids)
@@ -112,13 +112,14 @@ async def entry_views(
 ) -> dict[EntryId, EntryView]:
     """Returns those of the entries that the sight shows."""
     rows = await entries_by_id(session, sight, ids)
-    views = await _view_entries(session, sight, list(rows.values()), fields)
+    views = await view_entries(session, sight, list(rows.values()), fields)
     return {view.row.id: view for view in views}
 
 
-async def _view_entries(
+async def view_entries(
     session: ReadSession, sight: Sight, rows: Sequence[EntryRow], fields: EntryFields
 ) -> list[EntryView]:
+    """Loads the fields of all rows, which the sight shows."""
     members = {}
     if fields.member is not None:
         ids = {row.member_id for row in rows if row.member_id is not None}

@@ -136,30 +136,30 @@ _ROW = select(*ENTRY_COLUMNS)
 _WITH_BODY = _ROW.add_columns(SyncLogEntry.payload)
 
 
-def _each_by_its_key() -> Select[*tuple[Any, ...]]:
-    """Selects with one look-up for each key.
+def _each_by_its_key(entries: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
+    """Selects of these entries, with one look-up for each key.
 
     With a condition on the two lists, PostgreSQL before 17 may read all entries of a source, by a
     generic plan that it made while they were few.
     """
     lists = (bindparam(name, type_=ARRAY(Text)) for name in ("sources", "event_ids"))
     keys = func.unnest(*lists).table_valued("source", "event_id", name="wanted").render_derived()
-    entry = (
-        _WITH_BODY.where(
-            SyncLogEntry.source == keys.c.source, SyncLogEntry.event_id == keys.c.event_id
-        )
-        .with_for_update()
-        .lateral("entry")
-    )
+    entry = entries.where(
+        SyncLogEntry.source == keys.c.source, SyncLogEntry.event_id == keys.c.event_id
+    ).lateral("entry")
     return select(*entry.c).select_from(keys.join(entry, true()))
 
 
-_RECORDED = CompiledStatement(
-    _each_by_its_key(),
-    on_sqlite=_WITH_BODY.where(
+def _all_with_these_keys(entries: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
+    """Selects of these entries; also others, if several sources use one event id."""
+    return entries.where(
         any_of_parameter(SyncLogEntry.event_id, "event_ids"),
         any_of_parameter(SyncLogEntry.source, "sources"),
-    ),
+    )
+
+
+_RECORDED = CompiledStatement(
+    _each_by_its_key(_WITH_BODY.with_for_update()), on_sqlite=_all_with_these_keys(_WITH_BODY)
 )
 # Ids grow with the time of recording, so the id alone is the order.
 _NEWEST_FIRST = (KeysetColumn(SyncLogEntry.id, descending=True),)
@@ -284,13 +284,30 @@ def recorded_entries(keys: Collection[EventKey]) -> Query[Recorded]:
 
     On SQLite it may return others as well, if several sources use one event id.
     """
-    # Rows are locked one after the other; a common order keeps transactions from a deadlock.
+    return Query(_RECORDED, _key_parameters(keys), _recorded)
+
+
+def _key_parameters(keys: Collection[EventKey]) -> dict[str, Any]:
+    # Rows may be locked one after the other; a common order keeps transactions from a deadlock.
     ordered = sorted(set(keys))
-    parameters = {
+    return {
         "sources": [source for source, _ in ordered],
         "event_ids": [event_id for _, event_id in ordered],
     }
-    return Query(_RECORDED, parameters, _recorded)
+
+
+async def entries_by_key(
+    session: ReadSession, sight: Sight, keys: Collection[EventKey]
+) -> list[EntryRow]:
+    """Returns those of the entries with these keys that are within the sight."""
+    select_entries = _all_with_these_keys if session.on_sqlite else _each_by_its_key
+    statement = _found.statement(
+        ("by key", session.on_sqlite, sight_shape(sight)),
+        lambda: select_entries(_ROW.where(visible_entries(sight))),
+    )
+    rows = await session.rows(statement, {**_key_parameters(keys), **sight_values(sight)})
+    entries = [EntryRow(*row) for row in rows]
+    return [entry for entry in entries if (entry.source, entry.event_id) in keys]
 
 
 def _recorded(rows: Sequence[SqlRow]) -> Recorded:

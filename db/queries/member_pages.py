@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, bindparam, case, exists, func, select, true
 
 from db.driver.any_of import any_of_parameter
+from db.driver.compiled_statements import CompiledStatement
 from db.driver.statement_cache import StatementCache, in_literals
 from db.queries.filters import Filter, condition, literal_condition, parameter_condition
 from db.queries.keyset import KeysetColumn, PageRequest, PageStatements, Slice, read_page
@@ -16,6 +17,7 @@ from db.queries.rows import columns_of
 from db.queries.text_keys import folded_words
 from db.queries.visibility import Sight, members_in, sight_shape, sight_values, visible_members
 from db.sessions import ReadSession
+from db.stamp import Stamp
 from db.tables.facts import MemberFacts
 from db.tables.models import Member, Role, RoleAssignment
 from db.tables.profile import Profile
@@ -154,6 +156,19 @@ async def member_page(
     values = sight_values(sight) | filter.parameters()
     found = await read_page(session, statement, page, values, keys=2)
     return found.map(lambda row: MemberRow(*row))
+
+
+_STAMPS = CompiledStatement(
+    select(Member.id, Member.as_of).where(any_of_parameter(Member.id, "ids"))
+)
+
+
+async def stamps_of(
+    session: ReadSession, ids: Collection[MemberId]
+) -> dict[MemberId, dict[str, Stamp]]:
+    """Returns the stamps of the parts of these members, whoever may see them."""
+    rows = await session.rows(_STAMPS, {"ids": list(ids)})
+    return {MemberId(id): as_of for id, as_of in rows}
 
 
 async def member_count(session: ReadSession, sight: Sight, filter: MemberFilter) -> int:

@@ -29,6 +29,7 @@ class OrganizationRow(msgspec.Struct, frozen=True):
     portal_id: PortalId
     name: str | None
     parent_id: OrganizationId | None
+    closed: bool
 
 
 @dataclass(slots=True)

@@ -16,6 +16,7 @@ from db.queries.organizations import (
 from db.queries.roles import role_holder_counts
 from db.vocabulary import AuditAction, EntryId, MemberId, OrganizationId, RoleId
 from resolvers.members import MemberFields
+from resolvers.provenance import PartView, provenance_of
 from resolvers.sync_log import EntryFields, EntryPage, FirstPage, first_pages_of
 from schema.access import require_viewer
 from schema.context import Context, Info
@@ -100,6 +101,26 @@ async def first_entries(
         for page, ids in members.items()
     }
     return [found[page][member_id] for member_id, page in asked]
+
+
+async def provenance(
+    context: Context,
+    asked: Sequence[tuple[MemberId, OrganizationId | None, EntryFields | None]],
+) -> list[list[PartView]]:
+    """Returns the provenance of members with these homes; nothing to those who may not see it."""
+    sight = (await require_viewer(context)).sight
+    wanted: dict[EntryFields | None, list[MemberId]] = {}
+    for member_id, home, fields in asked:
+        if sight.sees_entry(home):
+            wanted.setdefault(fields, []).append(member_id)
+    found = {
+        fields: await provenance_of(context.database, sight, ids, fields)
+        for fields, ids in wanted.items()
+    }
+    return [
+        found[fields][member_id] if sight.sees_entry(home) else []
+        for member_id, home, fields in asked
+    ]
 
 
 async def bodies(context: Context, ids: Sequence[EntryId]) -> list[bytes | None]:

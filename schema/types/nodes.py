@@ -19,6 +19,7 @@ from db.vocabulary import (
     SyncStatus,
 )
 from resolvers.members import AssignmentView, MemberView, page_of_members
+from resolvers.provenance import PartView
 from resolvers.sync_log import EntryView, FirstPage, page_of_entries
 from schema.access import require_viewer
 from schema.context import Info
@@ -95,6 +96,7 @@ class OrganizationType(View[OrganizationRow], Node):
     id: strawberry.ID = from_view(lambda row: global_id("Organization", row.id), ID)
     portal_id: str = from_view("portal_id", "The id in the portal.")
     name: str | None = from_view("name", "The name; null until the portal sends it.")
+    closed: bool = from_view("closed", "True when the portal says that the chapter is closed.")
 
     @strawberry.field(description="The chapter above; null for the national body.")
     async def parent(self, info: Info) -> "OrganizationType | None":
@@ -199,6 +201,33 @@ class MemberType(View[MemberView], Node):
         loader = info.context.loader(loading.first_entries)
         found = await loader.load((self.view.row.id, page))
         return SyncLogConnection(PageView("syncLog", found.entries, found.total, found.cursor))
+
+    @strawberry.field(
+        description="From each part of the member that was stated to the event that decided it. "
+        "For administrators of the home organization; empty for others.",
+        directives=[list_size(8)],
+    )
+    async def provenance(self, info: Info) -> "list[PartProvenance]":
+        row = self.view.row
+        wanted = entry_fields(info, "entry") if "entry" in selected(info) else None
+        loader = info.context.loader(loading.provenance)
+        found = await loader.load((row.id, row.organization_id, wanted))
+        return [PartProvenance(part) for part in found]
+
+
+@view_type("The origin of one part of a member: when its value was stated, and by which event.")
+class PartProvenance(View[PartView]):
+    part: str = from_view(
+        "part",
+        "The part: a field of the profile, `organization`, `roles` or `state`, as named in "
+        "`Member`.",
+    )
+    stated_at: datetime = from_view(
+        "stated_at", "The time as of which the value was stated, by the clock of the source."
+    )
+    entry: "SyncLogEntryType | None" = from_view(
+        "entry", "The log entry of the event that stated it; null if it is not visible."
+    )
 
 
 @view_type("A member in a page.")

@@ -78,15 +78,16 @@ _FIELDS = {
     "Member": {
         "a person": "id portalId memberNumber givenName familyName displayName email phone state "
         "stateChangedAt accessLevel organization roles updatedAt",
-        "log of a person": "syncLog",
+        "log of a person": "syncLog provenance",
     },
+    "PartProvenance": {"log of a person": "part statedAt entry"},
     "RoleAssignment": {"a person": "role organization since"},
     "MemberConnection": {"a person": _CONNECTION},
     "MemberEdge": {"a person": "cursor node"},
     "PageInfo": {"a person": "hasNextPage hasPreviousPage startCursor endCursor"},
     "Role": {"known to all": "id code name accessLevel decided holderCount"},
     "Organization": {
-        "known to all": "id portalId name parent children",
+        "known to all": "id portalId name closed parent children",
         "a person": "members",
     },
     "OrganizationConnection": {"known to all": "edges pageInfo totalCount"},
@@ -168,6 +169,7 @@ WAYS = {
     "Viewer": "{ viewer { %s } }",
     "OrganizationAccess": "{ viewer { accesses { %s } } }",
     "Member": _BY_MEMBER,
+    "PartProvenance": _BY_MEMBER % "provenance { %s }",
     "RoleAssignment": _BY_MEMBER % "roles { %s }",
     "MemberConnection": _MEMBERS,
     "MemberEdge": _MEMBERS % "edges { %s }",

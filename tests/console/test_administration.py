@@ -60,3 +60,46 @@ def test_the_health_says_in_a_sentence_whether_all_is_well(
     page.get_by_role("link", name="Se driftsstatus").click()
     page.get_by_role("link", name="Se hendelsene").click()
     expect(page.get_by_test_id("log").locator("tbody tr")).to_have_count(2)
+
+
+def test_correction_shows_what_it_would_change_before_it_is_made(
+    visit: Visit, service: ConsoleService
+) -> None:
+    service.tell(person("Rita", "Rettet", OSLO, "coordinator"))
+    page = visit("/medlemmer?sok=Rettet", "Astrid")
+    page.get_by_role("link", name="Rita Rettet").click()
+    page.get_by_role("button", name="Rett opplysninger").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name="Vis hva som endres").click()
+    expect(dialog.get_by_test_id("refused")).to_contain_text("Skriv hvorfor")
+
+    dialog.get_by_label("Telefon").fill("+4791234567")
+    dialog.get_by_label("Status").select_option("INACTIVE")
+    dialog.get_by_label("Koordinator (Eget lag)").uncheck()
+    dialog.get_by_label("Hvorfor").fill("Meldt ut på telefon")
+    dialog.get_by_role("button", name="Vis hva som endres").click()
+    expected = dialog.get_by_test_id("correction")
+    expect(expected).to_contain_text("Telefon: – +4791234567")
+    expect(expected).to_contain_text("Status: Aktiv Inaktiv")
+    expect(expected).to_contain_text("Roller: Koordinator, Medlem Medlem")
+    by_number = '{ members(filter: {search: "Rettet"}) { edges { node { phone state } } } }'
+    assert service.data(by_number)["members"]["edges"] == [
+        {"node": {"phone": None, "state": "ACTIVE"}}
+    ]
+    dialog.get_by_role("button", name="Rett opplysningene").click()
+
+    expect(dialog).to_have_count(0)
+    origin = page.get_by_test_id("provenance")
+    expect(origin.get_by_role("row", name="Telefon")).to_contain_text("Rettet for hånd")
+    expect(origin.get_by_role("row", name="Fornavn")).to_contain_text("Innmelding")
+    expect(page.get_by_role("link", name="+4791234567")).to_be_visible()
+
+
+def test_administrators_of_a_chapter_see_where_it_comes_from_and_correct_nothing(
+    visit: Visit, service: ConsoleService
+) -> None:
+    page = visit("/medlemmer?sok=Kasserud", "Bjørn")
+    page.get_by_role("link", name="Siv Kasserud").click()
+
+    expect(page.get_by_test_id("provenance")).to_contain_text("Innmelding")
+    expect(page.get_by_role("button", name="Rett opplysninger")).to_have_count(0)

@@ -155,6 +155,39 @@ export const en: Messages = {
     whole: 'See all in the log',
   },
 
+  correct: {
+    open: 'Correct details',
+    title: (name: string) => `Correct the details of ${name}`,
+    explain: 'Use this when Min side is wrong and cannot be put right at once. Remember to put it right in Min side as well.',
+    noHome: 'No chapter',
+    reason: 'Reason',
+    reasonHelp: 'It is kept in the history, with who made the correction.',
+    show: 'Show what changes',
+    expected: 'This will change:',
+    stands: 'The correction stands until Min side states something new of the same.',
+    go: 'Correct the details',
+    back: 'Back',
+    cancel: 'Cancel',
+    done: (name: string) => `The details of ${name} are corrected`,
+    refused: {
+      REASON_MISSING: 'Write why you correct the details.',
+      NOTHING_TO_CORRECT: 'You have not changed anything. Change what is wrong, and try again.',
+      VALUE_REFUSED: 'One of the values is too long, or has characters that cannot be used. Write it anew, and try again.',
+      MEMBER_NOT_FOUND: 'The member is not there any more. Go back to the list of members.',
+      ORGANIZATION_NOT_FOUND: 'The chapter is not there any more. Choose another one.',
+      ROLE_NOT_FOUND: 'The role is not there any more. Choose another one.',
+    } as Record<string, string>,
+  },
+
+  provenance: {
+    title: 'Where does this come from?',
+    part: 'Detail',
+    entry: 'Event',
+    statedAt: 'Stated',
+    correction: 'Corrected by hand',
+    elsewhere: "From another chapter's log",
+  },
+
   fields: {
     memberNumber: 'Member number',
     givenName: 'Given name',

@@ -155,6 +155,39 @@ export const nb = {
     whole: 'Se alle i loggen',
   },
 
+  correct: {
+    open: 'Rett opplysninger',
+    title: (name: string) => `Rett opplysningene om ${name}`,
+    explain: 'Bruk dette når Min side tar feil og ikke kan rettes der med en gang. Husk å rette det i Min side også.',
+    noHome: 'Ikke noe lag',
+    reason: 'Hvorfor',
+    reasonHelp: 'Begrunnelsen lagres i historikken sammen med hvem som rettet.',
+    show: 'Vis hva som endres',
+    expected: 'Dette blir endret:',
+    stands: 'Rettingen gjelder til Min side melder noe nytt om det samme.',
+    go: 'Rett opplysningene',
+    back: 'Tilbake',
+    cancel: 'Avbryt',
+    done: (name: string) => `Opplysningene om ${name} er rettet`,
+    refused: {
+      REASON_MISSING: 'Skriv hvorfor du retter opplysningene.',
+      NOTHING_TO_CORRECT: 'Du har ikke endret noe. Endre det som er feil, og prøv igjen.',
+      VALUE_REFUSED: 'En av verdiene er for lang eller inneholder tegn som ikke kan brukes. Skriv den om, og prøv igjen.',
+      MEMBER_NOT_FOUND: 'Medlemmet finnes ikke lenger. Gå tilbake til listen over medlemmer.',
+      ORGANIZATION_NOT_FOUND: 'Laget finnes ikke lenger. Velg et annet.',
+      ROLE_NOT_FOUND: 'Rollen finnes ikke lenger. Velg en annen.',
+    } as Record<string, string>,
+  },
+
+  provenance: {
+    title: 'Hvor kommer dette fra?',
+    part: 'Opplysning',
+    entry: 'Hendelse',
+    statedAt: 'Meldt',
+    correction: 'Rettet for hånd',
+    elsewhere: 'Fra et annet lags logg',
+  },
+
   fields: {
     memberNumber: 'Medlemsnummer',
     givenName: 'Fornavn',

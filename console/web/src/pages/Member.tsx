@@ -8,7 +8,8 @@ import { useThrottled } from '../live/throttle';
 import { useWatch } from '../live/watch';
 import { useMessages } from '../messages';
 import { mailto, tel } from '../plain';
-import { readsLog, useViewer } from '../session/viewer';
+import { correctsMembers, readsLog, useViewer } from '../session/viewer';
+import { CorrectDialog } from './CorrectDialog';
 import { Back } from '../ui/Back';
 import { Facts } from '../ui/Facts';
 import { Failure } from '../ui/Failure';
@@ -28,7 +29,9 @@ const REFRESH_MS = 300;
 
 export function Member({ id }: { id: string }) {
   const text = useMessages();
-  const withHistory = readsLog(useViewer());
+  const viewer = useViewer();
+  const withHistory = readsLog(viewer);
+  const [correcting, correct] = useState(false);
   const [history, showHistory] = useState(PAGE);
   const [{ data, error }, ask] = useQuery({
     query: MemberDocument,
@@ -57,11 +60,18 @@ export function Member({ id }: { id: string }) {
               {member.displayName}
             </Heading>
             <StateTag state={member.state} />
+            {correctsMembers(viewer) && (
+              <Button variant="secondary" data-size="sm" onClick={() => correct(true)}>
+                {text.correct.open}
+              </Button>
+            )}
           </div>
           <div className="columns">
             <Profile member={member} />
             <Roles member={member} />
           </div>
+          {member.provenance && member.provenance.length > 0 && <Provenance parts={member.provenance} />}
+          {correcting && <CorrectDialog member={member} onClose={() => correct(false)} />}
           {member.syncLog && (
             <History
               memberId={member.id}
@@ -140,6 +150,49 @@ function Roles({ member }: { member: Found }) {
           </Table.Body>
         </Table>
       )}
+    </section>
+  );
+}
+
+/** Which event decided each part. */
+function Provenance({ parts }: { parts: NonNullable<Found['provenance']> }) {
+  const text = useMessages();
+  const words = useWords();
+  return (
+    <section aria-labelledby="provenance">
+      <Heading level={2} data-size="sm" id="provenance">
+        {text.provenance.title}
+      </Heading>
+      <Table data-size="sm" data-color="neutral" border aria-labelledby="provenance" data-testid="provenance">
+        <Table.Head>
+          <Table.Row>
+            <Table.HeaderCell>{text.provenance.part}</Table.HeaderCell>
+            <Table.HeaderCell>{text.provenance.entry}</Table.HeaderCell>
+            <Table.HeaderCell>{text.provenance.statedAt}</Table.HeaderCell>
+          </Table.Row>
+        </Table.Head>
+        <Table.Body>
+          {parts.map(({ part, statedAt, entry }) => (
+            <Table.Row key={part}>
+              <Table.Cell>{words.field(part)}</Table.Cell>
+              <Table.Cell>
+                {entry ? (
+                  <Link asChild>
+                    <To href={`/logg/${encodeURIComponent(entry.id)}`}>
+                      {entry.source === 'correction' ? text.provenance.correction : words.event(entry.eventType)}
+                    </To>
+                  </Link>
+                ) : (
+                  text.provenance.elsewhere
+                )}
+              </Table.Cell>
+              <Table.Cell>
+                <Moment at={statedAt} />
+              </Table.Cell>
+            </Table.Row>
+          ))}
+        </Table.Body>
+      </Table>
     </section>
   );
 }

@@ -9,6 +9,7 @@ type Organization = OrganizationsQuery['organizations']['edges'][number]['node']
 
 export interface Chapter {
   id: string;
+  portalId: string;
   name: string | null;
   depth: number;
 }
@@ -45,9 +46,9 @@ function treeOf(all: Organization[], roots: Set<string> | null): Chapter[] {
   const below = Map.groupBy(all, ({ parent }) => (parent && known.has(parent.id) ? parent.id : ''));
   const tree: Chapter[] = [];
   const walk = (parent: string, depth: number, inside: boolean): void => {
-    for (const { id, name } of below.get(parent) ?? []) {
+    for (const { id, portalId, name } of below.get(parent) ?? []) {
       const shown = inside || roots === null || roots.has(id);
-      if (shown) tree.push({ id, name, depth });
+      if (shown) tree.push({ id, portalId, name, depth });
       walk(id, shown ? depth + 1 : depth, shown);
     }
   };

@@ -30,6 +30,11 @@ export function keepsCatalogue(viewer: ViewerFieldsFragment): boolean {
   return viewer.national;
 }
 
+/** A correction is the association's word against the portal's. */
+export function correctsMembers(viewer: ViewerFieldsFragment): boolean {
+  return viewer.national;
+}
+
 export function ViewerProvider({ children }: { children: ReactNode }) {
   const [{ data, error }, ask] = useQuery({ query: ViewerDocument });
   const askAgain = (): void => ask({ requestPolicy: 'network-only' });
