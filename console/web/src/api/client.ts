@@ -14,7 +14,8 @@ const embeddedTypes = [
   ...['SyncLogConnection', 'SyncLogEdge', 'SyncLogChange', 'SyncAttempt', 'FieldChange', 'SyncHealth'],
   ...['DeliveryCounts', 'HourlyDeliveries', 'Rejections', 'OutcomeCount', 'StatusCount'],
   ...['ReplayEventsSuccess', 'ReplaySelectionError', 'SetRoleAccessSuccess', 'RoleNotFoundError'],
-  'LastAdministratorError',
+  ...['LastAdministratorError', 'CorrectMembershipSuccess', 'CorrectionError', 'MemberNotFoundError'],
+  ...['OrganizationNotFoundError', 'PartProvenance'],
 ];
 
 export function openClient(token: () => string, connection: Connection, onRefused: (code: string) => void): Client {
