@@ -1,4 +1,5 @@
-"""An open database for a test, of both kinds."""
+"""An open database for a test, of both kinds, and how many histories the law is tried with:
+`./test tests/sync/test_law.py --long`, or `--long 5000`."""
 
 from collections.abc import AsyncIterator
 
@@ -6,6 +7,26 @@ import pytest
 
 from db.database import Database
 from tests.support.opened import opened
+
+FEW = 60
+MANY = 200_000
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--long",
+        type=int,
+        nargs="?",
+        default=FEW,
+        const=MANY,
+        help=f"how many histories the law is tried with; {MANY} without a number",
+    )
+
+
+@pytest.fixture
+def histories_played(request: pytest.FixtureRequest) -> int:
+    # When all tests are run, this file is read too late to add an option.
+    return int(request.config.getoption("long", default=FEW))
 
 
 @pytest.fixture

@@ -7,9 +7,16 @@ from datetime import datetime
 from typing import Any
 
 from db.vocabulary import ActivationState
-from tests.sync.recording import Chapter, Person, RoleHeld, World
+from tests.sync.recording import Chapter, Person, Rights, RoleHeld, World
 
 PROFILE = ("memberNumber", "givenName", "familyName", "email", "phone")
+
+LONG = "x" * 321
+READ_AS = {"Ka\nri": "Ka ri", "\tÅse  ": "Åse", 42: "42", LONG: ..., "": None}
+"""What a flawed text of a profile is taken for; ... stands for one that says nothing."""
+
+CLEARING = ("membership-updated", "membership-stated")
+"""In these, what is null is cleared."""
 
 Weight = tuple[datetime, int, bool, str, str]
 """The statement of the greatest weight counts."""
@@ -47,31 +54,45 @@ class Told:
 
     @property
     def state(self) -> ActivationState | None:
+        if self.type == "membership-stated":
+            stated = self.data.get("state")
+            return ActivationState(stated) if stated else None
         if self.type in ("membership-created", "membership-reactivated"):
             return ActivationState.ACTIVE
         return ActivationState.INACTIVE if self.type == "membership-deactivated" else None
 
     @property
     def roles(self) -> frozenset[tuple[str, str | None]] | None:
-        if self.type not in ("membership-created", "role-updated"):
+        if self.type == "membership-stated":
+            if "roles" not in self.data:
+                return None
+        elif self.type not in ("membership-created", "role-updated"):
             return None
         return frozenset(
             (role["code"], role.get("organizationId")) for role in self.data.get("roles") or ()
         )
 
+    def profile_field(self, field: str) -> str | None:
+        """The text as it is read."""
+        value = self.data["member"].get(field)
+        return READ_AS.get(value, value)  # type: ignore[return-value]  # ... is never asked for
+
     def states_profile(self, field: str) -> bool:
         given = self.data["member"]
+        value = given.get(field)
+        if READ_AS.get(value, value) is ...:
+            return False
         if self.type == "membership-created":
             return True
-        if self.type == "membership-updated":
+        if self.type in CLEARING:
             return field in given
-        return given.get(field) is not None
+        return READ_AS.get(value, value) is not None
 
     @property
     def states_home(self) -> bool:
         if self.data.get("organization"):
             return True
-        return self.type == "membership-updated" and "organization" in self.data
+        return self.type in CLEARING and "organization" in self.data
 
     @property
     def home(self) -> str | None:
@@ -105,7 +126,7 @@ def _person(told: Sequence[Told]) -> Person:
     for one in told:
         for field in PROFILE:
             if one.states_profile(field):
-                profile[field] = one.data["member"].get(field)
+                profile[field] = one.profile_field(field)
         if one.states_home:
             home = one.home
     states = [(one.at, one.state) for one in told if one.state]
@@ -171,3 +192,30 @@ def _cycle_through(id: str, stated: dict[str, tuple[Chapter, int]]) -> set[str]:
         above.append(parent)
         parent = stated[parent][0].parent
     return set(above) if id in above else set()
+
+
+def rights_in(world: World, national_body: str) -> Rights:
+    """Whom each person sees: who coordinates in a chapter, whoever belongs there or below it."""
+    return {
+        id: frozenset(_seen_by(id, person, world, national_body))
+        for id, person in world.people.items()
+    }
+
+
+def _seen_by(id: str, person: Person, world: World, national_body: str) -> Iterable[str]:
+    if person.state is ActivationState.INACTIVE:
+        return
+    yield id
+    for code, place, _ in person.roles:
+        if code == "coordinator" and (where := place or person.home):
+            for other, one in world.people.items():
+                places = {one.home, *(held for _, held, _ in one.roles)}
+                inside = any(where in _way_up(place, world) for place in places if place)
+                if inside or where == national_body:
+                    yield other
+
+
+def _way_up(place: str, world: World) -> Iterable[str]:
+    while place:
+        yield place
+        place = world.chapters[place].parent or ""

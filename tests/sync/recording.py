@@ -1,6 +1,6 @@
 """Events recorded without a service around them, and the world they end in."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,9 +12,12 @@ from db.feed.changes import changes_after
 from db.publication import CommittedChange
 from db.queries.entries import EntryFilter, EntryRow, entry_page
 from db.queries.keyset import PageRequest
+from db.queries.member_pages import MemberFilter, MemberOrder, member_page
+from db.queries.national_body import NationalBody
+from db.queries.viewers import ViewerLookups
 from db.queries.visibility import EVERYTHING
 from db.tables.models import Member, Organization, Role, RoleAssignment, SyncLogEntry
-from db.vocabulary import ActivationState, EntryMark, Position, SyncStatus
+from db.vocabulary import ActivationState, EntryMark, PortalId, Position, SyncStatus
 from sync.deliveries import Delivery, Receipt, read_delivery
 from sync.record import record_deliveries
 from tests.support.builders import EPOCH, body_of, guid
@@ -109,6 +112,24 @@ def statuses_of(change: CommittedChange) -> tuple[SyncStatus | None, SyncStatus 
     """Of its entry, before and after."""
     before, after = change.facts.entry_before, change.facts.entry_after
     return before.status if before else None, after.status if after else None
+
+
+Rights = dict[str, frozenset[str]]
+"""The members whom each person sees, by the portal's ids."""
+
+
+async def rights_of(database: Database, people: Iterable[str], national_body: str) -> Rights:
+    lookups = ViewerLookups(database, NationalBody(PortalId(national_body)))
+    rights: Rights = {}
+    async with database.read() as session:
+        for id in people:
+            viewer = await lookups.find_in(session, PortalId(id))
+            assert viewer is not None
+            page = await member_page(
+                session, viewer.sight, MemberFilter(), MemberOrder(), PageRequest(100)
+            )
+            rights[id] = frozenset(row.portal_id for row in page.rows)
+    return rights
 
 
 async def world_of(database: Database) -> World:
