@@ -1,7 +1,8 @@
 """The command `correct`: puts right what the portal has wrong of a member."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -12,16 +13,27 @@ from app.commands.plain_text import plain
 from app.errors import CommandError
 from app.services import open_database, utc_now
 from app.settings import Settings, load_settings
-from db.vocabulary import ActivationState
+from db.vocabulary import ActivationState, EntryId
 from sync.corrections import Corrected, CorrectedRole, Correction, correct_membership
 from sync.errors import CorrectionRefusedError
+from sync.restoring import restore
 
 Text = Annotated[str | None, typer.Option(help="An empty text clears it.")]
 
 
 def correct(
-    portal_id: Annotated[str, typer.Argument(help="The portal id of the member.")],
     reason: Annotated[str, typer.Option(help="Why; kept in the log and in the audit trail.")],
+    portal_id: Annotated[
+        str | None, typer.Argument(help="The portal id of the member.", show_default=False)
+    ] = None,
+    undo: Annotated[
+        list[int] | None,
+        typer.Option(
+            metavar="ENTRY",
+            help="Instead of a member: make members what they were before the log entry with this "
+            "`id` (log --json), except for what was stated since; repeatable.",
+        ),
+    ] = None,
     state: Annotated[
         ActivationState | None, typer.Option(help="The state of the membership.")
     ] = None,
@@ -54,6 +66,13 @@ def correct(
 
     It stands until the portal states something new of that part. What is not given stays as it is.
     """
+    settings = load_settings()
+    if undo and portal_id is None:
+        ids = [EntryId(number) for number in undo]
+        _undo(settings, ids, reason, dry_run=dry_run, yes=yes)
+        return
+    if undo or portal_id is None:
+        raise typer.BadParameter("Give either PORTAL_ID or --undo.")
     if role and no_roles:
         raise typer.BadParameter("Give either --role or --no-roles.")
     stated = {
@@ -71,12 +90,33 @@ def correct(
         roles=[] if no_roles else [_role(text) for text in role] if role else None,
         profile={name: text or None for name, text in stated.items() if text is not None},
     )
-    settings = load_settings()
     expected = _corrected(settings, correction, dry_run=True)
     _show(expected, "would be")
     if dry_run or not (yes or typer.confirm("Correct this?")):
         return
     _show(_corrected(settings, correction, dry_run=False), "is")
+
+
+def _undo(settings: Settings, ids: list[EntryId], reason: str, *, dry_run: bool, yes: bool) -> None:
+    def restored(*, dry_run: bool) -> list[Corrected]:
+        with _refusals_told():
+            return asyncio.run(_restore(settings, ids, reason, dry_run=dry_run))
+
+    expected = restored(dry_run=True)
+    for corrected in expected:
+        _show(corrected, "would be")
+    if not expected:
+        typer.echo("These entries decide nothing any more, so there is nothing to restore.")
+    elif not dry_run and (yes or typer.confirm(f"Restore {len(expected)} member(s)?")):
+        typer.echo(f"{len(restored(dry_run=False))} member(s) are restored.")
+
+
+async def _restore(
+    settings: Settings, ids: list[EntryId], reason: str, *, dry_run: bool
+) -> list[Corrected]:
+    async with open_database(settings) as (database, _):
+        actor = command_line_actor()
+        return await restore(database, ids, reason, actor, utc_now, dry_run=dry_run)
 
 
 def _role(text: str) -> CorrectedRole:
@@ -90,12 +130,19 @@ _OPTIONS: Mapping[str, str] = {
     "roles": "--role",
     "reason": "--reason",
     "profile": "a field of the profile",
+    "entries": "--undo",
 }
 
 
 def _corrected(settings: Settings, correction: Correction, *, dry_run: bool) -> Corrected:
-    try:
+    with _refusals_told():
         return asyncio.run(_correct(settings, correction, dry_run=dry_run))
+
+
+@contextmanager
+def _refusals_told() -> Iterator[None]:
+    try:
+        yield
     except CorrectionRefusedError as error:
         raise CommandError(f"{_OPTIONS.get(error.field, error.field)}: {error}") from error
 

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec.structs import asdict
@@ -21,8 +21,16 @@ from db.queries.rows import columns_of
 from db.queries.visibility import Sight, sight_shape, sight_values, visible_entries
 from db.sessions import ReadSession, WriteSession
 from db.tables.facts import EntryFacts, FieldChange
-from db.tables.models import SyncLogEntry
-from db.vocabulary import EntryId, EntryMark, MemberId, OrganizationId, SyncOutcome, SyncStatus
+from db.tables.models import Member, SyncLogEntry
+from db.vocabulary import (
+    EntryId,
+    EntryMark,
+    MemberId,
+    OrganizationId,
+    PortalId,
+    SyncOutcome,
+    SyncStatus,
+)
 
 
 class EntryRecord(msgspec.Struct, kw_only=True):
@@ -310,6 +318,29 @@ async def entries_by_key(
     return [entry for entry in entries if (entry.source, entry.event_id) in keys]
 
 
+class EntryOfMember(NamedTuple):
+    """A log entry about a member, by its key."""
+
+    member_id: MemberId
+    portal_id: PortalId
+    key: EventKey
+
+
+async def keys_of(session: ReadSession, ids: Collection[EntryId]) -> list[EntryOfMember]:
+    """Returns those of these entries that are about a member, whoever may see them."""
+    statement = (
+        select(Member.id, Member.portal_id, SyncLogEntry.source, SyncLogEntry.event_id)
+        .join(Member, Member.id == SyncLogEntry.member_id)
+        .where(any_of(SyncLogEntry.id, ids))
+        .order_by(SyncLogEntry.id)
+    )
+    rows = await session.all(statement)
+    return [
+        EntryOfMember(MemberId(id), PortalId(portal_id), (source, event_id))
+        for id, portal_id, source, event_id in rows
+    ]
+
+
 def _recorded(rows: Sequence[SqlRow]) -> Recorded:
     entries = [(EntryRow(*columns), payload) for *columns, payload in rows]
     return {(entry.source, entry.event_id): (entry, payload) for entry, payload in entries}
@@ -368,7 +399,7 @@ _BODIES = CompiledStatement(
 
 
 async def applied_bodies(
-    session: WriteSession, member_id: MemberId
+    session: ReadSession, member_id: MemberId
 ) -> AsyncIterator[list[RecordedBody]]:
     """Yields the bodies of all events that were applied to a member, stale or not.
 

@@ -2,6 +2,7 @@
 command."""
 
 import asyncio
+import base64
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,6 +19,7 @@ from tests.support.builders import (
     deactivated,
     guid,
     organization,
+    reactivated,
     role,
     role_updated,
     updated,
@@ -289,3 +291,84 @@ async def test_command_says_what_is_wrong(
 
     assert code == 1
     assert f"PORTAL_ID: No member with the portal id '{guid('nobody')}' is known." in output
+
+
+async def entry_ids(service: Service, *event_types: str) -> list[str]:
+    """The ids of these entries, as `log --json` prints them."""
+    log = await service.data(
+        "query ($types: [String!]) { syncLog(filter: {eventType: $types}) "
+        "{ edges { node { id } } } }",
+        types=list(event_types),
+    )
+    ids = [base64.b64decode(edge["node"]["id"] + "==") for edge in log["syncLog"]["edges"]]
+    return [text for id in ids for text in ("--undo", id.decode().partition(":")[2])]
+
+
+@pytest.mark.child_process
+async def test_mass_mistake_is_undone_except_for_what_was_stated_since(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coordinator = [role("coordinator", "HLF Bergen"), role("member")]
+    moved = organization("HLF Bergen")
+    await service.tell(
+        created("Kari", 0, profile={"phone": "1"}, roles=coordinator),
+        created("Ola", 0, organization=moved),
+        updated("Kari", 1, profile={"phone": "2"}),
+    )
+    before = await kari(service)
+    await service.tell(
+        deactivated("Kari", 5, profile={"phone": "3"}),
+        deactivated("Ola", 5),
+        role_updated("Kari", 5, roles=[], organization=moved),
+        updated("Kari", 6, profile={"givenName": "Kåre"}),
+        reactivated("Ola", 7),
+    )
+    mistake = await entry_ids(service, "membership-deactivated", "role-updated")
+
+    tried = await run(service, monkeypatch, *mistake, "--reason", "A wrong run", "--dry-run")
+    untouched = await kari(service)
+    done = await run(service, monkeypatch, *mistake, "--reason", "A wrong run", "--yes")
+    again = await run(service, monkeypatch, *mistake, "--reason", "A wrong run", "--yes")
+
+    assert tried[0] == 0, tried
+    assert "state: INACTIVE -> ACTIVE" in tried[1]
+    assert tried[1].count("would be corrected") == 1
+    assert (untouched["state"], untouched["roles"]) == ("INACTIVE", [])
+    assert done[0] == 0, done
+    assert "1 member(s) are restored." in done[1]
+    after = await kari(service)
+    changing = ("updatedAt", "syncLog", "givenName")
+    assert {k: v for k, v in after.items() if k not in changing} == {
+        k: v for k, v in before.items() if k not in changing
+    }
+    assert after["givenName"] == "Kåre"
+    assert "nothing to restore" in again[1]
+
+
+@pytest.mark.child_process
+async def test_undo_of_a_correction_brings_back_what_the_portal_said(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await service.tell(created("Kari", profile={"phone": "1"}))
+    await correct(service, profile={"phone": "2", "email": "kari@example.no"}, roles=[])
+
+    done = await run(
+        service,
+        monkeypatch,
+        *await entry_ids(service, "membership-stated"),
+        *("--reason", "It was right", "--yes"),
+    )
+
+    assert done[0] == 0, done
+    member = await kari(service)
+    assert (member["phone"], member["roles"][0]["role"]) == ("1", {"code": "member"})
+
+
+@pytest.mark.child_process
+async def test_command_asks_for_a_member_or_entries(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, output = await run(service, monkeypatch, "--reason", "x")
+
+    assert code == 2
+    assert "Give either PORTAL_ID or --undo." in " ".join(output.split())
