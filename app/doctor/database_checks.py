@@ -102,8 +102,8 @@ def _server(state: PostgresState, settings: Settings) -> Iterator[Diagnosis]:
         yield wrong(_AREA, f"The database is encoded in {encoding}; some names do not fit", advice)
     most = int(state.parameters["max_connections"])
     # One to listen.
-    own = settings.database_pool_size + POSTGRES_WRITERS + 1
-    what = f"A process opens up to {own} of {most} connections; {state.connections} are open"
+    own = (settings.database_pool_size + POSTGRES_WRITERS + 1) * settings.workers
+    what = f"The service opens up to {own} of {most} connections; {state.connections} are open"
     if own > most - state.connections:
         yield doubtful(
             _AREA, what, "Raise max_connections, or lower LIKEPERSON_DATABASE_POOL_SIZE."
