@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from app.doctor.examination import first_look
 from app.logs import configure_logging
 from app.portals import open_portals
 from app.server import check_port, make_server, run_until_interrupted
@@ -49,6 +50,9 @@ def serve(
         return
     settings = settings_to_listen(host, port, workers=workers)
     asyncio.run(prepare_database(settings))
+    if settings.env == "production":
+        for found in asyncio.run(first_look(settings)):
+            logger.warning("%s. %s", found.what.rstrip("."), found.advice)
     if workers is None and settings.workers == 1:
         run_until_interrupted(make_server(settings, _say_where).serve())
         return

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 
 from app.doctor.database_checks import broker, database
-from app.doctor.diagnosis import Diagnosis, doubtful, wrong
+from app.doctor.diagnosis import Diagnosis, Verdict, doubtful, wrong
 from app.doctor.machine_checks import machine
 from app.doctor.neighbour_checks import certificates, portals, provider, sources
 from app.settings import Settings, SettingsError, doubts, load_settings
@@ -22,6 +22,11 @@ async def examination() -> AsyncIterator[Diagnosis]:
     for check in (database, broker, sources, provider, portals, certificates):
         async for diagnosis in check(settings):
             yield diagnosis
+
+
+async def first_look(settings: Settings) -> list[Diagnosis]:
+    """Returns what is not right with the database, which is what a start can afford to look at."""
+    return [it async for it in database(settings) if it.verdict is not Verdict.RIGHT]
 
 
 def _settings(settings: Settings) -> list[Diagnosis]:

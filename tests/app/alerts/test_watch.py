@@ -1,6 +1,7 @@
 """Concerns that begin, last and end are told, each once, whichever process looks."""
 
 import asyncio
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ from app.alerts.concern_texts import TEXTS
 from app.alerts.quiet_hours import QuietHours
 from app.alerts.watch import LEASE, REMINDER, SETTLED, AlertWatch
 from db.database import Database
+from tests.support.commands import ROOT
 from tests.support.opened import opened
 
 DEAD = StandingConcern("DEAD", None, "2 event(s) could not be applied.")
@@ -189,3 +191,19 @@ def test_quiet_hours_are_those_of_oslo_in_summer_and_winter(hours: str, quiet: l
 def test_what_are_no_hours_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="22:00-07:00"):
         QuietHours.parse(text)
+
+
+def test_every_kind_of_concern_has_a_message_in_both_languages() -> None:
+    schema = (ROOT / "schema" / "schema.graphql").read_text(encoding="utf-8")
+    listed = re.search(
+        r"^enum (?:SyncConcern|ConcernKind) \{$(.*?)^\}", schema, re.MULTILINE | re.DOTALL
+    )
+    assert listed is not None
+    kinds = set(re.findall(r"^  ([A-Z_]+)$", listed[1], re.MULTILINE))
+
+    assert kinds
+    assert kinds <= TEXTS.keys()
+    for text in TEXTS.values():
+        assert text.norwegian != text.english
+        assert text.norwegian_advice.endswith(".")
+        assert text.english_advice.endswith(".")

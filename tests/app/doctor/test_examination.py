@@ -24,6 +24,7 @@ from db.queries.refusal_counts import RefusalCount, add_refusals
 from db.upkeep.privileges import grants
 from sync.record import record_deliveries
 from tests.db.upkeep.test_privileges import as_owner
+from tests.faults.process import ServiceProcess
 from tests.support.brokers import RedisBroker, free_port, redis_binary
 from tests.support.builders import created
 from tests.support.commands import run
@@ -335,3 +336,21 @@ async def test_mapping_is_compared_with_its_environment(
 
     assert (Verdict.WRONG, "min-side: the column emailadress1") in not_right(found)
     assert any("things are as the mapping says" in it.what for it in found)
+
+
+async def test_start_in_production_logs_what_is_not_right_with_the_database(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    sources = {"portal": {"scheme": "standard-webhooks", "secrets": [WEBHOOK_SECRET]}}
+    production = {
+        "env": "production",
+        "auth_secret": AUTH_SECRET,
+        "sources": json.dumps(sources),
+    }
+    with ServiceProcess(postgres_url, tmp_path, **production) as process:
+        process.start()
+        await process.ready()
+        log = process.log_file.read_text()
+
+    assert "WARNING" in log
+    assert "fsync is off. An event that was answered 200 can be lost with the power. Set" in log
