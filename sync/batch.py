@@ -132,6 +132,7 @@ class Batch:
     earlier_homes: dict[PortalId, list[tuple[ReceivedEvent, Result]]] = field(default_factory=dict)
     moves: list[tuple[OrganizationId, Result]] = field(default_factory=list)
     tree_touched: bool = False
+    gone: list[MemberRecord] = field(default_factory=list)
 
     def apply(self, received: ReceivedEvent) -> Result:
         """Returns the result of the event. A handler that fails affects only its own event."""
@@ -148,6 +149,44 @@ class Batch:
         except Exception as error:
             return _failed(event, error, _home(before))
         return self._accept(received, before, draft)
+
+    def forget(self, id: PortalId, survivor: PortalId) -> None:
+        """Lets what was to be done for a member be done for the one that lives on."""
+        self.touched.pop(id, None)
+        self.with_late_statements.pop(id, None)
+        if id != survivor and id in self.earlier_homes:
+            self.earlier_homes.setdefault(survivor, []).extend(self.earlier_homes.pop(id))
+
+    def apply_merge(
+        self,
+        received: ReceivedEvent,
+        before: MemberRecord | None,
+        gone: MemberRecord | None,
+        remark: str | None,
+    ) -> Result:
+        """Does the same for an event that two ids are of one person. `before` is the member whose
+        record is kept, `gone` the one whose parts it has got."""
+        event = received.event
+        if not isinstance(event, Event):
+            raise TypeError("This event merges nobody.")
+        known = self.members.get(event.member_id)
+        draft = draft_of(known, event.member_id, received.stamp, received.at, self.catalogue)
+        HANDLERS[event.type](event, draft)
+        result = self._accept(received, before, draft)
+        if remark is not None:
+            result.remark(remark)
+        if result.outcome is SyncOutcome.STALE:
+            result.status, result.outcome = SyncStatus.SUCCESS, SyncOutcome.UNCHANGED
+            result.beaten_at = None
+        if gone is not None:
+            result.outcome = SyncOutcome.UPDATED
+            self.gone.append(gone)
+        member = self.members[event.member_id]
+        member.index()
+        member.updated_at = member.updated_at or self.now
+        self.touched[member.portal_id] = None
+        self.with_late_statements[member.portal_id] = member
+        return result
 
     def _apply_to_chapter(self, received: ReceivedEvent, event: ChapterEvent) -> Result:
         draft = ChapterDraft(stamp=received.stamp, at=received.at, catalogue=self.catalogue)

@@ -23,6 +23,7 @@ class EventType(StrEnum):
     MEMBERSHIP_DEACTIVATED = "membership-deactivated"
     MEMBERSHIP_REACTIVATED = "membership-reactivated"
     MEMBERSHIP_STATED = "membership-stated"
+    MEMBERSHIP_MERGED = "membership-merged"
     ORGANIZATION_UPDATED = "organization-updated"
 
 
@@ -52,7 +53,8 @@ class Event(msgspec.Struct, frozen=True):
     the portal's row version, and 0 if it is not stated.
     `only_if_known`: it says nothing of a person who is not known here.
     `happened_at` is shown as the time of an event that is ranked by another one; `read_here`: its
-    time is that at which this service read it, by its own clock. `remarks` tell
+    time is that at which this service read it, by its own clock. `merged_id` is an id that was of
+    the same person. `remarks` tell
     what was mended, or could not be translated.
     """
 
@@ -69,6 +71,11 @@ class Event(msgspec.Struct, frozen=True):
     happened_at: datetime | None = None
     read_here: bool = False
     remarks: tuple[str, ...] = ()
+    merged_id: PortalId | None = None
+
+    def member_ids(self) -> set[PortalId]:
+        """Returns the ids of the person that the event mentions."""
+        return {self.member_id, self.merged_id} if self.merged_id else {self.member_id}
 
     def organization_ids(self) -> set[PortalId]:
         """Returns the ids of all chapters that the event mentions."""

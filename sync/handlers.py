@@ -71,8 +71,15 @@ def organization_updated(event: ChapterEvent, draft: ChapterDraft) -> None:
     _complete_organization(event.organization, draft)
 
 
+def membership_merged(event: Event, draft: Draft) -> None:
+    """Writes what the event says besides: both ids are of one person before it is called."""
+    _state_profile(event, draft)
+    _state_organization(event, draft)
+
+
 HANDLERS: Mapping[EventType, EventHandler] = {
     EventType.MEMBERSHIP_CREATED: membership_created,
+    EventType.MEMBERSHIP_MERGED: membership_merged,
     EventType.MEMBERSHIP_UPDATED: membership_updated,
     EventType.ROLE_UPDATED: role_updated,
     EventType.MEMBERSHIP_DEACTIVATED: membership_deactivated,

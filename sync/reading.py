@@ -1,8 +1,8 @@
 """Reads what events touch in one round trip: their members, chapters and roles, locked."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from db.driver.locks import (
     LockName,
@@ -14,23 +14,27 @@ from db.driver.locks import (
 from db.driver.round_trips import Query
 from db.queries.member_records import (
     MemberRecord,
+    SavedRoles,
     member_records,
     new_member_ids,
     saved_roles,
 )
+from db.queries.merges import survivors
 from db.queries.organizations import (
+    OrganizationRow,
     insert_stubs,
     organization_records,
     organizations_of_members,
 )
 from db.queries.roles import (
     MAX_UNDECIDED_ROLES,
+    RoleRow,
     insert_roles,
     roles_touched,
     undecided_count,
 )
 from db.sessions import WriteSession
-from db.vocabulary import PortalId
+from db.vocabulary import MemberId, OrganizationId, PortalId
 from sync.draft import Catalogue
 from sync.events import AnyEvent, Event
 
@@ -57,12 +61,14 @@ def locks_for(events: Collection[AnyEvent]) -> set[LockName]:
 class Known:
     """The members and chapters of some events, as they are known before these are applied.
 
-    `new_ids` are ids for members that are not known yet.
+    `new_ids` are ids for members that are not known yet. `survivors` has the ids that live on of
+    those that were merged into others.
     """
 
     members: dict[PortalId, MemberRecord]
     catalogue: Catalogue
     new_ids: list[int]
+    survivors: dict[PortalId, PortalId]
 
 
 class Reading:
@@ -76,6 +82,7 @@ class Reading:
         self._saved_roles = saved_roles(members)
         self._places = organizations_of_members(members)
         self._new_ids = new_member_ids(len(members))
+        self._survivors = survivors(members)
 
     @classmethod
     async def fetched(cls, session: WriteSession, events: Collection[AnyEvent]) -> "Reading":
@@ -93,6 +100,7 @@ class Reading:
             self._saved_roles,
             self._places,
             self._new_ids,
+            self._survivors,
         )
 
     async def known(self, session: WriteSession, events: Collection[AnyEvent]) -> Known:
@@ -101,29 +109,57 @@ class Reading:
         `events` are those of the reading, or fewer. Raises SharedLockError if a chapter or a code
         is new and its lock is not held exclusively.
         """
+        others = await self._of_survivors(session)
         organizations = self._organizations.found
         unknown = sorted(_mentioned(events) - organizations.keys())
         session.require_locked([organization_lock(id) for id in unknown])
         for stub in await insert_stubs(session, unknown):
             organizations[stub.portal_id] = stub
-        roles = {role.code: role for role in self._roles.found}
+        roles = {role.code: role for role in self._roles.found} | others.roles
         new_codes = await _listed(session, _codes(events) - roles.keys())
         roles |= {role.code: role for role in await insert_roles(session, new_codes)}
-        labels = {place.id: place.name or place.portal_id for place in self._places.found.values()}
+        places = self._places.found | others.places
+        labels = {place.id: place.name or place.portal_id for place in places.values()}
         for organization in organizations.values():
             labels[organization.id] = organization.label()
             if organization.stated_parent_id and organization.parent_label:
                 labels.setdefault(organization.stated_parent_id, organization.parent_label)
         catalogue = Catalogue(organizations, roles, new_codes, labels)
-        return Known(self._known_members(), catalogue, self._new_ids.found)
+        members = self._known_members() | others.members
+        return Known(members, catalogue, self._new_ids.found, self._survivors.found)
+
+    async def _of_survivors(self, session: WriteSession) -> "_Survivors":
+        """Reads the members that live on in place of those that were merged into them."""
+        ids = set(self._survivors.found.values())
+        if not ids:
+            return _Survivors({}, {}, {})
+        await session.lock([member_lock(id) for id in ids])
+        members, held = member_records(ids), saved_roles(ids)
+        roles, places = roles_touched((), ids), organizations_of_members(ids)
+        await session.fetch(members, held, roles, places)
+        return _Survivors(
+            _with_roles(members.found, held.found),
+            {role.code: role for role in roles.found},
+            places.found,
+        )
 
     def _known_members(self) -> dict[PortalId, MemberRecord]:
-        members = {record.portal_id: record for record in self._members.found}
-        held = self._saved_roles.found
-        for record in members.values():
-            if record.id in held:
-                record.load_roles(held[record.id])
-        return members
+        return _with_roles(self._members.found, self._saved_roles.found)
+
+
+class _Survivors(NamedTuple):
+    members: dict[PortalId, MemberRecord]
+    roles: dict[str, RoleRow]
+    places: dict[OrganizationId, OrganizationRow]
+
+
+def _with_roles(
+    records: Collection[MemberRecord], held: Mapping[MemberId, SavedRoles]
+) -> dict[PortalId, MemberRecord]:
+    for record in records:
+        if record.id is not None and record.id in held:
+            record.load_roles(held[record.id])
+    return {record.portal_id: record for record in records}
 
 
 async def _listed(session: WriteSession, unknown: Collection[str]) -> frozenset[str]:
@@ -141,7 +177,7 @@ def _about_members(events: Collection[AnyEvent]) -> list[Event]:
 
 
 def _members(events: Collection[AnyEvent]) -> set[PortalId]:
-    return {event.member_id for event in _about_members(events)}
+    return {id for event in _about_members(events) for id in event.member_ids()}
 
 
 def _codes(events: Collection[AnyEvent]) -> set[str]:

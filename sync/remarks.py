@@ -124,6 +124,19 @@ CYCLE = (
 )
 
 
+MERGED_WITH_ITSELF = "`$.data.mergedId` is the id of the member itself."
+
+
+def merged(gone: str) -> str:
+    return f"{gone} is the same person from now on, and so is what is stated of that id."
+
+
+MERGE_REFUSED = (
+    "The portal has stated that this person lives on under the other id. The merge was not turned "
+    "round."
+)
+
+
 ROW_IS_READ_AGAIN = "The row is read again."
 
 

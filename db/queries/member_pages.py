@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, case, exists, func, select, true
+from sqlalchemy import ColumnElement, and_, bindparam, case, exists, func, or_, select, true
 
 from db.driver.any_of import any_of_parameter
 from db.driver.compiled_statements import CompiledStatement
@@ -19,7 +19,7 @@ from db.queries.visibility import Sight, members_in, sight_shape, sight_values, 
 from db.sessions import ReadSession
 from db.stamp import Stamp
 from db.tables.facts import MemberFacts
-from db.tables.models import Member, Role, RoleAssignment
+from db.tables.models import Member, MemberMerge, Role, RoleAssignment
 from db.tables.profile import Profile
 from db.vocabulary import AccessLevel, ActivationState, MemberId, OrganizationId, PortalId
 
@@ -195,12 +195,28 @@ async def members_by_id(
     return {member.id: member for member in (MemberRow(*row) for row in rows)}
 
 
+# The member that the person with this id has become by a merge.
+_MERGED = (
+    select(func.min(MemberMerge.person_id))
+    .where(
+        or_(
+            MemberMerge.merged_id == bindparam("portal_id"),
+            MemberMerge.into_id == bindparam("portal_id"),
+        )
+    )
+    .scalar_subquery()
+)
+
+
 async def member_by_portal_id(
     session: ReadSession, sight: Sight, portal_id: PortalId
 ) -> MemberRow | None:
     statement = _found.statement(
         ("by portal id", sight_shape(sight)),
-        lambda: _ROW.where(Member.portal_id == bindparam("portal_id"), visible_members(sight)),
+        lambda: _ROW.where(
+            or_(Member.portal_id == bindparam("portal_id"), Member.id == _MERGED),
+            visible_members(sight),
+        ),
     )
     rows = await session.rows(statement, {"portal_id": portal_id, **sight_values(sight)})
     return MemberRow(*rows[0]) if rows else None

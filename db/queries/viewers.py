@@ -23,6 +23,7 @@ from db.driver.any_of import any_of_parameter
 from db.driver.compiled_statements import CompiledStatement, SqlRow
 from db.errors import DatabaseUnavailableError
 from db.queries.member_pages import MEMBER_COLUMNS, MemberRow
+from db.queries.merges import survivors
 from db.queries.national_body import NationalBody
 from db.queries.roles import AssignmentRow, RoleRow, access_level
 from db.queries.rows import columns_of
@@ -153,7 +154,17 @@ class ViewerLookups:
     async def _rows(
         self, session: ReadSession, portal_ids: Collection[PortalId]
     ) -> dict[PortalId, list[SqlRow]]:
-        """Returns the rows of each member who is known."""
+        """Returns the rows of each member who is known, also by an id that was merged."""
+        rows = await self._rows_by_id(session, portal_ids)
+        missing = set(portal_ids) - rows.keys()
+        if missing and (others := await session.find(survivors(missing))):
+            found = await self._rows_by_id(session, others.values())
+            rows |= {id: found[other] for id, other in others.items() if other in found}
+        return rows
+
+    async def _rows_by_id(
+        self, session: ReadSession, portal_ids: Collection[PortalId]
+    ) -> dict[PortalId, list[SqlRow]]:
         parameters = {"portal_ids": list(portal_ids), **self.national_body.parameters()}
         rows: defaultdict[PortalId, list[SqlRow]] = defaultdict(list)
         for row in await session.rows(self._statement, parameters):

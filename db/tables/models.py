@@ -80,6 +80,22 @@ class Member(ProfileColumns, Base):
     as_of: Mapped[dict[str, Stamp]] = mapped_column(Json(dict[str, str]))
 
 
+class MemberMerge(Base):
+    """A statement of the portal that two of its ids are of one person, and which of them lives on.
+
+    `person_id` is the member that the person is here. The stamp is that of the first statement.
+    """
+
+    __tablename__ = "member_merges"
+    __table_args__ = (UniqueConstraint("merged_id", "into_id"),)
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    merged_id: Mapped[str] = mapped_column(Text)
+    into_id: Mapped[str] = mapped_column(Text, index=True)
+    stamp: Mapped[str] = mapped_column(Text)
+    person_id: Mapped[int] = mapped_column(ForeignKey("members.id"), index=True)
+
+
 class Role(Base):
     """An entry of the role catalogue: a portal role code and the access level it gives.
 

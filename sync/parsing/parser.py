@@ -87,10 +87,17 @@ class _Parser:
         if type is EventType.ORGANIZATION_UPDATED:
             return self._chapter_event(occurred_at, data, translation)
         member = _object(_required(data, "member", "$.data"), "$.data.member")
+        member_id = _required_id(member, "id", "$.data.member")
+        merged_id = None
+        if type is EventType.MEMBERSHIP_MERGED:
+            merged_id = _required_id(data, "mergedId", "$.data")
+            if merged_id == member_id:
+                raise NotAnEventError(remarks.MERGED_WITH_ITSELF)
         return Event(
             type=type,
             occurred_at=occurred_at,
-            member_id=_required_id(member, "id", "$.data.member"),
+            member_id=member_id,
+            merged_id=merged_id,
             profile=self._profile(type, member),
             organization=self._organization(type, data),
             roles=self._roles(type, data),

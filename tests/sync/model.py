@@ -112,11 +112,28 @@ class Told:
 def world_after(history: Iterable[Told]) -> World:
     told = sorted(history, key=lambda one: one.weight)
     members = {one.member for one in told if one.member}
+    members |= {one.data["mergedId"] for one in told if "mergedId" in one.data}
+    one_person = _people_of({id for id in members if id}, told)
     chapters = {id for one in told for id in one.mentioned()}
     return World(
-        people={id: _person([one for one in told if one.member == id]) for id in members},
+        people={
+            id: _person([one for one in told if one.member in ids])
+            for id, ids in one_person.items()
+        },
         chapters=_without_cycles({id: _chapter(id, told) for id in chapters}),
     )
+
+
+def _people_of(ids: set[str], told: Sequence[Told]) -> dict[str, set[str]]:
+    """The ids of each person, by the one that lives on: groups that merges unite one by one."""
+    people = {id: {id} for id in ids}
+    for one in told:
+        if "mergedId" in one.data:
+            (gone,) = (id for id, group in people.items() if one.data["mergedId"] in group)
+            (survivor,) = (id for id, group in people.items() if one.member in group)
+            if gone != survivor:
+                people[survivor] |= people.pop(gone)
+    return people
 
 
 def _person(told: Sequence[Told]) -> Person:

@@ -20,7 +20,7 @@ from tests.support.opened import clear, opened
 from tests.sync.model import PROFILE, READ_AS, Told, rights_in, world_after
 from tests.sync.recording import RECEIVED, Rights, World, delivery, entries, rights_of, world_of
 
-MEMBERS = [guid(name) for name in ("Kari", "Ola", "Åse")]
+MEMBERS = [guid(name) for name in ("Kari", "Ola", "Åse", "Siv")]
 CHAPTERS = [guid(name) for name in ("HLF", "HLF Viken", "HLF Oslo")]
 NATIONAL_BODY = CHAPTERS[0]
 CODES = ["member", "peer-mentor", "coordinator", "storyteller"]
@@ -113,6 +113,9 @@ def events() -> st.SearchStrategy[dict[str, Any]]:
         _event("role-updated", {"roles": roles}, some_home),
         _event("membership-deactivated", {}, {**some_home, "reason": reasons}),
         _event("membership-reactivated", {}, some_home),
+        _event("membership-merged", {"mergedId": st.sampled_from(MEMBERS)}, some_home).filter(
+            lambda event: event["data"]["mergedId"] != event["data"]["member"]["id"]
+        ),
         _event(
             "membership-stated",
             {},

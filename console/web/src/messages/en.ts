@@ -209,6 +209,7 @@ export const en: Messages = {
     'membership-deactivated': 'Left',
     'membership-reactivated': 'Joined again',
     'membership-stated': 'As the register has it',
+    'membership-merged': 'Two entries merged',
     'organization-updated': 'Chapter changed',
   },
   unknownEvent: 'Unknown event',

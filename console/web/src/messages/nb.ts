@@ -209,6 +209,7 @@ export const nb = {
     'membership-deactivated': 'Utmelding',
     'membership-reactivated': 'Gjeninnmelding',
     'membership-stated': 'Opplysninger fra registeret',
+    'membership-merged': 'Sammenslåing av to oppføringer',
     'organization-updated': 'Endret lag',
   } as Record<string, string>,
   unknownEvent: 'Ukjent hendelse',

@@ -20,6 +20,15 @@ export const remarks: [RegExp, string][] = [
   [/`(?:\$\.)?(?:data\.)?(.+?)` must be a date and time with its zone, such as (\S+)\./g, 'Feltet «$1» må være dato og klokkeslett med tidssone, som $2.'],
   [/`(?:\$\.)?(?:data\.)?(.+?)` must be a text of 1 to (\d+) characters\./g, 'Feltet «$1» må være en tekst på 1 til $2 tegn.'],
   [/`(?:\$\.)?(?:data\.)?(.+?)` has (\d+) roles; the limit is (\d+)\./g, 'Feltet «$1» har $2 roller; grensen er $3.'],
+  [/`\$\.data\.mergedId` is the id of the member itself\./g, 'Feltet «mergedId» er medlemmets egen ID.'],
+  [
+    /(\S+) is the same person from now on, and so is what is stated of that id\./g,
+    '$1 er samme person fra nå av, og det gjelder også det som meldes om den ID-en.',
+  ],
+  [
+    /The portal has stated that this person lives on under the other id\. The merge was not turned round\./g,
+    'Min side har alt meldt at personen lever videre under den andre ID-en. Sammenslåingen ble ikke snudd.',
+  ],
   [/Nobody with this id is known here, and nothing shows that it is a member\./g, 'Ingen med denne ID-en er kjent her, og ingenting viser at det er et medlem.'],
   [/The body is not JSON: .*/g, 'Innholdet er ikke gyldig JSON.'],
   [/The body begins with a byte order mark, which was skipped\./g, 'Innholdet begynte med et byterekkefølgemerke (BOM), som ble hoppet over.'],
