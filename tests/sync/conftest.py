@@ -23,6 +23,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The long form takes as long as it takes."""
+    if config.getoption("long", default=FEW) > FEW:
+        for item in items:
+            item.add_marker(pytest.mark.timeout(0))
+
+
 @pytest.fixture
 def histories_played(request: pytest.FixtureRequest) -> int:
     # When all tests are run, this file is read too late to add an option.
