@@ -5,11 +5,8 @@ from typing import Annotated, cast
 
 import strawberry
 
-from db.queries.keyset import PageRequest
 from db.queries.organizations import (
     OrganizationRow,
-    organization_count,
-    organization_page,
     organizations_by_id,
 )
 from db.queries.roles import role_by_id, role_catalogue
@@ -19,21 +16,15 @@ from resolvers.members import member_view_by_portal_id, member_views
 from resolvers.sync_log import entry_views
 from schema.access import require_log_reader, require_operator, require_viewer
 from schema.context import Info
-from schema.engine.lookahead import selected
-from schema.engine.views import View, from_view, view_type
 from schema.errors import BadUserInputError
 from schema.types import loading
 from schema.types.audit import AuditTrailConnection, audit_trail_connection
 from schema.types.connections import (
     After,
     Before,
-    EdgeView,
     First,
     Last,
     PageArguments,
-    PageInfo,
-    PageView,
-    itself,
 )
 from schema.types.costs import COUNTING, cost, list_size, paged_by, sized_by
 from schema.types.health import SyncHealth
@@ -49,34 +40,19 @@ from schema.types.nodes import (
     MemberConnection,
     MemberType,
     Node,
+    OrganizationConnection,
     OrganizationType,
     RoleType,
     SyncLogConnection,
     SyncLogEntryType,
     member_connection,
+    organization_connection,
     sync_log_connection,
 )
 from schema.types.opaque import parse_global_id, row_id, storable
 from schema.types.viewer import ViewerType, load_viewer, viewer_fields
 
 MAX_NODES = 100
-
-
-@view_type("An organization in a page.")
-class OrganizationEdge(View[EdgeView[OrganizationRow]]):
-    cursor: str = from_view("cursor", "The cursor of this edge, for `after` and `before`.")
-    node: OrganizationType = from_view("node", "The organization.")
-
-
-@view_type("A page of organizations, ordered by name.")
-class OrganizationConnection(View[PageView[OrganizationRow]]):
-    edges: list[OrganizationEdge] = from_view("edges", "The organizations of this page.")
-    page_info: PageInfo = from_view(itself, "The position of this page in the list.")
-    total_count: int | None = from_view(
-        "total",
-        "The number of organizations in all pages.",
-        directives=[cost(COUNTING)],
-    )
 
 
 @strawberry.type(description="All queries.")
@@ -142,8 +118,7 @@ class Query:
     ) -> OrganizationConnection:
         await require_viewer(info.context)
         page = PageArguments(first, after, last, before)
-        request = page.request("organizations", (str, int))
-        return await _organization_connection(info, request)
+        return await organization_connection(info, page)
 
     @strawberry.field(description="A member; null if they do not exist or are not visible.")
     async def member(
@@ -231,14 +206,6 @@ class Query:
     ) -> AuditTrailConnection:
         await require_operator(info)
         return await audit_trail_connection(info, PageArguments(first, after, last, before))
-
-
-async def _organization_connection(info: Info, request: PageRequest) -> OrganizationConnection:
-    async with info.context.database.read() as session:
-        page = await organization_page(session, request)
-        counted = "totalCount" in selected(info)
-        total = await organization_count(session) if counted else None
-    return OrganizationConnection(PageView("organizations", page, total))
 
 
 def _key_or_error(id: strawberry.ID) -> tuple[str, int] | BadUserInputError:

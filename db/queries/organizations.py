@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import msgspec
-from sqlalchemy import func, select, text
+from sqlalchemy import bindparam, func, select, text
 from sqlalchemy.orm import aliased
 from sqlalchemy.sql import Select
 
@@ -114,6 +114,16 @@ async def organization_page(session: ReadSession, page: PageRequest) -> Slice[Or
     return rows.map(_organization_row)
 
 
+async def page_below(
+    session: ReadSession, parent_id: OrganizationId, page: PageRequest
+) -> Slice[OrganizationRow]:
+    """Returns a page of the chapters directly below one."""
+    below = _ROW.where(Organization.parent_id == bindparam("parent_id"))
+    statement = _pages.statement(("below",), page, NAME_ORDER, lambda: below)
+    rows = await read_page(session, statement, page, {"parent_id": parent_id}, keys=2)
+    return rows.map(_organization_row)
+
+
 async def organization_count(session: ReadSession) -> int:
     return await session.scalar(select(func.count(Organization.id))) or 0
 
@@ -156,14 +166,22 @@ def organization_ids(
 async def organizations_below(
     session: ReadSession, parents: Collection[OrganizationId]
 ) -> dict[OrganizationId, list[OrganizationRow]]:
-    """Returns the direct children of each organization, by name."""
+    """Returns the direct children of each organization, in the order of their pages."""
     statement = _ROW.where(any_of(Organization.parent_id, parents))
-    rows = await session.all(statement.order_by(Organization.name, Organization.id))
+    name_order = [column.expression for column in NAME_ORDER]
+    rows = await session.all(statement.order_by(*name_order, Organization.id))
     children: dict[OrganizationId, list[OrganizationRow]] = {parent: [] for parent in parents}
     for row in map(_organization_row, rows):
         if row.parent_id is not None:
             children[row.parent_id].append(row)
     return children
+
+
+def first_page_of(rows: Sequence[OrganizationRow], size: int) -> Slice[OrganizationRow]:
+    """Returns the first page of all direct children of a chapter."""
+    page = rows[:size]
+    keys = [(row.name or "", row.id) for row in page]
+    return Slice(page, keys, has_next=len(rows) > size, has_previous=False)
 
 
 def _subtree_ids() -> Select[int]:

@@ -26,6 +26,11 @@ def sized_by(argument: str) -> ListSizeDirective:
     )
 
 
+def usual_edges(size: int) -> ListSizeDirective:
+    """States the usual number of edges of a connection whose pages are hardly ever full."""
+    return ListSizeDirective(assumed_size=size, sized_fields=["edges"])
+
+
 def paged_by(*slicing_arguments: str) -> ListSizeDirective:
     """States that a connection has as many edges as one of the arguments says."""
     return ListSizeDirective(

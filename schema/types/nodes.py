@@ -8,7 +8,13 @@ from graphql import OperationType
 
 from db.queries.attempt_records import Attempt
 from db.queries.member_pages import MemberOrderField
-from db.queries.organizations import OrganizationRow
+from db.queries.organizations import (
+    OrganizationRow,
+    first_page_of,
+    organization_count,
+    organization_page,
+    page_below,
+)
 from db.queries.roles import RoleRow
 from db.tables.facts import FieldChange
 from db.vocabulary import (
@@ -38,7 +44,7 @@ from schema.types.connections import (
     PageView,
     itself,
 )
-from schema.types.costs import COUNTING, cost, list_size, paged_by
+from schema.types.costs import COUNTING, cost, list_size, paged_by, usual_edges
 from schema.types.inputs import (
     MemberFilterArgument,
     MemberFilterInput,
@@ -106,11 +112,26 @@ class OrganizationType(View[OrganizationRow], Node):
         return None if row is None else OrganizationType(row)
 
     @strawberry.field(
-        description="The chapters directly below, ordered by name.", directives=[list_size(10)]
+        description="The chapters directly below, ordered by name.",
+        directives=[usual_edges(10)],
     )
-    async def children(self, info: Info) -> "list[OrganizationType]":
+    async def children(
+        self,
+        info: Info,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> "OrganizationConnection":
+        page = PageArguments(first, after, last, before).request("children", (str, int))
         rows = await info.context.loader(loading.children).load(self.view.id)
-        return [OrganizationType(row) for row in rows]
+        if page.start is None and not page.backward:
+            # The first pages of all chapters of a list are read at once.
+            found = first_page_of(rows, page.size)
+        else:
+            async with info.context.database.read() as session:
+                found = await page_below(session, self.view.id, page)
+        return OrganizationConnection(PageView("children", found, len(rows)))
 
     @strawberry.field(
         description="The visible members who belong to this chapter or one below it, or hold a "
@@ -129,6 +150,23 @@ class OrganizationType(View[OrganizationRow], Node):
     ) -> "MemberConnection":
         page = PageArguments(first, after, last, before)
         return await member_connection(info, self.id, filter, order_by, page)
+
+
+@view_type("An organization in a page.")
+class OrganizationEdge(View[EdgeView[OrganizationRow]]):
+    cursor: str = from_view("cursor", "The cursor of this edge, for `after` and `before`.")
+    node: OrganizationType = from_view("node", "The organization.")
+
+
+@view_type("A page of organizations, ordered by name.")
+class OrganizationConnection(View[PageView[OrganizationRow]]):
+    edges: list[OrganizationEdge] = from_view("edges", "The organizations of this page.")
+    page_info: PageInfo = from_view(itself, "The position of this page in the list.")
+    total_count: int | None = from_view(
+        "total",
+        "The number of organizations in all pages.",
+        directives=[cost(COUNTING)],
+    )
 
 
 @view_type("A role that a member holds in an organization.", name="RoleAssignment")
@@ -352,6 +390,15 @@ class SyncLogConnection(View[PageView[EntryView]]):
         "The position in the change feed at which this page was read. A subscription to "
         "`syncLogChanges` after it misses nothing.",
     )
+
+
+async def organization_connection(info: Info, arguments: PageArguments) -> OrganizationConnection:
+    request = arguments.request("organizations", (str, int))
+    async with info.context.database.read() as session:
+        page = await organization_page(session, request)
+        counted = "totalCount" in selected(info)
+        total = await organization_count(session) if counted else None
+    return OrganizationConnection(PageView("organizations", page, total))
 
 
 async def member_connection(

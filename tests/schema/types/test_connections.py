@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 
 from tests.support.answers import nodes, refused_arguments
-from tests.support.builders import created, deactivated, organization, updated
+from tests.support.builders import (
+    created,
+    deactivated,
+    organization,
+    organization_updated,
+    updated,
+)
 from tests.support.service import Service
 
 MEMBERS = """
@@ -369,3 +375,34 @@ async def test_organizations_are_paged_by_name(service: Service) -> None:
 
     assert nodes(first, "name") == ["HLF Asker", "HLF Bergen"]
     assert nodes(second, "name") == ["HLF Oslo"]
+
+
+CHILDREN = """query ($first: Int, $after: String, $last: Int, $before: String) {
+  organizations(first: 1) { edges { node {
+    children(first: $first, after: $after, last: $last, before: $before) { totalCount
+      edges { node { name } }
+      pageInfo { hasNextPage hasPreviousPage startCursor endCursor } } } } } }"""
+
+
+async def children(service: Service, **arguments: Any) -> dict[str, Any]:
+    found = (await service.data(CHILDREN, **arguments))["organizations"]["edges"][0]["node"]
+    below: dict[str, Any] = found["children"]
+    return below
+
+
+async def test_chapters_below_one_are_paged_in_both_directions(service: Service) -> None:
+    for n, name in enumerate(["HLF Bergen", "HLF Asker", "HLF Oslo", "HLF Ås"]):
+        await service.tell(created(f"M{n}", n, organization=organization(name, "HLF")))
+    await service.tell(organization_updated("HLF", name="HLF", parentId=None))
+
+    whole = await children(service)
+    first = await children(service, first=3)
+    rest = await children(service, after=first["pageInfo"]["endCursor"])
+    back = await children(service, last=2, before=rest["pageInfo"]["startCursor"])
+
+    names = nodes(whole, "name")
+    assert sorted(names) == ["HLF Asker", "HLF Bergen", "HLF Oslo", "HLF Ås"]
+    assert nodes(first, "name") + nodes(rest, "name") == names
+    assert nodes(back, "name") == names[1:3]
+    assert [first["pageInfo"]["hasNextPage"], rest["pageInfo"]["hasNextPage"]] == [True, False]
+    assert {page["totalCount"] for page in (whole, first, rest, back)} == {4}
