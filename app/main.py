@@ -27,8 +27,9 @@ from app.workers.shared_metrics import SharedMetrics
 from app.workers.worker_place import WorkerPlace
 from db.errors import DatabaseError, DatabaseUnavailableError
 from db.migrate import check_schema
-from schema.access import AccessPolicy, Budgets
+from schema.access import AccessPolicy
 from schema.build import build_schema
+from schema.engine.executor import Bounds
 from sync.dataverse.mapping import load_mapping
 from sync.dataverse.reader import MessageReader
 from sync.dataverse.scheme import DataverseKey
@@ -90,15 +91,10 @@ def create_app(settings: Settings, place: WorkerPlace | None = None) -> Starlett
 def _routes(
     settings: Settings, services: Callable[[], Services], metrics: Metrics
 ) -> list[BaseRoute]:
-    most = settings.max_query_cost
     schema = build_schema(
-        AccessPolicy(
-            Budgets(own_data=most // 5, others_data=most),
-            guarded=settings.is_guarded,
-            allowed=settings.documents,
-        ),
+        AccessPolicy(guarded=settings.is_guarded, allowed=settings.documents),
         trusted=load_trusted_documents(settings.documents_folder),
-        seconds=settings.max_query_seconds,
+        bounds=Bounds(settings.max_query_cost, settings.max_query_seconds),
     )
     metrics.watch_documents(schema.documents, schema.executor.field_use)
     schema.executor.executed = metrics.executed

@@ -238,8 +238,7 @@ class Settings(BaseSettings):
     max_query_cost: int = Field(
         default=5_000,
         ge=100,
-        description="Maximum cost of a GraphQL operation of coordinators, administrators and "
-        "operators; a fifth of it for others.",
+        description="Maximum cost of a GraphQL operation, and of items in the lists of its answer.",
     )
     max_query_seconds: float = Field(
         default=10.0,

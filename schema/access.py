@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from graphql import GraphQLError
 
 from db.queries.viewers import Viewer
-from db.vocabulary import AccessLevel
 from schema.context import Context, Info
 from schema.engine.field_use import Client
 from schema.engine.masking import masked
 from schema.engine.trusted_documents import Allowed
-from schema.errors import ForbiddenError, LimitError, UnauthenticatedError
+from schema.errors import ForbiddenError, UnauthenticatedError
 
 
 async def require_viewer(context: Context) -> Viewer:
@@ -67,25 +66,12 @@ async def require_corrector(info: Info) -> Viewer:
 
 
 @dataclass(frozen=True, slots=True)
-class Budgets:
-    """What one operation may cost. Those who see others' data look at more of it at a time."""
-
-    own_data: int = 1_000
-    others_data: int = 5_000
-
-    def of(self, viewer: Viewer | None) -> int:
-        level = AccessLevel.NONE if viewer is None else viewer.access_level
-        return self.others_data if level >= AccessLevel.COORDINATOR else self.own_data
-
-
-@dataclass(frozen=True, slots=True)
 class AccessPolicy:
     """Decides what a viewer may ask the engine for.
 
     `guarded`: only administrators of any chapter and operators may ask for the schema.
     """
 
-    budgets: Budgets = Budgets()
     guarded: bool = False
     allowed: Allowed = Allowed.ANY
 
@@ -103,16 +89,6 @@ class AccessPolicy:
             viewer = await require_viewer(context)
             if not viewer.sight.sees_log:
                 raise ForbiddenError("Introspection is for administrators and operators.")
-
-    async def check_cost(self, cost: int, context: Context) -> None:
-        """Looks the viewer up only when it matters. Raises LimitError or MemberInactiveError."""
-        if cost > self.budgets.own_data:
-            budget = self.budgets.of(await context.viewer())
-            if cost > budget:
-                raise LimitError("operation.cost", cost, budget)
-
-    def allowed_cost(self, context: Context) -> int:
-        return self.budgets.of(context.known_viewer)
 
     def masked(self, errors: Iterable[GraphQLError], context: Context) -> list[GraphQLError]:
         return masked(errors, context.request_id)

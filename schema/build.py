@@ -7,7 +7,7 @@ from schema.access import AccessPolicy
 from schema.engine.binding import bind_resolvers
 from schema.engine.cost import CostDirective, ListSizeDirective
 from schema.engine.documents import Documents
-from schema.engine.executor import Executor
+from schema.engine.executor import DEFAULT_BOUNDS, Bounds, Executor
 from schema.engine.trusted_documents import TrustedDocuments
 from schema.mutations.mutation import Mutation
 from schema.queries import Query
@@ -19,7 +19,7 @@ from schema.types.scalars import SCALARS
 class Schema(strawberry.Schema):
     """The GraphQL schema. Its `executor` executes documents for every transport."""
 
-    def __init__(self, policy: AccessPolicy, trusted: TrustedDocuments, seconds: float) -> None:
+    def __init__(self, policy: AccessPolicy, trusted: TrustedDocuments, bounds: Bounds) -> None:
         super().__init__(
             query=Query,
             mutation=Mutation,
@@ -32,7 +32,7 @@ class Schema(strawberry.Schema):
         # "Did you mean …?" would give away names of the schema.
         self.documents = Documents(self._schema, hide_suggestions=policy.guarded)
         self.executor = Executor(
-            self._schema, self.documents, policy, trusted=trusted, seconds=seconds
+            self._schema, self.documents, policy, trusted=trusted, bounds=bounds
         )
 
 
@@ -40,7 +40,7 @@ def build_schema(
     policy: AccessPolicy | None = None,
     *,
     trusted: TrustedDocuments | None = None,
-    seconds: float = 10.0,
+    bounds: Bounds = DEFAULT_BOUNDS,
 ) -> Schema:
-    """Builds the schema. A query or mutation may take `seconds`."""
-    return Schema(policy or AccessPolicy(), trusted or TrustedDocuments(), seconds)
+    """Builds the schema."""
+    return Schema(policy or AccessPolicy(), trusted or TrustedDocuments(), bounds)

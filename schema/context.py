@@ -122,16 +122,6 @@ class Context:
         return await self._viewer
 
     @property
-    def known_viewer(self) -> Viewer | None:
-        """The viewer as far as this operation has looked them up; it is not looked up for this."""
-        if self._is_operator:
-            return OPERATOR
-        looked_up = self._viewer
-        if looked_up is None or not looked_up.done() or looked_up.cancelled():
-            return None
-        return None if looked_up.exception() else looked_up.result()
-
-    @property
     def actor(self) -> str:
         """The name under which actions are recorded."""
         return "nobody" if self.credentials is None else self.credentials.actor

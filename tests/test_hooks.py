@@ -63,7 +63,7 @@ class _Everything(CompiledOperation):
     """Completes every object in the same way."""
 
     def function(self, type: GraphQLOutputType, nodes: Sequence[FieldNode]) -> Complete | None:
-        return lambda value: f"{type} compiled"
+        return lambda value, count: f"{type} compiled"
 
 
 async def test_graphql_core_completes_values_by_the_method_that_is_overridden() -> None:

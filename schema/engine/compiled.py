@@ -6,17 +6,20 @@ what the database does. Where no field has a resolver or a directive of its own,
 from the query: which attribute is read, how its type is written, what it is called. This is such
 a function:
 
-    def complete(root):
+    def complete(root, count):
         def object1(view):
             a2 = view.row.event_id
             if a2 is None: raise Unexpected
             return {'id': given3(view), 'eventId': a2, 'status': given4[view.row.status]}
         ...
         try: return object9(root)
+        except Limit: raise
         except Exception as error: raise Unexpected from error
+
+`count` is told of the items of each list, and raises a LimitError when they are too many.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from inspect import isclass
 from typing import Any
 
@@ -42,8 +45,9 @@ from strawberry.types.field import StrawberryField
 from schema.engine.binding import declaration_of
 from schema.engine.views import View, source_of
 from schema.engine.walk import Walk
+from schema.errors import LimitError
 
-Complete = Callable[[Any], Any]
+Complete = Callable[[Any, Callable[[Sized], Any]], Any]
 MIN_INT, MAX_INT = -(2**31), 2**31 - 1
 
 
@@ -82,7 +86,11 @@ class _Writer:
 
     def __init__(self, walk: Walk) -> None:
         self._walk = walk
-        self._given: dict[str, Any] = {"Unexpected": UnexpectedValueError, "present": _present}
+        self._given: dict[str, Any] = {
+            "Unexpected": UnexpectedValueError,
+            "Limit": LimitError,
+            "present": _present,
+        }
         self._lines: list[str] = []
         self._names = 0
         self._objects: dict[tuple[object, ...], str] = {}
@@ -91,9 +99,10 @@ class _Writer:
         """Raises _NotPlainError."""
         result = self._value(type, nodes, "root", of_view=False)
         lines = [
-            "def complete(root):",
+            "def complete(root, count):",
             *self._lines,
             f" try: return {result}",
+            " except Limit: raise",
             " except Exception as error: raise Unexpected from error",
         ]
         exec("\n".join(lines), self._given)  # noqa: S102  (see above)
@@ -133,7 +142,7 @@ class _Writer:
         if isinstance(type, GraphQLList):
             item = self._name("item")
             value = self._value(type.of_type, nodes, item, of_view=of_view)
-            completed = f"[{value} for {item} in {name}]"
+            completed = f"[{value} for {item} in count({name})]"
         elif isinstance(type, GraphQLEnumType):
             completed = f"{self._give(_EnumNames(type))}[{name}]"
         elif type is GraphQLInt:

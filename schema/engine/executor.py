@@ -2,17 +2,18 @@
 `schema.engine.compiled`; the service says what a request may ask for."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence, Sized
 from contextlib import aclosing
 from dataclasses import dataclass
 from inspect import isawaitable
 from time import perf_counter
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 from graphql import (
     ExecutionResult,
     GraphQLEnumType,
     GraphQLError,
+    GraphQLList,
     GraphQLNonNull,
     GraphQLOutputType,
     GraphQLResolveInfo,
@@ -39,6 +40,7 @@ from schema.engine.field_use import Client, FieldUse
 from schema.engine.persisted_queries import PersistedQueries
 from schema.engine.requests import GraphQLRequest
 from schema.engine.trusted_documents import TrustedDocuments, digest_of, is_id_of
+from schema.engine.work import Work
 from schema.errors import (
     ApiError,
     BadUserInputError,
@@ -62,12 +64,6 @@ class Policy(Protocol[C_contra]):
 
     async def check_introspection(self, context: C_contra) -> None:
         """Raises ApiError if the schema must not be asked for."""
-
-    async def check_cost(self, cost: int, context: C_contra) -> None:
-        """Raises ApiError if the cost is too high."""
-
-    def allowed_cost(self, context: C_contra) -> int:
-        """Returns the limit, as far as it is known without asking."""
 
     def masked(
         self, errors: Iterable[GraphQLError], context: C_contra
@@ -97,10 +93,20 @@ _NOT_COMPILED = (GraphQLNonNull, GraphQLScalarType, GraphQLEnumType)
 class CompilingExecutor(StrawberryGraphQLCoreExecutionContext):
     """Executes one operation as graphql-core does, completing what it can by compiled functions."""
 
-    def __init__(self, *args: Any, compiled: CompiledOperation, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, compiled: CompiledOperation, bounds: "Bounds", **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.async_helpers = _HELPERS
         self._compiled = compiled
+        self._bounds = bounds
+        self.work = bounds.work()
+
+    def build_per_event_executor(self, payload: Any) -> "CompilingExecutor":
+        """Returns what executes one event of a subscription, which is work of its own."""
+        executor = cast(CompilingExecutor, super().build_per_event_executor(payload))
+        executor.work = self._bounds.work()
+        return executor
 
     def complete_value(
         self,
@@ -111,15 +117,38 @@ class CompilingExecutor(StrawberryGraphQLCoreExecutionContext):
         result: Any,
         position_context: Any,
     ) -> AwaitableOrValue[Any]:
-        if not isinstance(return_type, _NOT_COMPILED):
-            nodes = [details.node for details in field_details_list]
-            complete = self._compiled.function(return_type, nodes)
-            if complete is not None:
-                try:
-                    return complete(result)
-                except UnexpectedValueError:
-                    # graphql-core completes it again and says what is wrong.
-                    pass
+        if isinstance(return_type, _NOT_COMPILED) or result is None:
+            return super().complete_value(
+                return_type, field_details_list, info, path, result, position_context
+            )
+
+        def complete() -> AwaitableOrValue[Any]:
+            return self._complete_composite(
+                return_type, field_details_list, info, path, result, position_context
+            )
+
+        return self.work.in_turn(complete) if self.work.turn_is_over() else complete()
+
+    def _complete_composite(
+        self,
+        return_type: GraphQLOutputType,
+        field_details_list: FieldDetailsList,
+        info: GraphQLResolveInfo[Any],
+        path: Path,
+        result: Any,
+        position_context: Any,
+    ) -> AwaitableOrValue[Any]:
+        """Completes objects and lists of them."""
+        nodes = [details.node for details in field_details_list]
+        compiled = self._compiled.function(return_type, nodes)
+        if compiled is not None:
+            try:
+                return compiled(result, self.work.count)
+            except UnexpectedValueError:
+                # graphql-core completes it again and says what is wrong.
+                pass
+        if isinstance(return_type, GraphQLList) and isinstance(result, Sized):
+            self.work.count(result)
         return super().complete_value(
             return_type, field_details_list, info, path, result, position_context
         )
@@ -134,6 +163,22 @@ def _nobody_asks(_operation: Operation, _result: str, _seconds: float) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Bounds:
+    """What one operation may take. `cost` is the most that its text may ask for, and the most items
+    that the lists of its answer may hold; `seconds` bound a query or mutation, or one event of a
+    subscription. What takes longer is cancelled, together with its statement in the database."""
+
+    cost: int
+    seconds: float
+
+    def work(self) -> Work:
+        return Work(self.cost, self.seconds)
+
+
+DEFAULT_BOUNDS = Bounds(cost=5_000, seconds=10.0)
+
+
+@dataclass(frozen=True, slots=True)
 class Prepared:
     """A request that may be executed."""
 
@@ -141,6 +186,7 @@ class Prepared:
     operation: Operation
     variables: VariableValues
     cost: int
+    bounds: Bounds
 
     @property
     def type(self) -> OperationType:
@@ -164,6 +210,7 @@ class Prepared:
             type_resolver=default_type_resolver,
             subscribe_field_resolver=default_field_resolver,
             compiled=self.operation.compiled,
+            bounds=self.bounds,
             operation_extensions=self.operation.selections,
         )
 
@@ -189,8 +236,7 @@ class Answer:
 
 
 class Executor(Generic[C]):
-    """`seconds`: how long a query or mutation may take. After that it is cancelled, together with
-    its statement in the database."""
+    """Executes requests within the bounds of one operation."""
 
     def __init__(
         self,
@@ -199,7 +245,7 @@ class Executor(Generic[C]):
         policy: Policy[C],
         *,
         trusted: TrustedDocuments,
-        seconds: float,
+        bounds: Bounds,
     ) -> None:
         self.field_use = FieldUse()
         self.executed: Executed = _nobody_asks
@@ -208,7 +254,7 @@ class Executor(Generic[C]):
         self._policy = policy
         self._trusted = trusted
         self._persisted = PersistedQueries()
-        self._seconds = seconds
+        self._bounds = bounds
 
     async def prepare(self, request: GraphQLRequest, context: C) -> Prepared:
         """Finds the operation and its variables. Raises RequestRefusedError."""
@@ -221,11 +267,12 @@ class Executor(Generic[C]):
             if operation.introspects:
                 await self._policy.check_introspection(context)
             cost = operation.cost.total(variables.coerced)
-            await self._policy.check_cost(cost, context)
+            if cost > self._bounds.cost:
+                raise LimitError("operation.cost", cost, self._bounds.cost)
         except ApiError as error:
             raise RequestRefusedError(error) from error
         self.field_use.count(self._policy.client(context), operation.coordinates)
-        return Prepared(self._schema, operation, variables, cost)
+        return Prepared(self._schema, operation, variables, cost, self._bounds)
 
     def _document(self, request: GraphQLRequest, context: C) -> Document:
         """Raises BadUserInputError, ForbiddenError or PersistedQueryNotFoundError."""
@@ -277,17 +324,20 @@ class Executor(Generic[C]):
     async def run(self, prepared: Prepared, context: C) -> Answer:
         """Executes a query or a mutation."""
         began = perf_counter()
+        executor = prepared.executor(context)
         try:
-            async with asyncio.timeout(self._seconds):
-                executing = execute_root_selection_set(prepared.executor(context))
+            async with asyncio.timeout(prepared.bounds.seconds):
+                executing = execute_root_selection_set(executor)
                 result = await executing if isawaitable(executing) else executing
         except TimeoutError:
-            late = LimitError("operation.seconds", None, round(self._seconds))
+            late = LimitError("operation.seconds", None, round(prepared.bounds.seconds))
             result = ExecutionResult(None, [late])
+        if executor.work.exceeded is not None:
+            # One error instead of one for each list that is missing.
+            result = ExecutionResult(None, [executor.work.exceeded])
         errors = self._policy.masked(result.errors or (), context)
         self.executed(prepared.operation, "errors" if errors else "data", perf_counter() - began)
-        # By now, most operations have looked the viewer up.
-        cost = {"requested": prepared.cost, "allowed": self._policy.allowed_cost(context)}
+        cost = {"requested": prepared.cost, "allowed": prepared.bounds.cost}
         return Answer(errors, result.data, executed=True, cost=cost)
 
     async def stream(self, prepared: Prepared, context: C) -> AsyncGenerator[Answer, None]:

@@ -131,7 +131,7 @@ async def bodies(context: Context, ids: Sequence[EntryId]) -> list[bytes | None]
     if not (await require_viewer(context)).is_national:
         return [None] * len(ids)
     # A body that is asked for twice, under another alias, is read once.
-    entries = list(dict.fromkeys(ids))
+    entries = sorted(set(ids))
     await record_reading(context, AuditAction.PAYLOADS_READ, entries)
     async with context.database.read() as session:
         found = await payloads(session, entries)
@@ -140,7 +140,7 @@ async def bodies(context: Context, ids: Sequence[EntryId]) -> list[bytes | None]
 
 async def values_recorded(context: Context, ids: Sequence[EntryId]) -> list[None]:
     """Records that the viewer reads the values in the changes of these entries."""
-    await record_reading(context, AuditAction.VALUES_READ, list(dict.fromkeys(ids)))
+    await record_reading(context, AuditAction.VALUES_READ, sorted(set(ids)))
     return [None] * len(ids)
 
 

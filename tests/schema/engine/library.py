@@ -10,7 +10,7 @@ from graphql import GraphQLError, GraphQLSchema
 
 from schema.engine.binding import bind_resolvers
 from schema.engine.documents import Documents
-from schema.engine.executor import Answer, Executor
+from schema.engine.executor import DEFAULT_BOUNDS, Answer, Bounds, Executor
 from schema.engine.field_use import Client
 from schema.engine.lookahead import selected
 from schema.engine.masking import masked
@@ -108,23 +108,17 @@ class OpenPolicy:
     async def check_introspection(self, context: Shelf) -> None:
         pass
 
-    async def check_cost(self, cost: int, context: Shelf) -> None:
-        pass
-
-    def allowed_cost(self, context: Shelf) -> int:
-        return 0
-
     def masked(self, errors: Iterable[GraphQLError], context: Shelf) -> list[GraphQLError]:
         return masked(errors, "request")
 
 
 class Library:
-    def __init__(self) -> None:
+    def __init__(self, bounds: Bounds = DEFAULT_BOUNDS) -> None:
         self.schema: GraphQLSchema = strawberry.Schema(Query, subscription=Subscription)._schema
         bind_resolvers(self.schema)
         self.documents = Documents(self.schema)
         self.executor = Executor(
-            self.schema, self.documents, OpenPolicy(), trusted=TrustedDocuments(), seconds=10
+            self.schema, self.documents, OpenPolicy(), trusted=TrustedDocuments(), bounds=bounds
         )
 
     async def answers(self, text: str, shelf: Shelf, **variables: Any) -> list[Answer]:

@@ -25,7 +25,7 @@ from schema.engine.limits import LIMITS, check_shape, check_text
 from schema.errors import LimitError
 from schema.types.costs import COUNTING
 from tests.support.answers import codes
-from tests.support.builders import created, role
+from tests.support.builders import created, organization, organization_updated, role
 from tests.support.service import Service
 
 
@@ -270,24 +270,61 @@ async def test_answer_says_what_it_cost(service: Service) -> None:
     assert await cost(service, of_a_type, id=own) == 1 + 1 + 50
 
 
-async def test_viewer_has_the_budget_of_what_they_see(service: Service) -> None:
-    await service.tell(created("Kari"), created("Olav", roles=[role("coordinator")]))
-    dear = (
-        "{ members(first: 100) { edges { node { roles { role { code } organization { id } } } } } }"
+SCREENS = {
+    "members with what they hold": "{ members(first: 100) { edges { node { displayName "
+    "organization { name } roles { role { code } organization { id } } } } } }",
+    "three levels of chapters": "{ viewer { member { organization { name children(first: 100) { "
+    "edges { node { name children(first: 100) { edges { node { name children(first: 100) { "
+    "edges { node { id name } } } } } } } } } } } } }",
+    "organizations with counts": "{ organizations(first: 100) { totalCount edges { node { name "
+    "members { totalCount } } } } }",
+    "objects by id": "{ nodes(ids: [" + '"T3JnYW5pemF0aW9uOjE" ' * 100 + "]) { id ... on Member { "
+    "displayName roles { role { name } organization { name } } } } }",
+}
+
+
+@pytest.mark.parametrize("screen", SCREENS.values(), ids=SCREENS)
+async def test_ordinary_screen_is_within_everybodys_budget(service: Service, screen: str) -> None:
+    await service.tell(
+        created("Kari", roles=[role("peer-mentor")]), created("Olav", roles=[role("coordinator")])
     )
-    dearer = """{ organizations(first: 100) { edges { node { members(first: 100) {
+
+    for member in ("Kari", "Olav", None):
+        assert codes(await service.ask(screen, member=member)) == []
+
+
+async def test_operation_that_asks_for_too_much_is_refused_before_it_is_executed(
+    service: Service,
+) -> None:
+    refused = await service.ask(
+        """{ organizations(first: 100) { edges { node { members(first: 100) {
         edges { cursor } } } } } }"""
+    )
 
-    by_member = await service.ask(dear, member="Kari")
-    by_coordinator = await service.ask(dear, member="Olav")
-    by_operator = await service.ask(dear)
-    too_dear = await service.ask(dearer)
+    assert codes(refused) == ["COST_LIMIT"]
+    assert refused["errors"][0]["extensions"]["limit"] == "operation.cost"
+    assert "data" not in refused
 
-    assert codes(by_member) == ["COST_LIMIT"]
-    assert by_member["errors"][0]["extensions"]["limit"] == "operation.cost"
-    assert "data" not in by_member
-    assert codes(by_coordinator) == codes(by_operator) == []
-    assert codes(too_dear) == ["COST_LIMIT"]
+
+async def test_chapters_that_lead_to_each_other_are_counted_as_they_are(service: Service) -> None:
+    root = organization("HLF")
+    below = [organization(f"HLF {number}", "HLF") for number in range(80)]
+    await service.tell(
+        organization_updated("HLF", name="HLF", parentId=None),
+        *(
+            organization_updated(chapter["name"], name=chapter["name"], parentId=root["id"])
+            for chapter in below
+        ),
+    )
+    query = """{ organizations(first: 1) { edges { node {
+        children(first: 100) { edges { node { parent { ...below } } } } } } } }
+        fragment below on Organization { children(first: 100) { edges { node { id } } } }"""
+
+    refused = await service.ask(query)
+
+    assert codes(refused) == ["COST_LIMIT"]
+    assert refused["errors"][0]["extensions"]["limit"] == "operation.items"
+    assert refused["data"] is None
 
 
 async def test_budget_may_be_spent_to_the_last_point(service: Service) -> None:
