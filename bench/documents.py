@@ -40,7 +40,7 @@ def hostile_documents() -> dict[str, str]:
         "list values": ("{ nodes(ids: [", '"a" ', "]) { id } }"),
         "object values": ("{ members(filter: {", "state: ACTIVE ", "}) { totalCount } }"),
         "operations": ("", "query q { roles { code } } ", ""),
-        "nested twice": ("{ organization(id: 1) ", "{ parent { id } parent ", "{ id }"),
+        "nested twice": ("{ organization(by: {id: 1}) ", "{ parent { id } parent ", "{ id }"),
     }
     found = {
         f"{name}, {size}": text
@@ -56,7 +56,7 @@ def hostile_documents() -> dict[str, str]:
         + "fragment f2500 on Member { id }",
         "fragments in pairs, as the limits allow": f"{{ viewer {{ member {{ {spreads} }} }} }}"
         + "".join(f"fragment f{n} on Member {{ organization {{ id }} }}" for n in range(80)),
-        "selections doubled at each level, as the limits allow": "{ organization(id: 1) { "
+        "selections doubled at each level, as the limits allow": "{ organization(by: {id: 1}) { "
         + _doubled(7)
         + " } }",
     }

@@ -40,6 +40,7 @@ def canonical_portal_id(text: str) -> PortalId:
 MemberId = NewType("MemberId", int)
 OrganizationId = NewType("OrganizationId", int)
 RoleId = NewType("RoleId", int)
+AssignmentId = NewType("AssignmentId", int)
 EntryId = NewType("EntryId", int)
 
 Position = NewType("Position", int)

@@ -7,12 +7,27 @@ import strawberry
 
 from db.queries.organizations import (
     OrganizationRow,
+    organization_by_portal_id,
     organizations_by_id,
 )
-from db.queries.roles import role_by_id, role_catalogue
+from db.queries.roles import holders, role_by_id, role_catalogue
 from db.queries.sync_health import sync_health
-from db.vocabulary import EntryId, MemberId, OrganizationId, RoleId, canonical_portal_id
-from resolvers.members import member_view_by_portal_id, member_views
+from db.queries.viewers import Viewer
+from db.sessions import ReadSession
+from db.vocabulary import (
+    AssignmentId,
+    EntryId,
+    MemberId,
+    OrganizationId,
+    RoleId,
+    canonical_portal_id,
+)
+from resolvers.members import (
+    AssignmentView,
+    MemberFields,
+    member_view_by_portal_id,
+    member_views,
+)
 from resolvers.sync_log import entry_views
 from schema.access import require_log_reader, require_operator, require_viewer
 from schema.context import Info
@@ -33,6 +48,7 @@ from schema.types.inputs import (
     MemberLookup,
     MemberOrderArgument,
     OrganizationArgument,
+    OrganizationLookup,
     SyncLogFilterArgument,
 )
 from schema.types.loading import entry_fields, member_fields
@@ -42,6 +58,7 @@ from schema.types.nodes import (
     Node,
     OrganizationConnection,
     OrganizationType,
+    RoleAssignmentType,
     RoleType,
     SyncLogConnection,
     SyncLogEntryType,
@@ -94,15 +111,22 @@ class Query:
         # An error in its place becomes null with that error.
         return cast("list[Node | None]", found)
 
-    @strawberry.field(description="An organization by its id; null if it does not exist.")
+    @strawberry.field(description="An organization; null if it does not exist.")
     async def organization(
         self,
         info: Info,
-        id: Annotated[strawberry.ID, strawberry.argument(description="The organization's id.")],
+        by: Annotated[
+            OrganizationLookup, strawberry.argument(description="The id of the organization.")
+        ],
     ) -> OrganizationType | None:
         await require_viewer(info.context)
-        key = OrganizationId(row_id(id, "Organization", "id"))
-        row = await info.context.loader(loading.organizations).load(key)
+        if isinstance(by.id, str):
+            key = OrganizationId(row_id(by.id, "Organization", "by.id"))
+            row = await info.context.loader(loading.organizations).load(key)
+        else:
+            text = storable((by.portal_id or "").strip(), "by.portalId")
+            async with info.context.database.read() as session:
+                row = await organization_by_portal_id(session, canonical_portal_id(text))
         return None if row is None else OrganizationType(row)
 
     @strawberry.field(
@@ -242,6 +266,7 @@ async def _nodes(
         organizations: dict[OrganizationId, OrganizationRow] = await organizations_by_id(
             session, [OrganizationId(n) for n in wanted.get("Organization", ())]
         )
+        assignments = await _assignments(info, session, viewer, wanted.get("RoleAssignment", ()))
         for number in wanted.get("Role", ()):
             role = await role_by_id(session, RoleId(number))
             if role is not None:
@@ -249,4 +274,22 @@ async def _nodes(
     found |= {("Member", id): MemberType(view) for id, view in members.items()}
     found |= {("SyncLogEntry", id): SyncLogEntryType(view) for id, view in entries.items()}
     found |= {("Organization", id): OrganizationType(r) for id, r in organizations.items()}
+    found |= {("RoleAssignment", id): RoleAssignmentType(v) for id, v in assignments.items()}
     return [key if isinstance(key, BadUserInputError) else found.get(key) for key in keys]
+
+
+async def _assignments(
+    info: Info, session: ReadSession, viewer: Viewer, numbers: Sequence[int]
+) -> dict[AssignmentId, AssignmentView]:
+    """Returns those of the assignments whose holders the viewer may see."""
+    if not numbers:
+        return {}
+    by_assignment = await holders(session, [AssignmentId(number) for number in numbers])
+    fields = MemberFields(roles=True, organizations=True)
+    members = await member_views(session, viewer.sight, set(by_assignment.values()), fields)
+    return {
+        held.row.id: held
+        for view in members.values()
+        for held in view.assignments
+        if held.row.id in by_assignment
+    }

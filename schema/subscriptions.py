@@ -76,6 +76,10 @@ class MemberChange:
     cursor: ChangeCursor = strawberry.field(description="The cursor to continue after.")
     operation: ChangeOperation = strawberry.field(description="The kind of change for this viewer.")
     member_id: strawberry.ID = strawberry.field(description="The id of the member.")
+    removed_member_id: strawberry.ID | None = strawberry.field(
+        description="The id of a member who left the viewer's sight; null otherwise. For Relay's "
+        "directives `@deleteRecord` and `@deleteEdge`."
+    )
     member: MemberType | None = strawberry.field(
         description="The member as they are now; null when no longer visible."
     )
@@ -262,10 +266,12 @@ def _place(
 
 
 def _member_change(message: ChangeMessage[MemberView]) -> MemberChange:
+    id = strawberry.ID(global_id("Member", message.row_id))
     return MemberChange(
         cursor=_cursor(message.cursor),
         operation=message.operation,
-        member_id=strawberry.ID(global_id("Member", message.row_id)),
+        member_id=id,
+        removed_member_id=id if message.operation is ChangeOperation.REMOVED else None,
         member=None if message.view is None else MemberType(message.view),
         occurred_at=message.occurred_at,
     )

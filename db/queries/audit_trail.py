@@ -31,6 +31,7 @@ class Act:
 class AuditRow(msgspec.Struct, frozen=True):
     """A record as it is read."""
 
+    id: int
     recorded_at: datetime
     actor: str
     action: AuditAction

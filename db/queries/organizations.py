@@ -136,6 +136,13 @@ async def organizations_by_id(
     return _organization_rows(await session.rows(_BY_ID, {"ids": list(ids)}))
 
 
+async def organization_by_portal_id(
+    session: ReadSession, portal_id: PortalId
+) -> OrganizationRow | None:
+    rows = await session.all(_ROW.where(Organization.portal_id == portal_id))
+    return _organization_row(rows[0]) if rows else None
+
+
 def organizations_of_members(
     portal_ids: Collection[PortalId],
 ) -> Query[dict[OrganizationId, OrganizationRow]]:

@@ -16,7 +16,7 @@ from db.queries.rows import columns_of
 from db.sessions import ReadSession, WriteSession
 from db.tables.facts import ChangeFacts
 from db.tables.models import Member, Role, RoleAssignment
-from db.vocabulary import AccessLevel, MemberId, OrganizationId, PortalId, RoleId
+from db.vocabulary import AccessLevel, AssignmentId, MemberId, OrganizationId, PortalId, RoleId
 
 MAX_UNDECIDED_ROLES = 200
 """Codes that came with events and wait for a decision. More of them are no catalogue but a mistake
@@ -39,6 +39,7 @@ class AssignmentRow(msgspec.Struct, frozen=True):
     `organization_id` is that of the home organization where the assignment names none.
     """
 
+    id: AssignmentId
     role: RoleRow
     organization_id: OrganizationId | None
     since: datetime
@@ -50,6 +51,7 @@ _HELD = CompiledStatement(
     select(
         RoleAssignment.member_id,
         *_ROLE,
+        RoleAssignment.id,
         func.coalesce(RoleAssignment.organization_id, Member.organization_id).label("place"),
         RoleAssignment.since,
     )
@@ -160,12 +162,24 @@ async def roles_held(
         return held
     rows = await session.rows(_HELD, {"member_ids": list(held)})
     roles: dict[int, RoleRow] = {}
-    for member_id, role_id, *others, place, since in rows:
+    for member_id, role_id, *others, assignment_id, place, since in rows:
         role = roles.get(role_id)
         if role is None:
             role = roles[role_id] = RoleRow(role_id, *others)
-        held[member_id].append(AssignmentRow(role, place, since))
+        held[member_id].append(AssignmentRow(assignment_id, role, place, since))
     return held
+
+
+async def holders(
+    session: ReadSession, assignment_ids: Collection[AssignmentId]
+) -> dict[AssignmentId, MemberId]:
+    """Returns who holds each of the roles."""
+    rows = await session.all(
+        select(RoleAssignment.id, RoleAssignment.member_id).where(
+            any_of(RoleAssignment.id, assignment_ids)
+        )
+    )
+    return {AssignmentId(id): MemberId(member_id) for id, member_id in rows}
 
 
 def access_level(held: Collection[AssignmentRow], *, active: bool) -> AccessLevel:

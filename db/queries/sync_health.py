@@ -60,8 +60,9 @@ class HourRow:
 
 
 async def counts_by_hour(session: ReadSession, now: datetime) -> list[HourRow]:
-    """Returns the counts of the last 24 hours, oldest first. The last hour ends now."""
-    begins = [now - HOUR * back for back in range(HOURS, 0, -1)]
+    """Returns the counts of the last 24 hours of the clock, oldest first, the current one last."""
+    current = now.replace(minute=0, second=0, microsecond=0)
+    begins = [current - HOUR * back for back in range(HOURS - 1, -1, -1)]
     later_first = [
         (SyncLogEntry.received_at >= begin, place)
         for place, begin in reversed(list(enumerate(begins)))

@@ -64,6 +64,17 @@ class Viewer:
         """True for operators and administrators of the national body."""
         return self.sight.all_entries
 
+    def access_level_in(self, organization_id: OrganizationId) -> AccessLevel:
+        """Returns the access level there: that of the roles held there, or above from coordinator
+        on."""
+        sight = self.sight
+        level = dict(self.accesses).get(organization_id, AccessLevel.NONE)
+        if sight.all_members or organization_id in sight.coordinated:
+            level = max(level, AccessLevel.COORDINATOR)
+        if sight.all_entries or organization_id in sight.administered:
+            level = max(level, AccessLevel.ADMIN)
+        return level
+
     @property
     def is_active(self) -> bool:
         return self.member is None or self.member.state is ActivationState.ACTIVE
@@ -107,7 +118,15 @@ def _viewers(national_body: ScalarSelect[int]) -> Select[*tuple[Any, ...]]:
     is_national = (national_body == _PLACE).label("is_national")
     seen = and_(sights.c.place == _PLACE, Role.access_level >= AccessLevel.COORDINATOR)
     return (
-        select(*MEMBER_COLUMNS, *_ROLE, _PLACE, RoleAssignment.since, is_national, sights.c.ids)
+        select(
+            *MEMBER_COLUMNS,
+            *_ROLE,
+            RoleAssignment.id,
+            _PLACE,
+            RoleAssignment.since,
+            is_national,
+            sights.c.ids,
+        )
         .select_from(Member)
         .outerjoin(RoleAssignment, RoleAssignment.member_id == Member.id)
         .outerjoin(Role, Role.id == RoleAssignment.role_id)
@@ -217,10 +236,10 @@ def _viewer(rows: Sequence[SqlRow]) -> Viewer:
     coordinated: set[OrganizationId] = set()
     administered: set[OrganizationId] = set()
     for row in rows:
-        *role, place, since, is_national, ids = row[_MEMBER_WIDTH:]
+        *role, assignment_id, place, since, is_national, ids = row[_MEMBER_WIDTH:]
         if role[0] is None:  # a member without roles
             continue
-        held = AssignmentRow(RoleRow(*role), place, since)
+        held = AssignmentRow(assignment_id, RoleRow(*role), place, since)
         roles.append(held)
         all_members |= bool(is_national) and held.role.access_level >= AccessLevel.COORDINATOR
         all_entries |= bool(is_national) and held.role.access_level >= AccessLevel.ADMIN

@@ -10,6 +10,7 @@ from schema.context import Info
 from schema.engine.views import View, from_view, view_type
 from schema.types.connections import EdgeView, PageArguments, PageInfo, PageView, itself
 from schema.types.costs import list_size
+from schema.types.nodes import ID
 from schema.types.opaque import global_id
 
 _KEY = (datetime, int)
@@ -17,6 +18,7 @@ _KEY = (datetime, int)
 
 @view_type("An action that somebody has to answer for.", name="AuditRecord")
 class AuditRecordType(View[AuditRow]):
+    id: strawberry.ID = from_view(lambda row: global_id("AuditRecord", row.id), ID)
     recorded_at: datetime = from_view("recorded_at", "The time of the action.")
     actor: str = from_view(
         "actor",

@@ -35,6 +35,16 @@ class MemberLookup:
     )
 
 
+@strawberry.input(one_of=True, description="Identifies an organization by exactly one of these.")
+class OrganizationLookup:
+    id: strawberry.ID | None = strawberry.field(
+        default=strawberry.UNSET, description="The id in this API."
+    )
+    portal_id: str | None = strawberry.field(
+        default=strawberry.UNSET, description="The id in the portal."
+    )
+
+
 @strawberry.input(name="MemberFilter", description="Conditions on members, all of which must hold.")
 class MemberFilterInput:
     state: list[ActivationState] | None = strawberry.field(

@@ -7,7 +7,7 @@ import strawberry
 from graphql import OperationType
 
 from db.queries.attempt_records import Attempt
-from db.queries.member_pages import MemberOrderField
+from db.queries.member_pages import MemberOrderField, member_count
 from db.queries.organizations import (
     OrganizationRow,
     first_page_of,
@@ -27,7 +27,7 @@ from db.vocabulary import (
 from resolvers.members import AssignmentView, MemberView, page_of_members
 from resolvers.provenance import PartView
 from resolvers.sync_log import EntryView, FirstPage, page_of_entries
-from schema.access import require_viewer
+from schema.access import require_log_reader, require_viewer
 from schema.context import Info
 from schema.engine.lookahead import selected
 from schema.engine.views import View, from_view, view_type
@@ -112,6 +112,37 @@ class OrganizationType(View[OrganizationRow], Node):
         return None if row is None else OrganizationType(row)
 
     @strawberry.field(
+        description="The chapters above, from the national body on, and this one last.",
+        directives=[list_size(4)],
+    )
+    async def path(self, info: Info) -> "list[OrganizationType]":
+        path = [self.view]
+        while (above := path[0].parent_id) is not None:
+            row = await info.context.loader(loading.organizations).load(above)
+            if row is None:
+                break
+            path.insert(0, row)
+        return [OrganizationType(row) for row in path]
+
+    @strawberry.field(
+        description="The access level of the viewer in this chapter, by roles held here or above."
+    )
+    async def viewer_access_level(self, info: Info) -> AccessLevel:
+        return (await require_viewer(info.context)).access_level_in(self.view.id)
+
+    @strawberry.field(
+        description="The number of active members whom the viewer may see, who belong to this "
+        "chapter or one below it, or hold a role there.",
+        directives=[cost(COUNTING)],
+    )
+    async def member_count(self, info: Info) -> int:
+        viewer = await require_viewer(info.context)
+        active = MemberFilterInput(state=[ActivationState.ACTIVE])
+        filter = await member_filter(info.context, self.id, active)
+        async with info.context.database.read() as session:
+            return await member_count(session, viewer.sight, filter)
+
+    @strawberry.field(
         description="The chapters directly below, ordered by name.",
         directives=[usual_edges(10)],
     )
@@ -170,7 +201,8 @@ class OrganizationConnection(View[PageView[OrganizationRow]]):
 
 
 @view_type("A role that a member holds in an organization.", name="RoleAssignment")
-class RoleAssignmentType(View[AssignmentView]):
+class RoleAssignmentType(View[AssignmentView], Node):
+    id: strawberry.ID = from_view(lambda view: global_id("RoleAssignment", view.row.id), ID)
     role: RoleType = from_view("row.role", "The role.")
     organization: OrganizationType | None = from_view(
         "organization", "The organization; null for a home organization that is not known yet."
@@ -212,8 +244,7 @@ class MemberType(View[MemberView], Node):
     )
 
     @strawberry.field(
-        description="The log entries about this member, newest first. For administrators; empty "
-        "for others.",
+        description="The log entries about this member, newest first. For administrators.",
         directives=[paged_by("first", "last")],
     )
     async def sync_log(
@@ -224,6 +255,7 @@ class MemberType(View[MemberView], Node):
         last: Last = None,
         before: Before = None,
     ) -> "SyncLogConnection":
+        await require_log_reader(info)
         arguments = PageArguments(first, after, last, before)
         if (after, last, before) != (None, None, None):
             filter = SyncLogFilterInput(member_id=self.id)

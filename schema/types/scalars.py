@@ -1,7 +1,7 @@
 """The scalars `ChangeCursor` and `DateTime`."""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NewType
 
 import msgspec
@@ -12,6 +12,7 @@ from strawberry.types.scalar import ScalarDefinition
 
 ChangeCursor = NewType("ChangeCursor", str)
 
+_WIDTH = len("2026-11-23T09:30:00.000000Z")
 _read_iso: Any = DateTimeDefinition.parse_value
 
 
@@ -22,9 +23,11 @@ def _text(value: object) -> str:
 
 
 def _moment(value: datetime) -> str:
-    """Writes a time like `isoformat`, several times faster."""
+    """Writes a time in UTC, in one width."""
     text: str = msgspec.to_builtins(value)
-    return f"{text[:-1]}+00:00" if text[-1] == "Z" else text
+    if len(text) == _WIDTH and text[-1] == "Z":
+        return text
+    return value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def _read_moment(value: object) -> datetime:
@@ -44,5 +47,12 @@ SCALARS: dict[object, ScalarDefinition] = {
         serialize=str,
         parse_value=_text,
     ),
-    datetime: replace(DateTimeDefinition, serialize=_moment, parse_value=_read_moment),
+    datetime: replace(
+        DateTimeDefinition,
+        description="A time as RFC 3339 writes it, in UTC with six decimals: "
+        "`2026-11-23T09:30:00.000000Z`. Arguments may have any offset, and fewer decimals.",
+        specified_by_url="https://scalars.graphql.org/andimarek/date-time",
+        serialize=_moment,
+        parse_value=_read_moment,
+    ),
 }

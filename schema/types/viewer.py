@@ -14,10 +14,14 @@ from schema.engine.lookahead import selected
 from schema.types.costs import list_size
 from schema.types.loading import member_fields
 from schema.types.nodes import MemberType, OrganizationType
+from schema.types.opaque import global_id
 
 
 @strawberry.type(description="The access of the viewer in an organization.")
 class OrganizationAccess:
+    id: strawberry.ID = strawberry.field(
+        description="The id: that of the viewer's access in this organization."
+    )
     organization: OrganizationType = strawberry.field(
         description="The organization; the access holds in those below it as well."
     )
@@ -26,6 +30,9 @@ class OrganizationAccess:
 
 @strawberry.type(name="Viewer", description="The current viewer and their access.")
 class ViewerType:
+    id: strawberry.ID = strawberry.field(
+        description="The id; another one for each person who signs in."
+    )
     member: MemberType | None = strawberry.field(
         description="The viewer as a member; null for an operator."
     )
@@ -73,11 +80,18 @@ async def load_viewer(context: Context, viewer: Viewer, fields: ViewerFields) ->
             ids = [id for id, _ in viewer.accesses]
             organizations = await organizations_by_id(session, ids)
     credentials = context.credentials
+    # Operators are no members, and share an id.
+    number = 0 if viewer.member is None else viewer.member.id
     return ViewerType(
+        id=strawberry.ID(global_id("Viewer", number)),
         member=member,
         access_level=viewer.access_level,
         accesses=[
-            OrganizationAccess(organization=OrganizationType(organizations[id]), access_level=level)
+            OrganizationAccess(
+                id=strawberry.ID(global_id(f"OrganizationAccess:{number}", id)),
+                organization=OrganizationType(organizations[id]),
+                access_level=level,
+            )
             for id, level in viewer.accesses
             if id in organizations
         ],

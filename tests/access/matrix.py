@@ -43,8 +43,10 @@ RIGHTS = {
     "asking who one is": "-!UI  ===  ===  =====  =",
     "own access": "-!UI  ===  ===  =====  =",
     "known to all": "U!UI  +++  +++  +++++  +",
+    "to each by their sight": "U!UI  ===  ===  =====  =",
     "a person": "U!UI  +--  +-+  +-+-+  +",
-    "log of a person": "U!UI  0--  0-0  +-+-+  +",
+    "log of a person": "U!UI  F--  F-F  +-+-+  +",
+    "origin of a person": "U!UI  0--  0-0  +-+-+  +",
     "log": "U!UI  FFF  FFF  +-+-+  +",
     "body of an event": "U!UI  FFF  FFF  0-0-+  +",
     "anything of the log": "U!UI  FFF  FFF  +++++  +",
@@ -73,22 +75,24 @@ _FIELDS = {
         "live: log": "syncLogChanges",
     },
     "Node": {"a person": "id"},
-    "Viewer": {"own access": "member accessLevel accesses national credentialsExpireAt"},
-    "OrganizationAccess": {"own access": "organization accessLevel"},
+    "Viewer": {"own access": "id member accessLevel accesses national credentialsExpireAt"},
+    "OrganizationAccess": {"own access": "id organization accessLevel"},
     "Member": {
         "a person": "id portalId memberNumber givenName familyName displayName email phone state "
         "stateChangedAt accessLevel organization roles updatedAt",
-        "log of a person": "syncLog provenance",
+        "log of a person": "syncLog",
+        "origin of a person": "provenance",
     },
-    "PartProvenance": {"log of a person": "part statedAt entry"},
-    "RoleAssignment": {"a person": "role organization since"},
+    "PartProvenance": {"origin of a person": "part statedAt entry"},
+    "RoleAssignment": {"a person": "id role organization since"},
     "MemberConnection": {"a person": _CONNECTION},
     "MemberEdge": {"a person": "cursor node"},
     "PageInfo": {"a person": "hasNextPage hasPreviousPage startCursor endCursor"},
     "Role": {"known to all": "id code name accessLevel decided holderCount"},
     "Organization": {
-        "known to all": "id portalId name closed parent children",
+        "known to all": "id portalId name closed path parent children",
         "a person": "members",
+        "to each by their sight": "viewerAccessLevel memberCount",
     },
     "OrganizationConnection": {"known to all": "edges pageInfo totalCount"},
     "OrganizationEdge": {"known to all": "cursor node"},
@@ -113,7 +117,7 @@ _FIELDS = {
     "AuditTrailConnection": {"audit trail": "edges pageInfo"},
     "AuditTrailEdge": {"audit trail": "cursor node"},
     "AuditRecord": {
-        "audit trail": "recordedAt actor action entryCount entryIds roleCode detail",
+        "audit trail": "id recordedAt actor action entryCount entryIds roleCode detail",
     },
     "ReplayEventsSuccess": {"log": "dryRun matched changed outcomes statuses"},
     "OutcomeCount": {"log": "outcome count"},
@@ -132,7 +136,9 @@ _FIELDS = {
     "StreamHeartbeat": {"live: own access": "cursor serverTime"},
     "ResyncRequired": {"live: own access": "cursor reason"},
     "ViewerChange": {"live: own access": "cursor viewer occurredAt"},
-    "MemberChange": {"live: a person": "cursor operation memberId member occurredAt"},
+    "MemberChange": {
+        "live: a person": "cursor operation memberId removedMemberId member occurredAt"
+    },
     "SyncLogChange": {"live: log": "cursor operation entryId entry occurredAt"},
 }
 
@@ -175,7 +181,7 @@ WAYS = {
     "MemberEdge": _MEMBERS % "edges { %s }",
     "PageInfo": _MEMBERS % "pageInfo { %s }",
     "Role": "{ roles { %s } }",
-    "Organization": "{ organization(id: $oslo) { %s } }",
+    "Organization": "{ organization(by: {id: $oslo}) { %s } }",
     "OrganizationConnection": "{ organizations { %s } }",
     "OrganizationEdge": "{ organizations { edges { %s } } }",
     "SyncLogConnection": _LOG,
@@ -216,7 +222,7 @@ _SELECTED = {
     ("Query", "nodes"): "nodes(ids: [$id]) { id }",
     ("Query", "member"): "member(by: $who) { id }",
     ("Query", "members"): "members(filter: {search: $name}) { edges { node { id } } }",
-    ("Query", "organization"): "organization(id: $oslo) { id }",
+    ("Query", "organization"): "organization(by: {id: $oslo}) { id }",
     ("Query", "syncLog"): "syncLog(filter: {memberId: $id}) { edges { node { id } } }",
     ("Mutation", "replayEvents"): "replayEvents(input: {filter: {memberId: $id}, dryRun: true}) "
     "{ ... on ReplayEventsSuccess { matched } }",
@@ -272,8 +278,10 @@ def cells_about(person: str, right: str) -> dict[str, str]:
     """The sign of each viewer where somebody who belongs to nobody is asked for."""
     about_kari = cells(right)
     seen_by = {"admin of the national body", "operator"}
+    # Who does not see a person does not get as far as to their log.
+    stays = "U!I" if right == "log of a person" else "U!IF"
     found = {
-        viewer: sign if sign in "U!IF" or viewer in seen_by else "-"
+        viewer: sign if sign in stays or viewer in seen_by else "-"
         for viewer, sign in about_kari.items()
     }
     if person in WITHIN_ANOTHER_ROOT:

@@ -53,7 +53,7 @@ async def test_who_may_do_much_is_recorded_with_what_they_did(service: Service) 
     await service.data(SET, code="peer-mentor")
 
     read, replayed, access_set = await trail(service)
-    assert read == record(admin, "PAYLOADS_READ", entryCount=2, entryIds=ids)
+    assert read == record(admin, "PAYLOADS_READ", entryCount=2, entryIds=ids[::-1])
     assert replayed == record(
         admin, "EVENTS_REPLAYED", entryCount=2, entryIds=ids[::-1], detail="seen twice"
     )

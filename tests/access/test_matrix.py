@@ -36,7 +36,7 @@ from tests.support.sockets import Socket, opened
 from tests.support.statements import of_requests, recorded
 
 _LIVE = "live: "
-_ABOUT_A_PERSON = {"a person", "log of a person", "log", "body of an event"}
+_ABOUT_A_PERSON = {"a person", "log of a person", "origin of a person", "log", "body of an event"}
 _CODES = {"U": "UNAUTHENTICATED", "I": "MEMBER_INACTIVE", "F": "FORBIDDEN"}
 
 

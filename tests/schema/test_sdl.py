@@ -28,7 +28,7 @@ CONTRACT = """
 Query.viewer: Viewer
 Query.node(id: ID!): Node
 Query.nodes(ids: [ID!]!): [Node]!
-Query.organization(id: ID!): Organization
+Query.organization(by: OrganizationLookup!): Organization
 Query.organizations(first: Int, after: String, last: Int, \
 before: String): OrganizationConnection!
 Query.member(by: MemberLookup!): Member

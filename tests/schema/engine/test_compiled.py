@@ -46,10 +46,10 @@ DOCUMENTS = {
     "several roots, in their order": """{ z: viewer { accessLevel } a: roles { code }
         m: syncLog(first: 2) { edges { node { status outcome lagMs attempts attemptHistory {
           trigger status } member { displayName } } } } }""",
-    "an error beside an answer": """{ viewer { accessLevel } organization(id: "x") { id }
+    "an error beside an answer": """{ viewer { accessLevel } organization(by: {id: "x"}) { id }
         roles { code } }""",
     "an error that leaves nothing": """{ viewer { accessLevel } members(first: 0) {
-        totalCount } organization(id: "x") { id } }""",
+        totalCount } organization(by: {id: "x"}) { id } }""",
     "nothing there": '{ member(by: {portalId: "nobody"}) { id } viewer { member { id } } }',
     "input": """query ($filter: MemberFilter, $order: MemberOrder = {field: NAME}) {
         members(filter: $filter, orderBy: $order, first: 2) { edges { node { displayName } } }

@@ -43,7 +43,7 @@ def bomb(levels: int) -> str:
 
 
 def nested(depth: int) -> str:
-    return "{ organization(id: 1) " + "{ parent " * depth + "{ id }" + " }" * depth + " }"
+    return "{ organization(by: {id: 1}) " + "{ parent " * depth + "{ id }" + " }" * depth + " }"
 
 
 AT_THE_LIMIT = {

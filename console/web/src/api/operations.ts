@@ -282,6 +282,7 @@ export type EntryQuery = { node:
     | { __typename: 'Member' }
     | { __typename: 'Organization' }
     | { __typename: 'Role' }
+    | { __typename: 'RoleAssignment' }
     | { __typename: 'SyncLogEntry', eventId: string, occurredAt: string | null, processedAt: string | null, deliveries: number, nextAttemptAt: string | null, lagMs: number | null, id: string, eventType: string | null, source: string, receivedAt: string, status: SyncStatus, outcome: SyncOutcome | null, detail: string | null, attempts: number, organization: { id: string, name: string | null } | null, changes: Array<{ field: string, before: string | null, after: string | null }>, attemptHistory: Array<{ attemptedAt: string, trigger: AttemptTrigger, status: SyncStatus, outcome: SyncOutcome | null, detail: string | null, actor: string | null, reason: string | null }>, member: { id: string, displayName: string } | null }
    | null };
 
@@ -294,6 +295,7 @@ export type EntryPayloadQuery = { node:
     | { __typename: 'Member' }
     | { __typename: 'Organization' }
     | { __typename: 'Role' }
+    | { __typename: 'RoleAssignment' }
     | { __typename: 'SyncLogEntry', id: string, payload: string | null }
    | null };
 
