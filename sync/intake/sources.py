@@ -9,6 +9,7 @@ from typing import Protocol
 
 from sync.deliveries import Delivery, read_delivery
 from sync.errors import RefusalReason, VerificationError
+from sync.parsing.body import without_translation
 
 # Visible ASCII without blanks, so that event ids can be compared inside stamps.
 _EVENT_ID = re.compile(rb"[\x21-\x7e]{1,200}")
@@ -38,7 +39,7 @@ def one_event(
     source: str, event_id: str, received_at: datetime, headers: Headers, body: bytes
 ) -> Sequence[Delivery]:
     """Reads a body that is one event of our own format."""
-    return [read_delivery(source, event_id, received_at, body)]
+    return [read_delivery(source, event_id, received_at, without_translation(body))]
 
 
 @dataclass(frozen=True, slots=True)

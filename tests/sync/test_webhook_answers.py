@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -642,3 +643,18 @@ async def test_signature_of_the_reference_package_is_the_one_we_make_here() -> N
     Webhook(DEVELOPMENT_WEBHOOK_SECRET).verify(body, _signed(body, event_id))
 
     assert guid("Åse") in body.decode()
+
+
+@pytest.mark.parametrize(
+    "name", [b'"translation"', b'"tr\\u0061nslation"'], ids=["plain", "escaped"]
+)
+async def test_senders_cannot_speak_as_a_translation_does(service: Service, name: bytes) -> None:
+    ahead = datetime.now(UTC) + timedelta(days=30)
+    said = {**created("Kari"), "timestamp": ahead.isoformat()}
+    spoken = b'{"readHere": true, "rejected": "no", "lookAt": "' + guid("Kari").encode() + b'"}'
+    body = body_of(said)[:-1] + b", " + name + b": " + spoken + b"}"
+
+    answer = (await service.deliver(body)).json()
+
+    assert answer["status"] == "success"
+    assert "more than five minutes ahead" in answer["detail"]
