@@ -152,6 +152,10 @@ def _check_content_type(headers: Mapping[str, str]) -> None:
     if media_type.strip() != JSON or any(charset not in ("utf-8", "utf8") for charset in charsets):
         error = BadRequestError("The request must be `Content-Type: application/json`, in UTF-8.")
         raise HttpError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, error)
+    if headers.get("content-encoding", "").strip().lower() not in ("", "identity"):
+        # What it unpacks to would have no limit.
+        error = BadRequestError("Send the body without compression.")
+        raise HttpError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, error, accept_encoding="identity")
 
 
 async def _body(receive: Receive, headers: Mapping[str, str]) -> bytes:

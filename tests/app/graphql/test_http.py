@@ -1,6 +1,7 @@
 """HTTP and sockets around GraphQL: media types, methods, malformed input, and the other routes."""
 
 import asyncio
+import gzip
 import json
 import sqlite3
 from collections.abc import AsyncIterator
@@ -181,6 +182,18 @@ async def test_malformed_request_is_answered_by_errors_and_nothing_is_logged(
     assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
 
 
+async def test_compressed_body_is_refused_before_it_is_unpacked(service: Service) -> None:
+    packed = gzip.compress(json.dumps({"query": VIEWER}).encode())
+
+    refused = await post(service, packed, content_encoding="gzip")
+    served = await post(service, gzip.decompress(packed), content_encoding="identity")
+
+    assert refused.status_code == 415
+    assert refused.headers["accept-encoding"] == "identity"
+    assert codes(refused.json()) == ["BAD_USER_INPUT"]
+    assert served.status_code == 200
+
+
 async def test_body_that_is_not_json_by_its_type_is_refused(service: Service) -> None:
     for content_type in ("text/plain", "application/x-www-form-urlencoded", "application/xml", ""):
         response = await post(service, query(SET_ACCESS), content_type=content_type)
@@ -240,10 +253,13 @@ async def test_service_is_not_ready_while_its_database_is_away() -> None:
     assert data["members"]["totalCount"] == 1
 
 
-async def test_service_is_not_ready_on_another_schema(service: Service, sqlite_url: str) -> None:
+async def test_service_is_not_ready_on_a_schema_that_it_cannot_use(
+    service: Service, sqlite_url: str
+) -> None:
     def move_on() -> None:
         with closing(sqlite3.connect(sqlite_url.partition("///")[2])) as connection:
             connection.execute("UPDATE alembic_version SET version_num = 'another'")
+            connection.execute("UPDATE schema_compatibility SET oldest = 'another'")
             connection.commit()
 
     await asyncio.to_thread(move_on)
