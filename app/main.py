@@ -10,7 +10,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
-from starlette.staticfiles import StaticFiles
 
 from app.document_folder import load_trusted_documents
 from app.edge import layers
@@ -20,7 +19,7 @@ from app.graphql.rate_limits import rate_limits_of
 from app.metrics import Metrics
 from app.services import Services, open_services, utc_now
 from app.settings import Settings, SourceSettings
-from app.web.pages import page
+from app.web.pages import BuiltFiles, page
 from app.web.sign_in import console_routes
 from app.webhooks.route import DeliveryRoute
 from app.workers.shared_metrics import SharedMetrics
@@ -118,7 +117,7 @@ def _routes(
         Route("/metrics", metrics.page),
         *console_routes(settings, services),
         Route("/graphiql", page(GRAPHIQL / "index.html")),
-        Mount("/graphiql", StaticFiles(directory=GRAPHIQL, html=True, check_dir=False)),
+        Mount("/graphiql", BuiltFiles(GRAPHIQL, html=True)),
     ]
 
 

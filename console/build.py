@@ -4,6 +4,7 @@ hatch_build.py starts it as `console/build.py NODE NPM-CLI.JS`, with paths into 
 """
 
 import fcntl
+import gzip
 import hashlib
 import json
 import os
@@ -98,6 +99,7 @@ def build(node: Node, root: Path = ROOT) -> bool:
         for page in json.loads((console / "package.json").read_bytes())["workspaces"]:
             build_page = ["run", "build", f"--workspace={page}", "--"]
             node.npm(*build_page, f"--outDir={made / page}", cwd=console)
+        _compress(made)
         (made / STAMP).write_text(wanted)
         _put_in_place(made, root)
         return True
@@ -114,6 +116,14 @@ def install_packages(node: Node, console: Path) -> None:
         return
     node.npm("ci", "--no-audit", "--no-fund", "--prefer-offline", cwd=console)
     stamp.write_text(digest)
+
+
+def _compress(made: Path) -> None:
+    """Puts a compressed copy beside every text that is large enough to gain from it."""
+    for file in list(made.rglob("*")):
+        if file.suffix in {".css", ".html", ".js", ".svg"} and file.stat().st_size > 1024:
+            packed = gzip.compress(file.read_bytes(), mtime=0)
+            file.with_name(f"{file.name}.gz").write_bytes(packed)
 
 
 def _put_in_place(made: Path, root: Path) -> None:

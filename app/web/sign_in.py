@@ -9,12 +9,11 @@ from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
-from starlette.staticfiles import StaticFiles
 
 from app.auth.own_tokens import SESSION_LIFETIME, SignInCodes, mint
 from app.services import Services
 from app.settings import DEVELOPMENT_AUTH_SECRET, Settings
-from app.web.pages import page
+from app.web.pages import BuiltFiles, page
 from db.queries.keyset import PageRequest
 from db.queries.member_pages import MemberFilter, MemberOrder, MemberOrderField
 from db.queries.viewers import OPERATOR
@@ -96,7 +95,7 @@ def console_routes(settings: Settings, services: Callable[[], Services]) -> list
         Route("/", shell),
         Route("/{page:console}", shell),
         Route("/sign-in", sign_in, methods=["GET", "POST"]),
-        Mount("/web", StaticFiles(directory=CONSOLE, check_dir=False)),
+        Mount("/web", BuiltFiles(CONSOLE)),
     ]
 
 
