@@ -35,7 +35,10 @@ Workers = Annotated[
     int | None,
     typer.Option(help="Processes behind the port [default: LIKEPERSON_WORKERS or 1]", min=1),
 ]
-OwnPlace = Annotated[str | None, typer.Option("--worker", hidden=True)]
+OwnPlace = Annotated[
+    str | None,
+    typer.Option("--worker", hidden=True, help="Set by the service for its own workers."),
+]
 
 
 def serve(

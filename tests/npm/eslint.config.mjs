@@ -3,20 +3,18 @@ import graphql from '@graphql-eslint/eslint-plugin';
 
 // What has no id because it has no identity: it is a part or a summary of something else.
 const VALUES = [
-  'AuditRecord',
+  'CorrectMembershipSuccess',
   'DeliveryCounts',
   'HourlyDeliveries',
-  'OrganizationAccess',
   'OutcomeCount',
   'PageInfo',
+  'PartProvenance',
   'Rejections',
   'ReplayEventsSuccess',
-  'RoleAssignment',
   'SetRoleAccessSuccess',
   'StatusCount',
   'SyncAttempt',
   'SyncHealth',
-  'Viewer',
 ];
 const VALUE_SUFFIXES = ['Connection', 'Edge', 'Error', 'Change', 'Heartbeat', 'Required'];
 

@@ -1,5 +1,5 @@
 """An open database for a test, of both kinds, and how many histories the law is tried with:
-`./test tests/sync/test_law.py --long`, or `--long 5000`."""
+`./test tests/sync/test_law.py --histories 5000`."""
 
 from collections.abc import AsyncIterator
 
@@ -9,23 +9,17 @@ from db.database import Database
 from tests.support.opened import opened
 
 FEW = 60
-MANY = 200_000
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--long",
-        type=int,
-        nargs="?",
-        default=FEW,
-        const=MANY,
-        help=f"how many histories the law is tried with; {MANY} without a number",
+        "--histories", type=int, default=FEW, help="how many histories the law is tried with"
     )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The long form takes as long as it takes."""
-    if config.getoption("long", default=FEW) > FEW:
+    if config.getoption("histories", default=FEW) > FEW:
         for item in items:
             item.add_marker(pytest.mark.timeout(0))
 
@@ -33,7 +27,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture
 def histories_played(request: pytest.FixtureRequest) -> int:
     # When all tests are run, this file is read too late to add an option.
-    return int(request.config.getoption("long", default=FEW))
+    return int(request.config.getoption("histories", default=FEW))
 
 
 @pytest.fixture
