@@ -11,9 +11,10 @@ from sqlalchemy import literal_column, null, select
 from db.driver.any_of import any_of_parameter
 from db.driver.compiled_statements import CompiledStatement, SqlRow
 from db.driver.round_trips import Query
+from db.queries.collation import collation_key
 from db.queries.new_ids import new_ids
 from db.queries.rows import columns_of
-from db.queries.text_keys import number_key, search_key, sort_key
+from db.queries.text_keys import number_key, search_key
 from db.sessions import WriteSession
 from db.stamp import Stamp
 from db.tables.models import Member, RoleAssignment
@@ -184,7 +185,7 @@ def _values(record: MemberRecord) -> dict[str, Any]:
     return {
         **asdict(profile),
         **{name: getattr(record, name) for name in _FIELDS if name not in _IDS},
-        "sort_name": sort_key(profile.family_name, profile.given_name),
+        "sort_name": collation_key(profile.family_name, profile.given_name),
         "number_key": number_key(profile.member_number),
     }
 

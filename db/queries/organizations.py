@@ -13,6 +13,7 @@ from db.driver.any_of import any_of, any_of_parameter
 from db.driver.bulk import Rows
 from db.driver.compiled_statements import CompiledStatement, SqlRow
 from db.driver.round_trips import Query, Write
+from db.queries.collation import collation_key
 from db.queries.keyset import KeysetColumn, PageRequest, PageStatements, Slice, read_page
 from db.queries.new_ids import new_ids
 from db.queries.rows import columns_of
@@ -30,6 +31,7 @@ class OrganizationRow(msgspec.Struct, frozen=True):
     name: str | None
     parent_id: OrganizationId | None
     closed: bool
+    sort_name: str
 
 
 @dataclass(slots=True)
@@ -63,7 +65,7 @@ class TreeNode(NamedTuple):
     stamp: Stamp
 
 
-NAME_ORDER = (KeysetColumn(func.coalesce(Organization.name, "")),)
+NAME_ORDER = (KeysetColumn(Organization.sort_name),)
 _ROW = select(*columns_of(OrganizationRow, Organization))
 _BY_ID = CompiledStatement(_ROW.where(any_of_parameter(Organization.id, "ids")))
 _OF_MEMBERS = CompiledStatement(
@@ -187,7 +189,7 @@ async def organizations_below(
 def first_page_of(rows: Sequence[OrganizationRow], size: int) -> Slice[OrganizationRow]:
     """Returns the first page of all direct children of a chapter."""
     page = rows[:size]
-    keys = [(row.name or "", row.id) for row in page]
+    keys = [(row.sort_name, row.id) for row in page]
     return Slice(page, keys, has_next=len(rows) > size, has_previous=False)
 
 
@@ -272,6 +274,7 @@ async def insert_stubs(
             "id": stub.id,
             "portal_id": stub.portal_id,
             "name": None,
+            "sort_name": "",
             "parent_id": None,
             "stated_parent_id": None,
             "closed": False,
@@ -292,6 +295,7 @@ async def save_organizations(session: WriteSession, records: Sequence[Organizati
             {
                 "row_id": record.id,
                 "name": record.name,
+                "sort_name": collation_key(record.name),
                 "stated_parent_id": record.stated_parent_id,
                 "closed": record.closed,
                 "as_of": record.as_of,

@@ -1,24 +1,6 @@
-"""Keys that names are ordered and searched by, computed here so that both databases agree."""
+"""Keys that names are searched by and numbers ordered by, the same on both databases."""
 
 import unicodedata
-
-# Norwegian sorts æ, ø and å after z, and aa as å. They are replaced by characters after "z" in
-# byte order.
-_AFTER_Z = str.maketrans({"æ": "{", "ä": "{", "ø": "|", "ö": "|", "å": "}"})
-
-
-def sort_key(family_name: str | None, given_name: str | None) -> str:
-    """Returns a text that sorts by family name, then given name, in Norwegian order when compared
-    byte by byte."""
-    return " ".join(_alphabetical(name) for name in (family_name, given_name) if name)
-
-
-def _alphabetical(name: str) -> str:
-    if name.isascii() and "aa" not in (lower := name.lower()):
-        return lower
-    folded = unicodedata.normalize("NFC", name).casefold().replace("aa", "å")
-    plain = unicodedata.normalize("NFD", folded.translate(_AFTER_Z))
-    return "".join(character for character in plain if not unicodedata.combining(character))
 
 
 def search_key(*values: str | None) -> str:

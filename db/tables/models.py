@@ -49,6 +49,7 @@ class Organization(Base):
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
     portal_id: Mapped[str] = mapped_column(Text, unique=True)
     name: Mapped[str | None] = mapped_column(Text)
+    sort_name: Mapped[str] = mapped_column(SortText, server_default="")
     parent_id: Mapped[int | None] = mapped_column(ForeignKey("organizations.id"), index=True)
     stated_parent_id: Mapped[int | None] = mapped_column(ForeignKey("organizations.id"))
     closed: Mapped[bool]

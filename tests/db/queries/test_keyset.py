@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, select, update
 
 from db.database import Database
+from db.queries.collation import collation_key
 from db.queries.keyset import KeyValues, PageRequest, Slice
 from db.queries.member_pages import (
     MemberFilter,
@@ -18,7 +19,7 @@ from db.queries.member_pages import (
     MemberRow,
     member_page,
 )
-from db.queries.text_keys import number_key, sort_key
+from db.queries.text_keys import number_key
 from db.queries.visibility import EVERYTHING
 from db.tables.models import Member, RoleAssignment, SyncLogEntry
 from sync.record import record_deliveries
@@ -160,7 +161,7 @@ def _in_order(rows: list[MemberRow], order: MemberOrder) -> list[MemberRow]:
 
 def _key(row: MemberRow, field: MemberOrderField) -> bytes:
     if field is MemberOrderField.NAME:
-        return sort_key(row.family_name, row.given_name).encode()
+        return collation_key(row.family_name, row.given_name).encode()
     if field is MemberOrderField.MEMBER_NUMBER:
         return number_key(row.member_number).encode()
     return row.updated_at.isoformat(timespec="microseconds").encode()
