@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from app.document_folder import load_trusted_documents
 from app.edge import layers
 from app.edge.bodies import BodyTooSlowError
+from app.graphql.changes_route import ChangesRoute
 from app.graphql.endpoint import GraphQLRoute
 from app.graphql.rate_limits import rate_limits_of
 from app.metrics import Metrics
@@ -97,11 +98,12 @@ def _routes(
     )
     metrics.watch_documents(schema.documents, schema.executor.field_use)
     schema.executor.executed = metrics.executed
+    rate_limits = rate_limits_of(settings)
     graphql = GraphQLRoute(
         schema.executor,
         services,
         metrics,
-        rate_limits_of(settings),
+        rate_limits,
         socket_init_seconds=settings.socket_init_seconds,
     )
 
@@ -112,6 +114,7 @@ def _routes(
         Route("/webhooks/{source}", DeliveryRoute(webhook, refusals)),
         Route("/graphql", graphql, methods=["GET", "POST"]),
         WebSocketRoute("/graphql", graphql),
+        Route("/changes", ChangesRoute(services, rate_limits), methods=["GET"]),
         Route("/healthz", _healthz),
         Route("/readyz", _readiness(services)),
         Route("/metrics", metrics.page),

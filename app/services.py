@@ -25,6 +25,7 @@ from db.queries.member_pages import MemberRow, member_by_portal_id
 from db.queries.national_body import NationalBody
 from db.queries.viewers import OPERATOR, ViewerLookups
 from db.vocabulary import PortalId
+from resolvers.live.change_pages import ChangePages
 from resolvers.live.streams import LiveStreams
 from sync.intake.queue import Intake
 from sync.intake.refusals import Refusals
@@ -43,6 +44,7 @@ class Services:
     database: Database
     feed: LiveFeed
     streams: LiveStreams
+    pages: ChangePages
     intake: Intake
     refusals: Refusals
     connections: OpenConnections
@@ -115,6 +117,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         open_database(settings) as (database, bell),
         LiveFeed(database, bell) as feed,
         LiveStreams(database, feed) as streams,
+        ChangePages(database, feed) as pages,
         OpenConnections(
             feed, viewers := ViewerLookups(database, national_body_of(settings))
         ) as connections,
@@ -132,6 +135,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             database,
             feed,
             streams,
+            pages,
             intake,
             refusals,
             connections,

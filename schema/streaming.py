@@ -1,4 +1,4 @@
-"""Executes what a subscription selects on one message after the other, and writes it as bytes."""
+"""Begins streams, executes what they select on one message after the other, and writes it."""
 
 from collections.abc import Callable, Hashable
 from inspect import isawaitable
@@ -14,8 +14,11 @@ from graphql import (
 )
 
 from db.errors import DatabaseUnavailableError
+from db.feed.changes import Cursor
 from resolvers.live.stream_messages import ChangeMessage, Heartbeat, Resync
+from resolvers.live.stream_start import StreamStart, stream_start
 from resolvers.live.subscribers import Rendered
+from schema.access import required
 from schema.context import Context
 from schema.engine.executor import Prepared
 from schema.engine.masking import masked
@@ -51,6 +54,19 @@ class SelectionRenderer(Generic[V]):
 
     def failure(self, error: Exception) -> bytes:
         return failure(error, self._context.request_id)
+
+
+async def stream_begin(context: Context, cursor: Cursor | None) -> StreamStart:
+    """Finds the viewer and the place to begin at, in one snapshot of the database.
+
+    Raises UnauthenticatedError or MemberInactiveError.
+    """
+    # An operator is not looked up, so without a cursor there is only one statement.
+    is_operator = context.credentials is not None and context.credentials.operator
+    snapshot = cursor is not None or (context.credentials is not None and not is_operator)
+    async with context.database.read(snapshot=snapshot) as session:
+        viewer = required(context.admitted(await context.current_viewer(session)))
+        return await stream_start(session, viewer, cursor)
 
 
 def failure(error: Exception, request_id: str) -> bytes:

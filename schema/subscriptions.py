@@ -18,7 +18,7 @@ from resolvers.live.projections import (
     ViewerProjection,
 )
 from resolvers.live.stream_messages import ChangeMessage, Heartbeat, Resync, ResyncReason
-from resolvers.live.stream_start import StreamStart, stream_start
+from resolvers.live.stream_start import StreamStart
 from resolvers.live.subscribers import Selection, Subscriber
 from resolvers.live.viewer_check import ViewerCheck
 from resolvers.members import MemberView
@@ -26,7 +26,7 @@ from resolvers.sync_log import EntryView
 from schema.access import require_log_reader, require_viewer, required
 from schema.context import Context, Info
 from schema.errors import BadUserInputError
-from schema.streaming import SelectionRenderer, text_key
+from schema.streaming import SelectionRenderer, stream_begin, text_key
 from schema.types.inputs import MemberFilterArgument, OrganizationArgument, SyncLogFilterArgument
 from schema.types.loading import (
     asks_for_values,
@@ -244,12 +244,7 @@ async def _start(info: Info, after: ChangeCursor | None) -> StreamStart:
         # Viewers who may ask nothing learn nothing about their cursor either.
         await require_viewer(context)
         raise
-    # An operator is not looked up, so without a cursor there is only one statement.
-    is_operator = context.credentials is not None and context.credentials.operator
-    snapshot = cursor is not None or (context.credentials is not None and not is_operator)
-    async with context.database.read(snapshot=snapshot) as session:
-        viewer = required(context.admitted(await context.current_viewer(session)))
-        return await stream_start(session, viewer, cursor)
+    return await stream_begin(context, cursor)
 
 
 async def _require_current_viewer(context: Context) -> Viewer:

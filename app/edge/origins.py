@@ -15,7 +15,7 @@ from starlette.websockets import WebSocketClose
 
 from app.edge.request_ids import request_id_of
 
-GUARDED = ("/graphql", "/sign-in")
+GUARDED = ("/graphql", "/changes", "/sign-in")
 
 _FOREIGN = (
     "This origin may not use the API. Allowed origins are listed in LIKEPERSON_ALLOWED_ORIGINS."
