@@ -111,6 +111,39 @@ class AuditAction(StrEnum):
     EVENTS_REPLAYED = "EVENTS_REPLAYED"
     ROLE_ACCESS_SET = "ROLE_ACCESS_SET"
     MEMBERSHIP_CORRECTED = "MEMBERSHIP_CORRECTED"
+    HELD_RELEASED = "HELD_RELEASED"
+    HELD_DISCARDED = "HELD_DISCARDED"
+
+
+class ReconciliationKind(StrEnum):
+    """DELTA: what the portal says has changed. FULL: the whole portal. FILE: a file of members."""
+
+    DELTA = "DELTA"
+    FULL = "FULL"
+    FILE = "FILE"
+
+
+class ReconciliationStatus(StrEnum):
+    """HELD: done, and something waits for a person. It is computed, and stored nowhere."""
+
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    HELD = "HELD"
+
+
+class DriftAction(StrEnum):
+    """What a run did about a difference.
+
+    HELD: the deletion guard holds it. BEATEN: a later statement stands. CORRECTED: a correction
+    stands. DISCARDED: a person has decided that what is here stays.
+    """
+
+    APPLIED = "APPLIED"
+    HELD = "HELD"
+    BEATEN = "BEATEN"
+    CORRECTED = "CORRECTED"
+    DISCARDED = "DISCARDED"
 
 
 class ChangeOperation(Enum):

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from rich.progress import Progress as ProgressBar
 from rich.progress import TaskID
 from rich.table import Table
 
+from app.commands.actor import command_line_actor
 from app.commands.event_options import read_time
 from app.commands.plain_text import plain
 from app.errors import CommandError
@@ -21,14 +22,15 @@ from app.portals import open_portal
 from app.services import open_database, utc_now
 from app.settings import Settings, load_settings
 from db.database import Database
-from db.vocabulary import canonical_portal_id
+from db.vocabulary import ReconciliationKind, canonical_portal_id
 from sync.dataverse.errors import PortalError
 from sync.dataverse.mapping import load_mapping
 from sync.reconcile.copies import copied
 from sync.reconcile.files import FileFormatError, read_lines
 from sync.reconcile.guard import Guard
+from sync.reconcile.holding import NothingHeldError, decide_held, held_of, named
 from sync.reconcile.poller import remember_first_reading
-from sync.reconcile.runs import Options, Report, Request
+from sync.reconcile.runs import Options, Report, Request, recorded_run
 from sync.reconcile.runs import reconcile as reconcile_source
 
 EXIT_HELD = 3
@@ -66,6 +68,18 @@ def reconcile(
     release: Annotated[
         bool, typer.Option("--release", help="Also take away what the deletion guard would hold.")
     ] = False,
+    held: Annotated[
+        bool,
+        typer.Option(
+            "--held",
+            help="Show what the deletion guard holds back; with --release or --discard, and a "
+            "--reason, decide it.",
+        ),
+    ] = False,
+    discard: Annotated[
+        bool, typer.Option("--discard", help="With --held: what is held stays as it is here.")
+    ] = False,
+    reason: Annotated[str, typer.Option(help="Why, with --held; kept in the audit trail.")] = "",
 ) -> None:
     """Compare all members of a source with what is known, and record what differs.
 
@@ -77,6 +91,14 @@ def reconcile(
     if source not in settings.sources:
         known = ", ".join(sorted(settings.sources)) or "none"
         raise typer.BadParameter(f"There is no source {source!r}. There is: {known}.")
+    if held or discard:
+        if release and discard:
+            raise typer.BadParameter("Give --release or --discard, not both.")
+        if (release or discard) and not (held and reason.strip()):
+            raise typer.BadParameter("Deciding takes --held and a --reason, which is kept.")
+        decision = release if release or discard else None
+        asyncio.run(_decide(settings, source, decision, reason.strip()))
+        return
     options = Options(
         complete=not (partial_file or member),
         dry_run=dry_run,
@@ -96,6 +118,26 @@ def reconcile(
             f"The portal could not be read whole, so nothing was applied: {error}"
         ) from error
     _show(report, options)
+
+
+async def _decide(settings: Settings, source: str, release: bool | None, reason: str) -> None:
+    """Shows what is held, and releases or discards it unless that is not decided."""
+    async with open_database(settings) as (database, _):
+        items = await held_of(database, source)
+        typer.echo(f"Held back of {source}: {len(items)}.")
+        for item in items[:SHOWN]:
+            name = named(item.portal_id, item.part, item.there)
+            typer.echo(f"  {plain(name)}, since {item.held_since:%Y-%m-%d %H:%M} UTC")
+        if len(items) > SHOWN:
+            typer.echo(f"  … and {len(items) - SHOWN} more.")
+        if release is not None:
+            try:
+                await decide_held(
+                    database, items, command_line_actor(), reason, utc_now, release=release
+                )
+            except NothingHeldError as error:
+                raise CommandError(str(error)) from error
+            typer.echo("Released." if release else "Discarded: they stay as they are here.")
 
 
 Show = Callable[[str, int], None]
@@ -140,8 +182,14 @@ async def _from_portal(
             statements = portal.members()
         else:
             statements = _only(portal.member(canonical_portal_id(member)))
-        async with copied(statements, show) as lines:
-            request = Request(source, lines, "the portal", moment, options)
+        kind = ReconciliationKind.FULL if member is None else ReconciliationKind.DELTA
+        async with AsyncExitStack() as stack:
+            run = None
+            if not options.dry_run:
+                recording = recorded_run(database, source, kind, utc_now)
+                run = await stack.enter_async_context(recording)
+            lines = await stack.enter_async_context(copied(statements, show))
+            request = Request(source, lines, "the portal", moment, options, kind, run)
             guard = _guard(settings, source)
             report = await reconcile_source(database, request, guard, utc_now, show)
         if options.complete and not options.dry_run:
@@ -226,6 +274,7 @@ def _show_held(report: Report, options: Options) -> None:
     typer.echo(
         "Everything else "
         + ("would be" if options.dry_run else "was")
-        + " applied. If these are right, run it again with --release."
+        + " applied. If these are right, release them: --held --release --reason TEXT. If not: "
+        "--discard instead of --release."
     )
     raise typer.Exit(EXIT_HELD)

@@ -15,7 +15,10 @@ from db.vocabulary import (
     ActivationState,
     AttemptTrigger,
     AuditAction,
+    DriftAction,
     EntryMark,
+    ReconciliationKind,
+    ReconciliationStatus,
     SyncOutcome,
     SyncStatus,
 )
@@ -275,6 +278,66 @@ class PortalStateRow(Base):
     leased_until: Mapped[datetime] = mapped_column(Instant)
     full_at: Mapped[datetime | None] = mapped_column(Instant)
     delta_links: Mapped[dict[str, str]] = mapped_column(Json(dict[str, str]))
+
+
+class ReconciliationRow(Base):
+    """A run that compared what a source says with what is known here, and its counts of members.
+
+    `missing` were missing there, `missed` is what a webhook should have told.
+    """
+
+    __tablename__ = "reconciliations"
+    __table_args__ = (Index("ix_reconciliations_source_started_at", "source", "started_at"),)
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    source: Mapped[str] = mapped_column(Text)
+    kind: Mapped[ReconciliationKind] = mapped_column(_names(ReconciliationKind))
+    status: Mapped[ReconciliationStatus] = mapped_column(_names(ReconciliationStatus))
+    started_at: Mapped[datetime] = mapped_column(Instant)
+    finished_at: Mapped[datetime | None] = mapped_column(Instant)
+    compared: Mapped[int]
+    created: Mapped[int]
+    updated: Mapped[int]
+    deactivated: Mapped[int]
+    missing: Mapped[int]
+    missed: Mapped[int]
+    held: Mapped[int]
+    detail: Mapped[str | None] = mapped_column(Text)
+
+
+class DriftLine(Base):
+    """A difference that a run found: both sides of one field of a member, and what was done."""
+
+    __tablename__ = "drift_lines"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    reconciliation_id: Mapped[int] = mapped_column(ForeignKey("reconciliations.id"), index=True)
+    portal_id: Mapped[str] = mapped_column(Text, index=True)
+    field: Mapped[str] = mapped_column(Text)
+    there: Mapped[str | None] = mapped_column(Text)
+    here: Mapped[str | None] = mapped_column(Text)
+    action: Mapped[DriftAction] = mapped_column(_names(DriftAction))
+
+
+class HeldItem(Base):
+    """A removal that the deletion guard holds back until a person releases or discards it.
+
+    `there` is what the source says of the part as of `stated_at`. Of a part that was discarded,
+    what is here stays until the source says something else.
+    """
+
+    __tablename__ = "held_items"
+    __table_args__ = (UniqueConstraint("source", "portal_id", "part"),)
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    source: Mapped[str] = mapped_column(Text)
+    portal_id: Mapped[str] = mapped_column(Text)
+    part: Mapped[str] = mapped_column(Text)
+    there: Mapped[str | None] = mapped_column(Text)
+    stated_at: Mapped[datetime] = mapped_column(Instant)
+    held_since: Mapped[datetime] = mapped_column(Instant)
+    discarded: Mapped[bool]
+    reconciliation_id: Mapped[int] = mapped_column(ForeignKey("reconciliations.id"), index=True)
 
 
 class AlertState(Base):

@@ -93,6 +93,8 @@ _described(
         "EVENTS_REPLAYED": "Replayed events.",
         "ROLE_ACCESS_SET": "Set the access level of a role.",
         "MEMBERSHIP_CORRECTED": "Corrected what the portal has wrong of a member.",
+        "HELD_RELEASED": "Released what the deletion guard had held back.",
+        "HELD_DISCARDED": "Decided that what the deletion guard had held back stays as it is here.",
     },
 )
 _described(

@@ -1,7 +1,7 @@
 """What a statement of a source says otherwise than what is known here, and why."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from msgspec import UNSET
@@ -20,6 +20,7 @@ class Why(StrEnum):
     COUNTS = "counts"
     BEATEN = "beaten"
     CORRECTED = "corrected"
+    DISCARDED = "discarded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,23 @@ class Difference:
     @property
     def counts(self) -> bool:
         return any(field.why is Why.COUNTS for field in self.fields)
+
+    def removals(self) -> dict[str, str | None]:
+        """Returns the parts that would be taken away, with what the source says of them."""
+        parts = {STATE: self.deactivates, ROLES: bool(self.lost_roles)}
+        return {one.field: one.there for one in self.fields if parts.get(one.field)}
+
+    def without(self, parts: Collection[str]) -> "Difference":
+        """Returns the difference without these removals, which a person has discarded."""
+        return replace(
+            self,
+            fields=[
+                replace(one, why=Why.DISCARDED) if one.field in parts else one
+                for one in self.fields
+            ],
+            deactivates=self.deactivates and STATE not in parts,
+            lost_roles=frozenset() if ROLES in parts else self.lost_roles,
+        )
 
 
 def compare(

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from db.vocabulary import PortalId
-from sync.reconcile.comparison import Difference, in_words
+from sync.reconcile.comparison import Difference
 
 SMALLEST_CHAPTER = 10
 """In chapters with fewer active members, half of them may leave."""
@@ -32,14 +32,6 @@ class Removals:
             one.deactivates + len(one.lost_roles) * (not one.deactivates)
             for one in self.differences
         )
-
-    def names(self) -> list[str]:
-        """Returns what is taken away, a line for each member."""
-        return [
-            f"{one.portal_id}: "
-            + ("membership" if one.deactivates else f"roles {in_words(one.lost_roles)}")
-            for one in self.differences
-        ]
 
 
 @dataclass(frozen=True, slots=True)

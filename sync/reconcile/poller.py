@@ -21,11 +21,11 @@ from db.queries.portal_states import (
     lease_portal,
     save_portal_state,
 )
-from db.vocabulary import PortalId
+from db.vocabulary import PortalId, ReconciliationKind
 from sync.errors import ChangesUnknownError, SourceUnreadableError
 from sync.reconcile.copies import copied
 from sync.reconcile.guard import Guard
-from sync.reconcile.runs import Options, Report, Request, reconcile
+from sync.reconcile.runs import Options, Report, Request, reconcile, recorded_run
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +36,7 @@ LONGEST_PAUSE_SECONDS = 60.0
 MOST_SINGLE_ROWS = 200
 """When more members have changed, all are read: that takes fewer requests."""
 AT_ONCE = 8
+DELTA, FULL = ReconciliationKind.DELTA, ReconciliationKind.FULL
 
 
 class TrackedPortal(Protocol):
@@ -162,7 +163,8 @@ class PortalPoller:
         started_at = self._clock()
         # Before the rows are read: what changes meanwhile is told by the links as well.
         links = state.delta_links or await self._portal.begin_tracking()
-        await self._compare(self._portal.members(), Options())
+        told = state.full_at is not None
+        await self._compare(self._portal.members(), Options(), FULL, told=told)
         await self._remember(PortalState(started_at, links))
 
     async def _read_changes(self, state: PortalState) -> None:
@@ -170,7 +172,8 @@ class PortalPoller:
         if len(changed) > MOST_SINGLE_ROWS:
             raise ChangesUnknownError("Too many rows have changed to read each of them.")
         if changed:
-            await self._compare(self._rows(sorted(changed)), Options(complete=False))
+            rows = self._rows(sorted(changed))
+            await self._compare(rows, Options(complete=False), DELTA, told=True)
         await self._remember(replace(state, delta_links=links))
 
     async def _rows(self, ids: Collection[PortalId]) -> AsyncIterator[bytes]:
@@ -180,13 +183,24 @@ class PortalPoller:
             for body in await asyncio.gather(*map(self._portal.member, chunk)):
                 yield body
 
-    async def _compare(self, members: AsyncIterator[bytes], options: Options) -> Report:
-        async with copied(members) as lines:
-            request = Request(self._source, lines, "the portal", self._clock(), options)
+    async def _compare(
+        self,
+        members: AsyncIterator[bytes],
+        options: Options,
+        kind: ReconciliationKind,
+        *,
+        told: bool,
+    ) -> Report:
+        async with (
+            recorded_run(self._database, self._source, kind, self._clock) as run,
+            copied(members) as lines,
+        ):
+            at = self._clock()
+            request = Request(self._source, lines, "the portal", at, options, kind, run, told)
             report = await reconcile(self._database, request, self._guard, self._clock)
         if report.held:
             logger.error(
-                "The deletion guard holds %d removals of %s: %s. `reconcile %s` shows them.",
+                "The deletion guard holds %d removals of %s: %s. `reconcile %s --held` shows them.",
                 len(report.held),
                 self._source,
                 report.held_because,

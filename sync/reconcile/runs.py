@@ -7,6 +7,7 @@ apply. So nothing is written of a file with a wrong line, and the deletion guard
 
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -25,12 +26,33 @@ from db.queries.known_members import (
     known_members,
     known_organizations,
 )
-from db.vocabulary import ActivationState, AttemptTrigger, PortalId, SyncOutcome, SyncStatus
+from db.queries.reconciliations import (
+    Drift,
+    RunCounts,
+    add_drift,
+    begin_run,
+    drop_held,
+    end_run,
+    fail_run,
+    held_items,
+    hold,
+)
+from db.vocabulary import (
+    ActivationState,
+    AttemptTrigger,
+    DriftAction,
+    PortalId,
+    ReconciliationKind,
+    SyncOutcome,
+    SyncStatus,
+)
 from sync.deliveries import Delivery, Receipt, read_delivery
+from sync.draft import STATE
 from sync.events import EventType, OrganizationStatement
 from sync.reconcile.comparison import Difference, Why, compare
 from sync.reconcile.files import Line, WrongLine
 from sync.reconcile.guard import Guard, Removals
+from sync.reconcile.holding import Holding
 from sync.record import record_deliveries
 
 T = TypeVar("T")
@@ -39,6 +61,15 @@ CHUNK = 500
 MOST_SHOWN = 1000
 """How many wrong lines and differences a report lists; beyond, it only counts them."""
 DAY = timedelta(hours=24)
+_ON_THE_WAY = timedelta(seconds=10)
+"""How long a webhook may take, before it counts as missed."""
+_LONGEST_DETAIL = 1000
+_ACTIONS = {
+    Why.COUNTS: DriftAction.APPLIED,
+    Why.BEATEN: DriftAction.BEATEN,
+    Why.CORRECTED: DriftAction.CORRECTED,
+    Why.DISCARDED: DriftAction.DISCARDED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +86,17 @@ class Options:
 @dataclass(frozen=True, slots=True)
 class Request:
     """What to compare. `lines` gives the lines as often as it is called, as of `at`; `origin` says
-    where they are from."""
+    where they are from. `run` is the run that was begun for it, and `told`: a webhook should have
+    told what differs."""
 
     source: str
     lines: Callable[[], Iterator[Line | WrongLine]]
     origin: str
     at: datetime
     options: Options = Options()
+    kind: ReconciliationKind = ReconciliationKind.FILE
+    run: int | None = None
+    told: bool = False
 
 
 @dataclass(slots=True)
@@ -78,6 +113,8 @@ class Report:
     out_of_scope: int = 0
     beaten: int = 0
     corrected: int = 0
+    missed: int = 0
+    held_memberships: int = 0
     held: list[str] = field(default_factory=list)
     held_because: str | None = None
     wrong_count: int = 0
@@ -118,13 +155,35 @@ async def reconcile(
     clock: Callable[[], datetime],
     progress: Progress = lambda doing, lines: None,
 ) -> Report:
-    """Raises FileFormatError, OSError or DatabaseUnavailableError."""
+    """Compares, and applies what differs. Except in a dry run, the run is recorded.
+
+    Raises FileFormatError, OSError or DatabaseUnavailableError.
+    """
     run = _Run(database, request, guard, clock, progress)
-    await run.survey()
-    wrong = run.report.wrong_count and not request.options.skip_wrong
-    if run.report.has_news and not (request.options.dry_run or wrong):
-        await run.apply()
+    if request.options.dry_run:
+        await run.survey()
+    elif request.run is not None:
+        await run.complete(request.run)
+    else:
+        async with recorded_run(database, request.source, request.kind, clock) as id:
+            await run.complete(id)
     return run.report
+
+
+@asynccontextmanager
+async def recorded_run(
+    database: Database, source: str, kind: ReconciliationKind, clock: Callable[[], datetime]
+) -> AsyncIterator[int]:
+    """Records a run that begins here. Leaving it with an error says so of the run."""
+    async with database.write() as session:
+        id = await begin_run(session, source, kind, clock())
+    try:
+        yield id
+    except Exception as error:
+        detail = (str(error) or type(error).__name__)[:_LONGEST_DETAIL]
+        async with database.write() as session:
+            await fail_run(session, id, detail, clock())
+        raise
 
 
 class _Run:
@@ -144,13 +203,65 @@ class _Run:
         self._organizations: dict[PortalId, KnownOrganization] = {}
         self._first_line: dict[PortalId, int] = {}
         self._absent: list[PortalId] = []
-        self._holds = False
+        self._holding = Holding(())
         self.report = Report()
+
+    async def complete(self, id: int) -> None:
+        """Does everything, and records it as the run with this id."""
+        await self.survey()
+        if self.report.wrong_count and not self._request.options.skip_wrong:
+            async with self._database.write() as session:
+                detail = f"{self.report.wrong_count} lines are wrong, so nothing was applied."
+                await fail_run(session, id, detail, self._clock())
+            return
+        await self._settle(id)
+        if self.report.has_news:
+            await self._apply()
+        async with self._database.write() as session:
+            await end_run(session, id, self._counts(), self._clock())
+
+    async def _settle(self, id: int) -> None:
+        """Keeps what differs and what is held, before anything is applied."""
+        now = self._clock()
+        held = self._holding.held(self._request.source, id, self._request.at, now)
+        over = self._holding.over(self._was_compared)
+        drift = list(self._drift())
+        if held or over or drift:
+            async with self._database.write() as session:
+                await drop_held(session, over)
+                await hold(session, held)
+                await add_drift(session, id, drift)
+
+    def _was_compared(self, portal_id: PortalId) -> bool:
+        return self._request.options.complete or portal_id in self._first_line
+
+    def _drift(self) -> Iterator[Drift]:
+        for difference in self.report.differences:
+            id = difference.portal_id
+            for one in difference.fields:
+                action = _ACTIONS[one.why]
+                if one.why is Why.COUNTS and self._holding.holds(id, one.field):
+                    action = DriftAction.HELD
+                yield Drift(id, one.field, one.there, one.here, action)
+
+    def _counts(self) -> RunCounts:
+        report = self.report
+        held = len(report.held)
+        return RunCounts(
+            compared=report.read + report.missing_there,
+            created=report.new,
+            updated=report.changed,
+            deactivated=max(0, report.deactivated - report.held_memberships),
+            missing=report.missing_there,
+            missed=report.missed,
+            held=held,
+        )
 
     async def survey(self) -> None:
         """Reads and compares everything, and writes nothing."""
         async with self._database.read() as session:
             self._organizations = await known_organizations(session)
+            self._holding = Holding(await held_items(session, self._request.source))
         removals = Removals()
         async for line, difference in self._compared("Comparing", self._read_and_check()):
             self.report.read += 1
@@ -159,14 +270,26 @@ class _Run:
             elif _is_out_of_scope(line, difference):
                 self.report.out_of_scope += 1
             else:
-                self.report.add(difference)
-                removals.add(difference)
+                self._note(line, difference, removals)
         await self._look_for_absent(removals)
+        if self._request.options.release:
+            return
         verdict = self._guard.verdict(removals)
-        self._holds = verdict is not None and not self._request.options.release
-        if self._holds:
-            self.report.held_because = verdict
-            self.report.held = removals.names()
+        self._holding.decide(everything=verdict is not None)
+        self.report.held = self._holding.names()
+        self.report.held_memberships = sum(
+            self._holding.holds(one.portal_id, STATE) for one in removals.differences
+        )
+        if self.report.held:
+            self.report.held_because = verdict or "they were held before, and nobody has decided"
+
+    def _note(self, line: Line, difference: Difference, removals: Removals) -> None:
+        self.report.add(difference)
+        happened_at = line.event.happened_at
+        due = happened_at is None or happened_at < self._request.at - _ON_THE_WAY
+        self.report.missed += difference.counts and self._request.told and due
+        removals.add(difference)
+        self._holding.find(difference)
 
     def _read_and_check(self) -> Iterator[Line]:
         """The lines that can be read; the others go into the report."""
@@ -194,16 +317,15 @@ class _Run:
                 removals.active[member.home] += 1
                 if self._request.options.complete and member.portal_id not in self._first_line:
                     self._absent.append(member.portal_id)
-        async for difference in self._absent_differences():
-            self.report.add(difference)
+        async for line, difference in self._absent_differences():
+            self._note(line, difference, removals)
             self.report.missing_there += difference.counts
-            removals.add(difference)
 
-    async def _absent_differences(self) -> AsyncIterator[Difference]:
+    async def _absent_differences(self) -> AsyncIterator[tuple[Line, Difference]]:
         lines = (self._line_of_absence(portal_id) for portal_id in self._absent)
-        async for _, difference in self._compared("Looking for who is missing", lines):
+        async for line, difference in self._compared("Looking for who is missing", lines):
             if difference is not None:
-                yield difference
+                yield line, difference
 
     def _line_of_absence(self, portal_id: PortalId) -> Line:
         """A complete file states of those who are not in it that they are no members."""
@@ -230,6 +352,8 @@ class _Run:
                 member = known.get(line.event.member_id)
                 difference = compare(line.event, member, self._organizations, dated=line.dated)
                 self._learn(line.event.organization)
+                if difference is not None:
+                    difference = self._holding.without_discarded(difference)
                 yield line, difference
             done += len(chunk)
             self._progress(doing, done)
@@ -242,7 +366,7 @@ class _Run:
             parent = known.parent if stated.parent_id is UNSET else stated.parent_id
             self._organizations[stated.id] = KnownOrganization(name, parent)
 
-    async def apply(self) -> None:
+    async def _apply(self) -> None:
         """Records what differs and counts, without what is held."""
         async with self._database.read() as session:
             self._organizations = await known_organizations(session)
@@ -269,26 +393,26 @@ class _Run:
             await self._record(waiting)
 
     def _body(self, line: Line, difference: Difference) -> bytes | None:
-        """The event of the line, without what is held and what was corrected; None if nothing is
+        """The event of the line, without what is held, discarded or corrected; None if nothing is
         left of it."""
-        corrected = {one.field for one in difference.fields if one.why is Why.CORRECTED}
-        held = self._holds and (difference.deactivates or difference.lost_roles)
-        if not (held or corrected):
+        left_out = {
+            one.field
+            for one in difference.fields
+            if one.why in (Why.CORRECTED, Why.DISCARDED)
+            or self._holding.holds(difference.portal_id, one.field)
+        }
+        if not left_out:
             return line.body
         if line.number == 0:
             return None
         document = msgspec.json.decode(line.body)
         data = document["data"]
-        if self._holds and difference.deactivates:
-            corrected.add("state")
-        if self._holds and difference.lost_roles:
-            corrected.add("roles")
         if document["type"] != EventType.MEMBERSHIP_STATED:
             return None
-        for name in corrected:
+        for name in left_out:
             data.pop(name, None)
             data["member"].pop(name, None)
-        left = {one.field for one in difference.fields if one.why is Why.COUNTS} - corrected
+        left = {one.field for one in difference.fields if one.why is Why.COUNTS} - left_out
         return msgspec.json.encode(document) if left else None
 
     def _delivery(self, body: bytes) -> Delivery:

@@ -43,6 +43,27 @@ async def test_first_load_and_what_is_held_later(tmp_path: Path, database: str) 
     assert "--release" in held.out
 
 
+async def test_what_is_held_is_shown_and_decided(tmp_path: Path, database: str) -> None:
+    names = [f"member {number}" for number in range(30)]
+    await reconcile(tmp_path, database, names, "--at", "2024-12-01T00:00:00")
+    await reconcile(tmp_path, database, names[:9], "--at", "2024-12-02T00:00:00")
+    ask = ["reconcile", "portal", "--held"]
+
+    shown = await run(tmp_path, *ask, database_url=database)
+    unsaid = await run(tmp_path, *ask, "--release", database_url=database)
+    released = await run(
+        tmp_path, *ask, "--release", "--reason", "they have left", database_url=database
+    )
+    after = await run(tmp_path, *ask, "--discard", "--reason", "no", database_url=database)
+
+    assert "Held back of portal: 21." in shown.out, shown.err
+    assert guid("member 29") in shown.out
+    assert unsaid.code == 2
+    assert "Released." in released.out, released.err
+    assert after.code == 1
+    assert "Nothing is held back" in after.err
+
+
 async def test_wrong_lines_and_unknown_sources_are_told(tmp_path: Path, database: str) -> None:
     wrong = await reconcile(tmp_path, database, ["Kari", "Kari"])
     unknown = await reconcile(tmp_path, database, ["Kari"], source="elsewhere")

@@ -20,7 +20,7 @@ from sync.reconcile.runs import Report, Request, reconcile
 from sync.simulator.dataverse.served_api import Fault
 from tests.support.builders import guid
 from tests.support.dataverse import TOKEN, WEB_ROLES, Dataverse, simulated_dataverse
-from tests.support.opened import row_counts
+from tests.support.opened import rows_without_runs
 from tests.sync.recording import world_of
 
 ACTIVE, INACTIVE = ActivationState.ACTIVE, ActivationState.INACTIVE
@@ -75,12 +75,12 @@ async def test_full_run_with_nothing_to_do_writes_nothing(
     database: Database, dataverse: Dataverse
 ) -> None:
     await full_run(database, dataverse)
-    before = await row_counts(database)
+    before = await rows_without_runs(database)
 
     report = await full_run(database, dataverse)
 
     assert report.equal == len(NAMES)
-    assert await row_counts(database) == before
+    assert await rows_without_runs(database) == before
 
 
 async def test_what_no_webhook_has_told_is_found(database: Database, dataverse: Dataverse) -> None:

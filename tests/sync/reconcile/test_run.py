@@ -18,7 +18,7 @@ from sync.reconcile.guard import Guard
 from sync.reconcile.runs import Options, Report, Request, reconcile
 from sync.record import record_deliveries
 from tests.support.builders import body_of, created, deactivated, guid, updated
-from tests.support.opened import row_counts
+from tests.support.opened import row_counts, rows_without_runs
 from tests.sync.recording import entries, world_of
 
 ACTIVE, INACTIVE = ActivationState.ACTIVE, ActivationState.INACTIVE
@@ -62,12 +62,12 @@ async def test_first_load_creates_everybody(database: Database, tmp_path: Path) 
 async def test_run_with_nothing_to_do_writes_nothing(database: Database, tmp_path: Path) -> None:
     rows = [row("Kari"), row("Per")]
     await run(database, tmp_path, rows)
-    before = await row_counts(database)
+    before = await rows_without_runs(database)
 
     report = await run(database, tmp_path, rows)
 
     assert report.equal == 2
-    assert await row_counts(database) == before
+    assert await rows_without_runs(database) == before
 
 
 async def test_difference_is_an_event_of_the_source_that_says_what_caused_it(

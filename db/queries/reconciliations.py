@@ -1,0 +1,244 @@
+"""Runs that compare a source with what is known, their drift, and what they hold back."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+import msgspec
+from sqlalchemy import delete, func, insert, select, update
+
+from db.sessions import ReadSession, WriteSession
+from db.tables.models import DriftLine, HeldItem, ReconciliationRow
+from db.vocabulary import DriftAction, PortalId, ReconciliationKind, ReconciliationStatus
+
+DRIFT_KEPT = timedelta(days=14)
+"""Drift shows values of profiles, so it goes when bodies do."""
+_PORTION = 500
+
+
+class RunCounts(msgspec.Struct, frozen=True):
+    """Of members. `missing` were missing there, `missed` is what a webhook should have told."""
+
+    compared: int = 0
+    created: int = 0
+    updated: int = 0
+    deactivated: int = 0
+    missing: int = 0
+    missed: int = 0
+    held: int = 0
+
+
+class Run(msgspec.Struct, frozen=True):
+    """A run as it is read. Its status is HELD as long as something that it holds is undecided."""
+
+    id: int
+    source: str
+    kind: ReconciliationKind
+    status: ReconciliationStatus
+    started_at: datetime
+    finished_at: datetime | None
+    detail: str | None
+    counts: RunCounts
+
+
+class Drift(NamedTuple):
+    """A difference in a field of a member."""
+
+    portal_id: PortalId
+    field: str
+    there: str | None
+    here: str | None
+    action: DriftAction
+
+
+class Held(NamedTuple):
+    """A removal that is held back, or that a person has discarded: the part that would be taken
+    away, and what the source says of it."""
+
+    portal_id: PortalId
+    part: str
+    there: str | None
+    stated_at: datetime
+    held_since: datetime
+    discarded: bool
+    source: str
+    reconciliation_id: int
+
+
+_COUNTS = [getattr(ReconciliationRow, name) for name in RunCounts.__struct_fields__]
+_IS_HELD = (
+    select(HeldItem.id)
+    .where(HeldItem.reconciliation_id == ReconciliationRow.id, HeldItem.discarded.is_(False))
+    .exists()
+)
+_RUN = select(
+    ReconciliationRow.id,
+    ReconciliationRow.source,
+    ReconciliationRow.kind,
+    ReconciliationRow.status,
+    _IS_HELD.label("is_held"),
+    ReconciliationRow.started_at,
+    ReconciliationRow.finished_at,
+    ReconciliationRow.detail,
+    *_COUNTS,
+)
+
+
+async def begin_run(
+    session: WriteSession, source: str, kind: ReconciliationKind, now: datetime
+) -> int:
+    """Begins a run, and returns its id. Runs of the source that did not end have failed: their
+    process has ended. One that failed before anything was compared is begun again, so that a
+    portal that is away for long leaves one run."""
+    await session.run(
+        update(ReconciliationRow)
+        .where(
+            ReconciliationRow.source == source,
+            ReconciliationRow.status == ReconciliationStatus.RUNNING,
+        )
+        .values(
+            status=ReconciliationStatus.FAILED,
+            finished_at=now,
+            detail="The process ended before the run did.",
+        )
+    )
+    await session.run(
+        delete(DriftLine).where(
+            DriftLine.reconciliation_id.in_(
+                select(ReconciliationRow.id).where(
+                    ReconciliationRow.source == source,
+                    ReconciliationRow.started_at < now - DRIFT_KEPT,
+                )
+            )
+        )
+    )
+    last = await session.first(
+        select(ReconciliationRow.id, ReconciliationRow.kind, ReconciliationRow.status)
+        .where(ReconciliationRow.source == source)
+        .order_by(ReconciliationRow.id.desc())
+        .limit(1)
+    )
+    begun = {
+        "status": ReconciliationStatus.RUNNING,
+        "started_at": now,
+        "finished_at": None,
+        "detail": None,
+    }
+    if last is not None and (last.kind, last.status) == (kind, ReconciliationStatus.FAILED):
+        await session.run(
+            update(ReconciliationRow).where(ReconciliationRow.id == last.id).values(begun)
+        )
+        return int(last.id)
+    counts = dict.fromkeys(RunCounts.__struct_fields__, 0)
+    values = {"source": source, "kind": kind, **begun, **counts}
+    inserted = await session.run(insert(ReconciliationRow).values(values))
+    (id,) = inserted.inserted_primary_key or (0,)
+    return int(id)
+
+
+async def end_run(session: WriteSession, id: int, counts: RunCounts, now: datetime) -> None:
+    """Ends a run that has succeeded."""
+    await session.run(
+        update(ReconciliationRow)
+        .where(ReconciliationRow.id == id)
+        .values(
+            status=ReconciliationStatus.SUCCEEDED, finished_at=now, **msgspec.structs.asdict(counts)
+        )
+    )
+
+
+async def fail_run(session: WriteSession, id: int, detail: str, now: datetime) -> None:
+    """Ends a run that has failed. `detail` says why."""
+    await session.run(
+        update(ReconciliationRow)
+        .where(ReconciliationRow.id == id)
+        .values(status=ReconciliationStatus.FAILED, finished_at=now, detail=detail)
+    )
+
+
+async def last_runs(session: ReadSession, sources: Collection[str]) -> dict[str, Run]:
+    """Returns the newest run of each source that has one."""
+    newest = (
+        select(func.max(ReconciliationRow.id))
+        .where(ReconciliationRow.source.in_(sources))
+        .group_by(ReconciliationRow.source)
+    )
+    rows = await session.all(_RUN.where(ReconciliationRow.id.in_(newest)))
+    return {row.source: _run(tuple(row)) for row in rows}
+
+
+async def run_by_id(session: ReadSession, id: int) -> Run | None:
+    row = await session.first(_RUN.where(ReconciliationRow.id == id))
+    return None if row is None else _run(tuple(row))
+
+
+async def missed_since(session: ReadSession, since: datetime) -> dict[str, int]:
+    """Returns, by source, how many differences a webhook should have told."""
+    rows = await session.all(
+        select(ReconciliationRow.source, func.sum(ReconciliationRow.missed))
+        .where(ReconciliationRow.started_at >= since)
+        .group_by(ReconciliationRow.source)
+    )
+    return {source: int(count) for source, count in rows}
+
+
+async def add_drift(session: WriteSession, id: int, lines: Sequence[Drift]) -> None:
+    rows = [{"reconciliation_id": id, **line._asdict()} for line in lines]
+    for start in range(0, len(rows), _PORTION):
+        await session.run(insert(DriftLine), rows[start : start + _PORTION])
+
+
+async def held_items(
+    session: ReadSession, source: str | None = None, run: int | None = None
+) -> list[Held]:
+    """Returns what is held or was discarded, of one source or run, or of all."""
+    statement = select(*(getattr(HeldItem, name) for name in Held._fields)).order_by(HeldItem.id)
+    if source is not None:
+        statement = statement.where(HeldItem.source == source)
+    if run is not None:
+        statement = statement.where(HeldItem.reconciliation_id == run)
+    return [Held(*row) for row in await session.all(statement)]
+
+
+async def hold(session: WriteSession, items: Sequence[Held]) -> None:
+    """Holds these; of what is held already, the newest statement of the source is kept."""
+    rows = [item._asdict() for item in items]
+    for start in range(0, len(rows), _PORTION):
+        portion = items[start : start + _PORTION]
+        await drop_held(session, portion)
+        await session.run(insert(HeldItem), rows[start : start + _PORTION])
+
+
+async def drop_held(session: WriteSession, items: Sequence[Held]) -> None:
+    """Ends the holding of these parts."""
+    ids = await _ids_of(session, items)
+    for start in range(0, len(ids), _PORTION):
+        await session.run(delete(HeldItem).where(HeldItem.id.in_(ids[start : start + _PORTION])))
+
+
+async def discard_held(session: WriteSession, items: Sequence[Held]) -> None:
+    """Marks these as discarded."""
+    ids = await _ids_of(session, items)
+    for start in range(0, len(ids), _PORTION):
+        await session.run(
+            update(HeldItem)
+            .where(HeldItem.id.in_(ids[start : start + _PORTION]))
+            .values(discarded=True)
+        )
+
+
+async def _ids_of(session: ReadSession, items: Sequence[Held]) -> list[int]:
+    keys = {(item.source, item.portal_id, item.part) for item in items}
+    rows = await session.all(
+        select(HeldItem.id, HeldItem.source, HeldItem.portal_id, HeldItem.part).where(
+            HeldItem.source.in_({item.source for item in items})
+        )
+    )
+    return [id for id, *key in rows if tuple(key) in keys]
+
+
+def _run(row: Sequence[Any]) -> Run:
+    id, source, kind, status, is_held, started_at, finished_at, detail, *counts = row
+    if is_held and status is ReconciliationStatus.SUCCEEDED:
+        status = ReconciliationStatus.HELD
+    return Run(id, source, kind, status, started_at, finished_at, detail, RunCounts(*counts))
