@@ -18,7 +18,7 @@ from db.queries.organizations import advance_organizations, organization_ids, sa
 from db.queries.roles import roles_by_code
 from db.sessions import WriteSession
 from db.tables.facts import ChangeFacts
-from db.vocabulary import PortalId
+from db.vocabulary import PortalId, SyncOutcome, SyncStatus
 from sync import remarks
 from sync.batch import Batch, ReceivedEvent, Result
 from sync.draft import facts_of
@@ -114,6 +114,8 @@ class Merging:
             raise TypeError("This event merges nobody.")
         stated = StatedMerge(event.merged_id, event.member_id, received.stamp)
         known = [self.survivor(id) for id in (event.member_id, event.merged_id)]
+        if event.only_if_known and not any(id in self._batch.members for id in known):
+            return Result(SyncStatus.SKIPPED, SyncOutcome.IGNORED, remarks.NOBODY_KNOWN)
         self._session.require_locked([member_lock(id) for id in known])
         merges = await self._merges_of(known)
         merges = with_merge(merges, stated)

@@ -21,6 +21,7 @@ from db.errors import ConcurrentWriteError, DatabaseUnavailableError
 from db.queries.audit_trail import Act, record_act
 from db.queries.entries import EntryRow, recorded_entries
 from db.queries.member_records import MemberRecord, member_records
+from db.queries.merges import survivors
 from db.queries.organizations import organization_ids
 from db.queries.roles import roles_by_code
 from db.sessions import WriteSession
@@ -105,6 +106,9 @@ async def correct_membership(
     DatabaseUnavailableError; then nothing is changed.
     """
     ids = _Ids.of(correction)
+    async with database.read() as session:
+        merged = await session.find(survivors([ids.member]))
+    ids = replaced(ids, member=merged.get(ids.member, ids.member))
     for _ in range(MAX_ROUNDS):
         try:
             async with database.write(exclusive=ids.locks()) as session:

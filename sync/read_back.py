@@ -7,6 +7,7 @@ from typing import Protocol
 
 from db.database import Database
 from db.queries.entries import bodies_by_source
+from db.queries.merges import survivors
 from db.vocabulary import EntryId, PortalId
 from sync.deliveries import read_content
 from sync.errors import SourceUnreadableError
@@ -40,11 +41,15 @@ async def read_rows(
     """
     async with database.read() as session:
         bodies = await bodies_by_source(session, ids)
+        contents = {id: (source, read_content(body)) for id, (source, body) in bodies.items()}
+        pointed = {one.member_id for _, one in contents.values() if isinstance(one, RowMessage)}
+        # A row that was merged into another one says nothing of the person any more.
+        merged = await session.find(survivors(pointed)) if pointed else {}
     wanted: dict[tuple[str, PortalId], list[EntryId]] = {}
-    for id, (source, body) in bodies.items():
-        content = read_content(body)
+    for id, (source, content) in contents.items():
         if isinstance(content, RowMessage):
-            wanted.setdefault((source, content.member_id), []).append(id)
+            row = merged.get(content.member_id, content.member_id)
+            wanted.setdefault((source, row), []).append(id)
     rows = await asyncio.gather(*(_read(source, row, readers) for source, row in wanted))
     return {id: row for row, waiting in zip(rows, wanted.values(), strict=True) for id in waiting}
 

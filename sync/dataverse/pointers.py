@@ -30,6 +30,16 @@ def members_to_read(message: Message, mapping: PortalMapping) -> list[PortalId]:
     return []
 
 
+def merge_of(message: Message, mapping: PortalMapping) -> tuple[PortalId, PortalId] | None:
+    """Returns the member's row that lives on and the one that was merged into it, if the message
+    tells of a merge."""
+    if message.name != "Merge" or message.table != mapping.member.entity:
+        return None
+    survivor = id_of(message.parameters.get("Target")) or message.id
+    merged = _merged(message)
+    return None if survivor is None or merged is None or survivor == merged else (survivor, merged)
+
+
 def _merged(message: Message) -> PortalId | None:
     return id_of(message.parameters.get("SubordinateId"))
 

@@ -13,7 +13,7 @@ import msgspec
 
 from sync.dataverse.mapping import PortalMapping
 from sync.dataverse.messages import Message, decode_body, read_message
-from sync.dataverse.pointers import members_to_read
+from sync.dataverse.pointers import members_to_read, merge_of
 from sync.dataverse.statements import (
     Foreign,
     document_of,
@@ -23,6 +23,7 @@ from sync.dataverse.statements import (
 )
 from sync.deliveries import Delivery, read_delivery
 from sync.errors import NotAnEventError, NotJsonError
+from sync.events import EventType
 from sync.intake.sources import Headers
 
 # A URL is proved to exist by a message of this name, to be answered with 200.
@@ -103,7 +104,22 @@ class MessageReader:
         if not members:
             return [{"type": type_of(message), "dataverse": origin}]
         at = (message.created_at or received_at).isoformat()
-        return [
+        merge = merge_of(message, self._mapping)
+        merges: list[dict[str, Any]] = []
+        if merge is not None:
+            survivor, merged = merge
+            # The row that was merged into the other one tells nothing of the person any more.
+            members = [survivor]
+            merges.append(
+                {
+                    "type": EventType.MEMBERSHIP_MERGED.value,
+                    "timestamp": at,
+                    "data": {"member": {"id": survivor}, "mergedId": merged},
+                    "translation": {"onlyIfKnown": True},
+                    "dataverse": origin,
+                }
+            )
+        pointers: list[dict[str, Any]] = [
             {
                 "type": type_of(message),
                 "timestamp": at,
@@ -113,6 +129,7 @@ class MessageReader:
             }
             for member in members
         ]
+        return pointers + merges
 
 
 def _delivery(

@@ -26,6 +26,7 @@ from db.queries.known_members import (
     known_members,
     known_organizations,
 )
+from db.queries.merges import survivors
 from db.queries.reconciliations import (
     Drift,
     RunCounts,
@@ -204,6 +205,7 @@ class _Run:
         self._first_line: dict[PortalId, int] = {}
         self._absent: list[PortalId] = []
         self._holding = Holding(())
+        self._merged: set[PortalId] = set()
         self.report = Report()
 
     async def complete(self, id: int) -> None:
@@ -265,7 +267,9 @@ class _Run:
         removals = Removals()
         async for line, difference in self._compared("Comparing", self._read_and_check()):
             self.report.read += 1
-            if difference is None:
+            if line.event.member_id in self._merged:
+                self.report.out_of_scope += 1
+            elif difference is None:
                 self.report.equal += 1
             elif _is_out_of_scope(line, difference):
                 self.report.out_of_scope += 1
@@ -347,8 +351,15 @@ class _Run:
         done = 0
         for chunk in chunks(lines, CHUNK):
             async with self._database.read() as session:
-                known = await known_members(session, [line.event.member_id for line in chunk])
+                ids = [line.event.member_id for line in chunk]
+                known = await known_members(session, ids)
+                merged = await session.find(survivors(ids))
+            self._merged.update(merged)
             for line in chunk:
+                if line.event.member_id in merged:
+                    # The row that was merged into another one says nothing of the person.
+                    yield line, None
+                    continue
                 member = known.get(line.event.member_id)
                 difference = compare(line.event, member, self._organizations, dated=line.dated)
                 self._learn(line.event.organization)

@@ -81,3 +81,16 @@ async def test_person_cannot_be_merged_with_themselves(service: Service) -> None
 
     assert response.status_code == 422
     assert "is the id of the member itself" in response.text
+
+
+async def test_person_is_corrected_under_the_old_id(service: Service) -> None:
+    await service.tell(created("Kari"), created("Kari old"), merged("Kari", "Kari old"))
+
+    answer = await service.data(
+        "mutation ($input: CorrectMembershipInput!) { correctMembership(input: $input) "
+        "{ __typename } }",
+        input={"portalId": guid("Kari old"), "reason": "wrong", "profile": {"phone": "8"}},
+    )
+
+    assert answer["correctMembership"]["__typename"] == "CorrectMembershipSuccess"
+    assert (await found(service, "Kari"))["phone"] == "8"

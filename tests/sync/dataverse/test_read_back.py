@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from app.server import running
 from app.settings import Settings, SettingsError, SourceSettings, load_settings
 from db.database import Database
-from db.vocabulary import PortalId, SyncOutcome, SyncStatus
+from db.vocabulary import ActivationState, PortalId, SyncOutcome, SyncStatus
 from sync.dataverse.mapping import parse_mapping
 from sync.dataverse.reader import MessageReader
 from sync.deliveries import read_delivery
@@ -160,11 +160,15 @@ def rows() -> Rows:
 
 
 async def deliver(database: Database, *bodies: str) -> None:
+    for body in bodies:
+        await deliver_body(database, BODIES[body])
+
+
+async def deliver_body(database: Database, body: bytes) -> None:
     text = (FOLDER / "example.toml").read_text(encoding="utf-8")
     reader = MessageReader(parse_mapping(text, "example.toml"), reads_rows=True)
     now = datetime.now(UTC)
-    for body in bodies:
-        await record_deliveries(database, list(reader("min-side", "", now, {}, BODIES[body])))
+    await record_deliveries(database, list(reader("min-side", "", now, {}, body)))
 
 
 def later() -> datetime:
@@ -181,14 +185,40 @@ async def test_row_is_read_once_for_all_messages_that_wait_for_it(database: Data
     assert {entry.status for entry in await entries(database)} == {SyncStatus.SUCCESS}
 
 
-async def test_merge_looks_at_both_rows(database: Database) -> None:
+async def test_merge_of_rows_unknown_here_looks_at_the_one_that_lives_on(
+    database: Database,
+) -> None:
     reader = rows()
     await deliver(database, "07_merge")
 
     await retry_due(database, later, {"min-side": reader})
 
-    assert sorted(reader.reads) == sorted([KARI, PER])
-    assert set((await world_of(database)).people) == {KARI, PER}
+    assert reader.reads == [KARI]
+    assert set((await world_of(database)).people) == {KARI}
+
+
+async def test_merged_rows_are_one_person_of_whom_only_the_row_that_lives_on_tells(
+    database: Database,
+) -> None:
+    reader = rows()
+    reader.events[PER]["translation"] = {"onlyIfKnown": True}
+    await deliver(database, "02_update")
+    await retry_due(database, later, {"min-side": reader})
+    per = {**created("Per"), "data": {**created("Per")["data"], "member": {"id": PER}}}
+    delivery = read_delivery("min-side", "evt_1", datetime.now(UTC), body_of(per))
+    await record_deliveries(database, [delivery])
+    reader.reads.clear()
+    await deliver(database, "07_merge")
+    # The portal deactivates the other row, and tells that as well.
+    text = BODIES["04_update_statecode"].replace(KARI.encode(), PER.encode())
+    await deliver_body(database, text)
+
+    await retry_due(database, later, {"min-side": reader})
+
+    world = await world_of(database)
+    assert reader.reads == [KARI]
+    assert set(world.people) == {KARI}
+    assert world.people[PortalId(KARI)].state is ActivationState.ACTIVE
 
 
 async def test_row_that_cannot_be_read_is_tried_again(database: Database) -> None:

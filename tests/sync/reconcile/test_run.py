@@ -17,7 +17,7 @@ from sync.reconcile.files import read_lines
 from sync.reconcile.guard import Guard
 from sync.reconcile.runs import Options, Report, Request, reconcile
 from sync.record import record_deliveries
-from tests.support.builders import body_of, created, deactivated, guid, updated
+from tests.support.builders import body_of, created, deactivated, event, guid, updated
 from tests.support.opened import row_counts, rows_without_runs
 from tests.sync.recording import entries, world_of
 
@@ -43,8 +43,8 @@ async def run(
 
 
 async def tell(database: Database, *events: dict[str, Any], source: str = "min-side") -> None:
-    for event in events:
-        body = body_of(event)
+    for told in events:
+        body = body_of(told)
         delivery = read_delivery(source, f"evt_{hash(body)}", datetime.now(UTC), body)
         await record_deliveries(database, [delivery])
 
@@ -132,6 +132,20 @@ async def test_who_was_told_by_webhook_is_a_member_of_the_source(
     await run(database, tmp_path, [row("Kari")])
 
     assert (await world_of(database)).person("Mona").state is INACTIVE
+
+
+async def test_row_that_was_merged_into_another_says_nothing_of_the_person(
+    database: Database, tmp_path: Path
+) -> None:
+    merge = event("membership-merged", "Kari", 5, mergedId=guid("Mona"))
+    await tell(database, created("Kari"), created("Mona"), merge)
+
+    for mona in (row("Mona", state="INACTIVE"), row("Mona", phone="9")):
+        report = await run(database, tmp_path, [row("Kari"), mona])
+        assert report.out_of_scope == 1
+
+    kari = (await world_of(database)).person("Kari")
+    assert (kari.state, kari.profile["phone"]) == (ACTIVE, "1")
 
 
 async def test_what_was_said_later_than_the_file_counts(database: Database, tmp_path: Path) -> None:
