@@ -136,11 +136,16 @@ _IS_DUE = text("next_attempt_at IS NOT NULL")
 # The statuses that somebody has to look after. They are rare, so the planner would not use an
 # index over the whole column but read the log from its end to find them.
 _IS_MARKED = text("mark IS NOT NULL")
+_HAS_BODY = text("body_removed_at IS NULL")
 _IS_OPEN = text("status IN ('PENDING', 'FAILED', 'DEAD', 'REJECTED')")
 
 
 class SyncLogEntry(Base):
-    """The durable record of one event, with the raw body that brought it."""
+    """The durable record of one event, with the raw body that brought it.
+
+    From `body_removed_at` on, `payload` holds only what later statements are ranked by, or nothing,
+    and `field_changes` holds no values.
+    """
 
     __tablename__ = "sync_log"
     __table_args__ = (
@@ -161,6 +166,12 @@ class SyncLogEntry(Base):
             "received_at",
             postgresql_where=_IS_MARKED,
             sqlite_where=_IS_MARKED,
+        ),
+        Index(
+            "ix_sync_log_bodies",
+            "received_at",
+            postgresql_where=_HAS_BODY,
+            sqlite_where=_HAS_BODY,
         ),
         Index(
             "ix_sync_log_due",
@@ -187,6 +198,7 @@ class SyncLogEntry(Base):
     organization_id: Mapped[int | None] = mapped_column(ForeignKey("organizations.id"))
     field_changes: Mapped[list[FieldChange]] = mapped_column(Json(list[FieldChange]))
     payload: Mapped[bytes]
+    body_removed_at: Mapped[datetime | None] = mapped_column(Instant)
     mark: Mapped[EntryMark | None] = mapped_column(_names(EntryMark))
 
 
