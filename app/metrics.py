@@ -122,6 +122,11 @@ class _ServiceState(Collector):
             "Deliveries that wait for a transaction.",
             self._services.intake.waiting,
         )
+        yield CounterMetricFamily(
+            "likeperson_bodies_removed",
+            "Log entries whose bodies and values this process has removed for their age.",
+            self._services.body_retention.removed,
+        )
         in_use = GaugeMetricFamily(
             "likeperson_connections_in_use", "Database connections in use.", labels=["pool"]
         )

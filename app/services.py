@@ -27,6 +27,7 @@ from db.queries.viewers import OPERATOR, ViewerLookups
 from db.vocabulary import PortalId
 from resolvers.live.change_pages import ChangePages
 from resolvers.live.streams import LiveStreams
+from sync.body_retention import BodyRetention, KeptBodies
 from sync.intake.queue import Intake
 from sync.intake.refusals import Refusals
 from sync.record import record_deliveries
@@ -51,6 +52,7 @@ class Services:
     authenticator: Authenticator
     longest_silence: timedelta
     viewers: ViewerLookups
+    body_retention: BodyRetention
     clock: Callable[[], datetime] = utc_now
 
 
@@ -125,6 +127,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         RetryWorker(database, feed, utc_now, portals),
         poll_portals(settings, database, utc_now),
         Retention(database, keep, utc_now),
+        BodyRetention(database, kept_bodies(settings), utc_now) as body_retention,
         Refusals(database, utc_now) as refusals,
         open_alerts(settings, database, feed, utc_now),
         Intake(partial(record_deliveries, database), at_once=database.writes_at_once) as intake,
@@ -142,6 +145,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             authenticator,
             timedelta(hours=settings.longest_silence_hours),
             viewers,
+            body_retention,
         )
 
 
@@ -154,6 +158,10 @@ async def _member(database: Database, portal_id: PortalId) -> MemberRow | None:
 def national_body_of(settings: Settings) -> NationalBody:
     named = None if settings.national_body is None else PortalId(settings.national_body)
     return NationalBody(named, guessed=settings.env == "development")
+
+
+def kept_bodies(settings: Settings) -> KeptBodies:
+    return KeptBodies(timedelta(days=settings.body_days))
 
 
 def _tune_garbage_collector() -> None:

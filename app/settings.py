@@ -58,6 +58,7 @@ _FILE = "_file"
 _RUN = Path("/run")
 # Well within Python's calendar.
 _TEN_YEARS_IN_HOURS = 87_600
+_TEN_YEARS_IN_DAYS = 3_650
 
 
 class SettingsError(CommandError):
@@ -202,6 +203,13 @@ class Settings(BaseSettings):
     )
     feed_changes: int = Field(
         default=1_000_000, ge=1000, description="Maximum number of changes that are kept."
+    )
+    body_days: int = Field(
+        default=90,
+        ge=1,
+        le=_TEN_YEARS_IN_DAYS,
+        description="Days after which the values of an applied event are removed: its body, and "
+        "the values before and after in the log.",
     )
     socket_init_seconds: float = Field(
         default=10,

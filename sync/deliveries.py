@@ -8,7 +8,7 @@ import msgspec
 from db.vocabulary import AttemptTrigger, SyncOutcome, SyncStatus
 from sync import remarks
 from sync.errors import NotJsonError, RejectedError
-from sync.events import AnyEvent, Outline, RowMessage, UnknownEvent
+from sync.events import AnyEvent, Event, Outline, RowMessage, UnknownEvent
 from sync.parsing.parser import parse_event
 
 Content = AnyEvent | RowMessage | UnknownEvent | RejectedError
@@ -71,11 +71,15 @@ def outline_of(content: Content) -> Outline:
 def is_repetition(delivery: Delivery, body: bytes, content: Content) -> bool:
     """Returns True if the delivery says the same as another one with this body and content: if the
     bodies are equal, or differ only in how the same event is written."""
-    if delivery.body == body:
+    if delivery.body == body or not body:
+        # Without a body, nobody can tell any more, and what repeats is harmless.
         return True
     if isinstance(delivery.content, RowMessage):
         # Its id is made of all it says; its body has been replaced by what the row says.
         return True
+    if isinstance(content, Event) and content.removed is not None:
+        said = delivery.content
+        return isinstance(said, Event) and said.without_values() == content.without_values()
     if isinstance(content, AnyEvent) and isinstance(delivery.content, AnyEvent):
         return delivery.content.without_remarks() == content.without_remarks()
     return isinstance(content, UnknownEvent) and delivery.content == content

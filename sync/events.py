@@ -54,8 +54,8 @@ class Event(msgspec.Struct, frozen=True):
     `only_if_known`: it says nothing of a person who is not known here.
     `happened_at` is shown as the time of an event that is ranked by another one; `read_here`: its
     time is that at which this service read it, by its own clock. `merged_id` is an id that was of
-    the same person. `remarks` tell
-    what was mended, or could not be translated.
+    the same person. `removed` names the profile fields that it stated, once their values are no
+    longer kept. `remarks` tell what was mended, or could not be translated.
     """
 
     type: EventType
@@ -72,6 +72,7 @@ class Event(msgspec.Struct, frozen=True):
     read_here: bool = False
     remarks: tuple[str, ...] = ()
     merged_id: PortalId | None = None
+    removed: tuple[str, ...] | None = None
 
     def member_ids(self) -> set[PortalId]:
         """Returns the ids of the person that the event mentions."""
@@ -98,6 +99,11 @@ class Event(msgspec.Struct, frozen=True):
     def without_remarks(self) -> "Event":
         """Returns what the event states, to be compared with another one."""
         return msgspec.structs.replace(self, remarks=())
+
+    def without_values(self) -> "Event":
+        """Returns what is kept of the event for ever: no values of the profile, and no reason."""
+        removed = tuple(sorted(self.profile)) if self.removed is None else self.removed
+        return msgspec.structs.replace(self, profile={}, reason=None, remarks=(), removed=removed)
 
 
 class ChapterEvent(msgspec.Struct, frozen=True):

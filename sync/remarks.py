@@ -10,6 +10,9 @@ NOBODY_KNOWN = "Nobody with this id is known here, and nothing shows that it is 
 NOT_UTF8 = "The body is not UTF-8. Characters that could not be read were replaced."
 
 
+BODY_REMOVED = "The body is no longer kept, so there is nothing to apply."
+
+
 def not_json(reason: str) -> str:
     return f"The body is not JSON: {reason}."
 

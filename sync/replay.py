@@ -176,6 +176,8 @@ async def _first_attempts(session: WriteSession, entries: Sequence[EntryRecord])
 
 def _read(entry: EntryRecord) -> ReceivedEvent | Result:
     """Returns the event, or the result for a body that is still none."""
+    if not entry.payload:
+        return Result(entry.status, entry.outcome, remarks.BODY_REMOVED)
     try:
         event = parse_event(entry.payload)
     except RejectedError as error:

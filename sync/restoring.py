@@ -112,9 +112,7 @@ def _correction(
     portal_id: str, reason: str, parts: Collection[str], statements: Sequence[Event]
 ) -> Correction:
     profile = {
-        PROFILE_FIELDS[field]: next(
-            (event.profile[field] for event in statements if field in event.profile), None
-        )
+        PROFILE_FIELDS[field]: _value(portal_id, field, statements)
         for field in PROFILE_FIELDS
         if field in parts
     }
@@ -126,6 +124,21 @@ def _correction(
         roles=_roles(statements) if ROLES in parts else None,
         profile=profile,
     )
+
+
+def _value(portal_id: str, field: str, statements: Sequence[Event]) -> str | None:
+    """Raises CorrectionRefusedError if the value was stated and is no longer kept."""
+    for event in statements:
+        if field in event.profile:
+            return event.profile[field]
+        if field in (event.removed or ()):
+            raise CorrectionRefusedError(
+                CorrectionFault.VALUE_REFUSED,
+                "entries",
+                f"What `{PROFILE_FIELDS[field]}` of {portal_id} was before is no longer kept "
+                "(LIKEPERSON_BODY_DAYS). Correct this member by hand.",
+            )
+    return None
 
 
 def _state(statements: Sequence[Event]) -> ActivationState:

@@ -37,6 +37,7 @@ COMMANDS = {
     "correct": CommandEntry("correct_command", "correct", "Put right what is wrong of a member."),
     "reconcile": CommandEntry("reconcile_command", "reconcile", "Compare with a whole source."),
     "dataverse": CommandEntry("dataverse_commands", "dataverse", "Check a source of Dataverse."),
+    "retention": CommandEntry("retention_command", "retention", "Remove what is kept no longer."),
     "token": CommandEntry("token_command", "token", "Print a bearer token."),
     "simulate": CommandEntry("simulate_command", "simulate", "Send webhooks as a portal would."),
     "documents": CommandEntry("documents_commands", "documents", "Manage trusted documents."),

@@ -38,6 +38,11 @@ def role_catalogue_lock() -> LockName:
     return LockName("role catalogue")
 
 
+def body_retention_lock() -> LockName:
+    """Returns the lock of the process that removes the bodies of old entries."""
+    return LockName("body retention")
+
+
 def locking(exclusive: Collection[LockName], shared: Collection[LockName] = ()) -> str:
     """Returns the statement that takes these locks; it has no parameters."""
     wanted = lock_keys(exclusive, shared)

@@ -399,7 +399,7 @@ class SyncLogEntryType(View[EntryView], Node):
             # A message is rendered once for many subscribers, so their reading is not recorded.
             raise ForbiddenError("`payload` is for queries, not for subscriptions.")
         payload = await info.context.loader(loading.bodies).load(self.view.row.id)
-        return None if payload is None else payload.decode("utf-8", "replace")
+        return payload.decode("utf-8", "replace") if payload else None
 
 
 @view_type("A sync-log entry in a page.")

@@ -93,12 +93,16 @@ class _Parser:
             merged_id = _required_id(data, "mergedId", "$.data")
             if merged_id == member_id:
                 raise NotAnEventError(remarks.MERGED_WITH_ITSELF)
+        removed = None
+        if isinstance(translation.get("removed"), list):
+            removed = tuple(_texts_in(translation["removed"]))
         return Event(
             type=type,
             occurred_at=occurred_at,
             member_id=member_id,
             merged_id=merged_id,
-            profile=self._profile(type, member),
+            removed=removed,
+            profile={} if removed is not None else self._profile(type, member),
             organization=self._organization(type, data),
             roles=self._roles(type, data),
             state=self._state(type, data),

@@ -40,7 +40,7 @@ def database_url(sqlite_url: str) -> str:
 def test_commands_are_those_of_the_contract() -> None:
     contract = "serve migrate demo simulate token worker replay log export-schema documents"
 
-    upkeep = "doctor try-alerts backup restored port grants"
+    upkeep = "doctor try-alerts backup restored port grants retention"
 
     assert {*contract.split(), *upkeep.split(), "reconcile", "correct", "dataverse"} == set(
         COMMANDS
