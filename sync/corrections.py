@@ -20,13 +20,16 @@ from db.driver.locks import LockName, member_lock, organization_lock
 from db.errors import ConcurrentWriteError, DatabaseUnavailableError
 from db.queries.audit_trail import Act, record_act
 from db.queries.entries import EntryRow, recorded_entries
+from db.queries.known_members import known_members
 from db.queries.member_records import MemberRecord, member_records
 from db.queries.merges import survivors
 from db.queries.organizations import organization_ids
+from db.queries.overruled_statements import save_overruled
 from db.queries.roles import roles_by_code
 from db.sessions import WriteSession
 from db.stamp import stamped_at
 from db.tables.facts import FieldChange
+from db.tables.profile import PROFILE_FIELDS
 from db.vocabulary import (
     ActivationState,
     AttemptTrigger,
@@ -39,8 +42,10 @@ from db.vocabulary import (
     read_portal_id,
 )
 from sync.deliveries import Delivery, read_delivery
+from sync.draft import ORGANIZATION, ROLES, STATE
 from sync.errors import CorrectionFault, CorrectionRefusedError
 from sync.events import CORRECTION, Event, EventType
+from sync.overruled import fingerprints_of
 from sync.record import record_within
 
 MAX_ROUNDS = 20
@@ -194,6 +199,13 @@ async def _correct(
     session: WriteSession, correction: Correction, ids: _Ids, actor: str, now: datetime
 ) -> Corrected:
     member = await _known(session, correction, ids)
+    known = (await known_members(session, [member.portal_id])).get(member.portal_id)
+    parts = {field for field, name in PROFILE_FIELDS.items() if name in correction.profile}
+    parts |= {ORGANIZATION} if correction.organization_id is not UNSET else set()
+    parts |= {ROLES} if correction.roles is not None else set()
+    parts |= {STATE} if correction.state is not None else set()
+    if known is not None:
+        await save_overruled(session, member.portal_id, fingerprints_of(known, parts))
     delivery = _delivery(correction, ids, _time_of(correction, member, now), actor, now)
     await record_within(session, [delivery])
     entry = (await session.find(recorded_entries([delivery.key])))[delivery.key][0]

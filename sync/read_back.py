@@ -2,16 +2,18 @@
 what the row says at the moment of the reading."""
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from db.database import Database
 from db.queries.entries import bodies_by_source
+from db.queries.known_members import known_members
 from db.queries.merges import survivors
 from db.vocabulary import EntryId, PortalId
 from sync.deliveries import read_content
 from sync.errors import SourceUnreadableError
-from sync.events import RowMessage
+from sync.events import Event, RowMessage
+from sync.overruled import without_overruled
 
 ReadRow = bytes | SourceUnreadableError
 """The event that states everything of a member, or why it could not be read."""
@@ -51,7 +53,30 @@ async def read_rows(
             row = merged.get(content.member_id, content.member_id)
             wanted.setdefault((source, row), []).append(id)
     rows = await asyncio.gather(*(_read(source, row, readers) for source, row in wanted))
+    rows = await _without_overruled(database, rows)
     return {id: row for row, waiting in zip(rows, wanted.values(), strict=True) for id in waiting}
+
+
+async def _without_overruled(database: Database, rows: Sequence[ReadRow]) -> list[ReadRow]:
+    """A correction stands against a row that says what it said before."""
+    events = {
+        row: content
+        for row in rows
+        if isinstance(row, bytes)
+        if isinstance(content := read_content(row), Event)
+    }
+    if not events:
+        return list(rows)
+    async with database.read() as session:
+        known = await known_members(session, [event.member_id for event in events.values()])
+    return [
+        without_overruled(row, event, known[event.member_id])
+        if isinstance(row, bytes)
+        and (event := events.get(row)) is not None
+        and event.member_id in known
+        else row
+        for row in rows
+    ]
 
 
 async def _read(source: str, id: PortalId, readers: RowReaders) -> ReadRow:

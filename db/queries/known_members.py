@@ -13,6 +13,7 @@ from db.stamp import Stamp, stated_by
 from db.tables.models import (
     Member,
     Organization,
+    OverruledStatement,
     Role,
     RoleAssignment,
     SyncAttempt,
@@ -26,7 +27,8 @@ HeldRole = tuple[str, PortalId | None]
 
 
 class KnownMember(msgspec.Struct, frozen=True):
-    """A member as it is known. `home` is the portal's id of the home organization."""
+    """A member as it is known. `home` is the portal's id of the home organization; `overruled` has
+    fingerprints of what the portal had last said of parts that were corrected."""
 
     portal_id: PortalId
     profile: dict[str, str | None]
@@ -34,6 +36,7 @@ class KnownMember(msgspec.Struct, frozen=True):
     home: PortalId | None
     roles: frozenset[HeldRole]
     as_of: dict[str, Stamp]
+    overruled: dict[str, str] = {}
 
 
 class ActiveMember(msgspec.Struct, frozen=True):
@@ -60,6 +63,11 @@ _ROLES = CompiledStatement(
     .join(Organization, Organization.id == RoleAssignment.organization_id, isouter=True)
     .where(any_of_parameter(Member.portal_id, "portal_ids"))
 )
+_OVERRULED = CompiledStatement(
+    select(
+        OverruledStatement.portal_id, OverruledStatement.part, OverruledStatement.fingerprint
+    ).where(any_of_parameter(OverruledStatement.portal_id, "portal_ids"))
+)
 _PAGE = 5000
 _ACTIVE = CompiledStatement(
     select(Member.id, Member.portal_id, Organization.portal_id, Member.as_of)
@@ -81,6 +89,9 @@ async def known_members(
     roles: dict[PortalId, set[HeldRole]] = {}
     for portal_id, code, where in await session.rows(_ROLES, parameters):
         roles.setdefault(portal_id, set()).add((code, where))
+    overruled: dict[PortalId, dict[str, str]] = {}
+    for portal_id, part, fingerprint in await session.rows(_OVERRULED, parameters):
+        overruled.setdefault(portal_id, {})[part] = fingerprint
     return {
         portal_id: KnownMember(
             portal_id=portal_id,
@@ -89,6 +100,7 @@ async def known_members(
             home=home,
             roles=frozenset(roles.get(portal_id, ())),
             as_of=as_of,
+            overruled=overruled.get(portal_id, {}),
         )
         for portal_id, state, home, as_of, *profile in await session.rows(_MEMBERS, parameters)
     }

@@ -352,6 +352,19 @@ class HeldItem(Base):
     reconciliation_id: Mapped[int] = mapped_column(ForeignKey("reconciliations.id"), index=True)
 
 
+class OverruledStatement(Base):
+    """A fingerprint of what the portal had last said of a part when it was corrected. As long as it
+    says the same, the correction stands."""
+
+    __tablename__ = "overruled_statements"
+    __table_args__ = (UniqueConstraint("portal_id", "part"),)
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    portal_id: Mapped[str] = mapped_column(Text)
+    part: Mapped[str] = mapped_column(Text)
+    fingerprint: Mapped[str] = mapped_column(Text)
+
+
 class AlertState(Base):
     """One row: which concerns people were told of, by kind and source, and who tells them now."""
 

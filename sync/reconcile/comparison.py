@@ -7,11 +7,12 @@ from enum import StrEnum
 from msgspec import UNSET
 
 from db.queries.known_members import HeldRole, KnownMember, KnownOrganization
-from db.stamp import NEVER, stamped_at, stated_by
+from db.stamp import NEVER, stamped_at
 from db.tables.profile import PROFILE_FIELDS
 from db.vocabulary import ActivationState, PortalId
 from sync.draft import ORGANIZATION, ROLES, STATE
-from sync.events import CORRECTION, Event, OrganizationStatement
+from sync.events import Event, OrganizationStatement
+from sync.overruled import in_words, is_overruled
 
 
 class Why(StrEnum):
@@ -80,7 +81,7 @@ def compare(
         field = FieldDifference(STATE, there.value, None, Why.COUNTS)
         return Difference(event.member_id, known=False, home=_home(event), fields=[field])
     fields = [
-        FieldDifference(name, there, here, _why(event, known, part, dated=dated))
+        FieldDifference(name, there, here, _why(event, known, part, there, dated=dated))
         for part, name, there, here in _unequal(event, known)
     ]
     fields += [
@@ -102,11 +103,11 @@ def compare(
     )
 
 
-def _why(event: Event, known: KnownMember, part: str, *, dated: bool) -> Why:
+def _why(event: Event, known: KnownMember, part: str, there: str | None, *, dated: bool) -> Why:
     stamp = known.as_of.get(part, NEVER)
     if stamp == NEVER:
         return Why.COUNTS
-    if not dated and stated_by(stamp) == CORRECTION:
+    if not dated and is_overruled(known, part, there):
         return Why.CORRECTED
     return Why.BEATEN if stamped_at(stamp) >= event.occurred_at else Why.COUNTS
 
@@ -132,12 +133,6 @@ def _unequal(event: Event, known: KnownMember) -> Iterator[tuple[str, str, str |
         yield ROLES, ROLES, in_words(_roles(event)), in_words(known.roles)
     if event.state is not None and event.state is not known.state:
         yield STATE, STATE, event.state.value, known.state.value
-
-
-def in_words(roles: frozenset[HeldRole]) -> str | None:
-    """Returns the roles as a file writes them."""
-    texts = sorted(f"{code}@{where}" if where else code for code, where in roles)
-    return "|".join(texts) or None
 
 
 def _unequal_organization(

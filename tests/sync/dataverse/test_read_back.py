@@ -15,6 +15,7 @@ from app.server import running
 from app.settings import Settings, SettingsError, SourceSettings, load_settings
 from db.database import Database
 from db.vocabulary import ActivationState, PortalId, SyncOutcome, SyncStatus
+from sync.corrections import Correction, correct_membership
 from sync.dataverse.mapping import parse_mapping
 from sync.dataverse.reader import MessageReader
 from sync.deliveries import read_delivery
@@ -219,6 +220,28 @@ async def test_merged_rows_are_one_person_of_whom_only_the_row_that_lives_on_tel
     assert reader.reads == [KARI]
     assert set(world.people) == {KARI}
     assert world.people[PortalId(KARI)].state is ActivationState.ACTIVE
+
+
+async def test_correction_stands_until_the_row_says_something_new(database: Database) -> None:
+    reader = rows()
+    kari = reader.events[KARI]
+
+    async def read_back(at: datetime, **member: str) -> str | None:
+        kari["data"]["member"] |= member
+        kari["timestamp"] = at.isoformat()
+        text = BODIES["02_update"].replace(b"Kari", f"Kari {at:%H%M%S%f}".encode())
+        await deliver_body(database, text)
+        await retry_due(database, later, {"min-side": reader})
+        return (await world_of(database)).people[PortalId(KARI)].profile["phone"]
+
+    now = datetime.now(UTC)
+    assert await read_back(now - timedelta(hours=1), phone="1") == "1"
+    correction = Correction(KARI, "wrong", profile={"phone": "2"})
+    await correct_membership(database, correction, "an operator", lambda: now)
+
+    assert await read_back(now + timedelta(minutes=1), email="kari@example.no") == "2"
+    assert (await world_of(database)).people[PortalId(KARI)].profile["email"] == "kari@example.no"
+    assert await read_back(now + timedelta(minutes=2), phone="3") == "3"
 
 
 async def test_row_that_cannot_be_read_is_tried_again(database: Database) -> None:

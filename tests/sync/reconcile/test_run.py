@@ -12,6 +12,7 @@ from sqlalchemy import select
 from db.database import Database
 from db.tables.models import SyncAttempt
 from db.vocabulary import ActivationState, AttemptTrigger
+from sync.corrections import Correction, correct_membership
 from sync.deliveries import read_delivery
 from sync.reconcile.files import read_lines
 from sync.reconcile.guard import Guard
@@ -169,6 +170,20 @@ async def test_correction_stands_against_a_line_without_a_time_of_its_own(
     kari = (await world_of(database)).person("Kari")
     assert report.corrected == 1
     assert kari.profile["phone"] == "7"
+
+
+async def test_correction_ends_when_a_run_finds_something_new(
+    database: Database, tmp_path: Path
+) -> None:
+    await run(database, tmp_path, [row("Kari")])
+    correction = Correction(guid("Kari"), "wrong", profile={"phone": "7"})
+    await correct_membership(database, correction, "an operator", lambda: AT)
+
+    same = await run(database, tmp_path, [row("Kari")], at=LATER)
+    assert (same.corrected, (await world_of(database)).person("Kari").profile["phone"]) == (1, "7")
+
+    await run(database, tmp_path, [row("Kari", phone="8")], at=LATER)
+    assert (await world_of(database)).person("Kari").profile["phone"] == "8"
 
 
 async def test_who_is_no_member_there_and_unknown_here_is_not_taken_in(
