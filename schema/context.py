@@ -15,6 +15,7 @@ from db.database import Database
 from db.queries.viewers import OPERATOR, Viewer, ViewerLookups
 from db.sessions import ReadSession
 from db.vocabulary import PortalId
+from resolvers.live.change_pages import ChangePages
 from resolvers.live.streams import LiveStreams
 from resolvers.live.subscribers import Sink
 from schema.engine.executor import Prepared
@@ -56,6 +57,7 @@ class Context:
 
     database: Database
     streams: LiveStreams
+    pages: ChangePages
     clock: Callable[[], datetime]
     longest_silence: timedelta
     viewers: ViewerLookups

@@ -32,6 +32,7 @@ from resolvers.sync_log import entry_views
 from schema.access import require_log_reader, require_operator, require_viewer
 from schema.context import Info
 from schema.errors import BadUserInputError
+from schema.streaming import stream_begin
 from schema.types import loading
 from schema.types.audit import AuditTrailConnection, audit_trail_connection
 from schema.types.connections import (
@@ -41,7 +42,7 @@ from schema.types.connections import (
     Last,
     PageArguments,
 )
-from schema.types.costs import COUNTING, cost, list_size, paged_by, sized_by
+from schema.types.costs import COUNTING, cost, list_size, listed_by, paged_by, sized_by
 from schema.types.health import SyncHealth
 from schema.types.inputs import (
     MemberFilterArgument,
@@ -52,6 +53,7 @@ from schema.types.inputs import (
     SyncLogFilterArgument,
 )
 from schema.types.loading import entry_fields, member_fields
+from schema.types.member_changes import MemberChangePage, member_change_page
 from schema.types.nodes import (
     MemberConnection,
     MemberType,
@@ -66,7 +68,8 @@ from schema.types.nodes import (
     organization_connection,
     sync_log_connection,
 )
-from schema.types.opaque import parse_global_id, row_id, storable
+from schema.types.opaque import parse_change_cursor, parse_global_id, row_id, storable
+from schema.types.scalars import ChangeCursor
 from schema.types.viewer import ViewerType, load_viewer, viewer_fields
 
 MAX_NODES = 100
@@ -178,6 +181,32 @@ class Query:
     ) -> MemberConnection:
         page = PageArguments(first, after, last, before)
         return await member_connection(info, organization_id, filter, order_by, page)
+
+    @strawberry.field(
+        description="The changes of members after a cursor, for who was away: those that "
+        "`memberChanges` sends.",
+        directives=[listed_by("changes", "first")],
+    )
+    async def changes(
+        self,
+        info: Info,
+        after: Annotated[
+            ChangeCursor,
+            strawberry.argument(
+                description="The `changeCursor` of the page that is kept, then the last `cursor`."
+            ),
+        ],
+        first: Annotated[
+            int | None,
+            strawberry.argument(description="The most changes: 1 to 100; 25 by default."),
+        ] = None,
+    ) -> MemberChangePage:
+        context = info.context
+        await require_viewer(context)
+        size = PageArguments(first).size()
+        start = await stream_begin(context, parse_change_cursor(after, "after"))
+        fields = member_fields(info, "changes", "member")
+        return member_change_page(await context.pages.page(start, size, fields))
 
     @strawberry.field(
         description="The role catalogue, ordered by access level, the highest first.",

@@ -7,7 +7,6 @@ from typing import Annotated, Any, TypeVar
 
 import strawberry
 
-from db.feed.changes import Cursor
 from db.queries.viewers import Viewer
 from db.vocabulary import AuditAction, ChangeOperation, OrganizationId
 from resolvers.live.projections import (
@@ -21,7 +20,6 @@ from resolvers.live.stream_messages import ChangeMessage, Heartbeat, Resync, Res
 from resolvers.live.stream_start import StreamStart
 from resolvers.live.subscribers import Selection, Subscriber
 from resolvers.live.viewer_check import ViewerCheck
-from resolvers.members import MemberView
 from resolvers.sync_log import EntryView
 from schema.access import require_log_reader, require_viewer, required
 from schema.context import Context, Info
@@ -36,7 +34,8 @@ from schema.types.loading import (
     member_filter,
     record_reading,
 )
-from schema.types.nodes import MemberType, SyncLogEntryType
+from schema.types.member_changes import MemberChange, member_change, typed_cursor
+from schema.types.nodes import SyncLogEntryType
 from schema.types.opaque import change_cursor, global_id, parse_change_cursor, row_id
 from schema.types.scalars import ChangeCursor
 from schema.types.viewer import ViewerType, load_viewer, viewer_fields
@@ -69,21 +68,6 @@ class ResyncRequired:
         description="The cursor up to which everything was sent."
     )
     reason: ResyncReason = strawberry.field(description="The reason.")
-
-
-@strawberry.type(description="A change of a member.")
-class MemberChange:
-    cursor: ChangeCursor = strawberry.field(description="The cursor to continue after.")
-    operation: ChangeOperation = strawberry.field(description="The kind of change for this viewer.")
-    member_id: strawberry.ID = strawberry.field(description="The id of the member.")
-    removed_member_id: strawberry.ID | None = strawberry.field(
-        description="The id of a member who left the viewer's sight; null otherwise. For Relay's "
-        "directives `@deleteRecord` and `@deleteEdge`."
-    )
-    member: MemberType | None = strawberry.field(
-        description="The member as they are now; null when no longer visible."
-    )
-    occurred_at: datetime = strawberry.field(description="The time at which the change was stored.")
 
 
 @strawberry.type(description="A change of a sync-log entry.")
@@ -126,8 +110,10 @@ class Subscription:
         description="Changes of the viewer's own data, state and access. Ends with the error "
         "MEMBER_INACTIVE when the membership ends."
     )
-    async def viewer_changes(self, info: Info) -> AsyncGenerator[ViewerChangeMessage, None]:
-        start = await _start(info, None)
+    async def viewer_changes(
+        self, info: Info, after: AfterChange = None
+    ) -> AsyncGenerator[ViewerChangeMessage, None]:
+        start = await _start(info, after)
         context, fields = info.context, viewer_fields(info, "viewer")
         member = start.viewer.member
         projection = ViewerProjection(
@@ -140,7 +126,7 @@ class Subscription:
             if message.view is None:
                 raise RuntimeError("A viewer always sees themselves.")
             return ViewerChange(
-                cursor=_cursor(message.cursor),
+                cursor=typed_cursor(message.cursor),
                 viewer=await load_viewer(context, message.view, fields),
                 occurred_at=message.occurred_at,
             )
@@ -164,7 +150,7 @@ class Subscription:
             member_fields(info, "member"),
             _place(info, organization_id, members.organization_ids),
         )
-        async for first in _joined(info, start, projection, _member_change):
+        async for first in _joined(info, start, projection, member_change):
             yield first
 
     @strawberry.subscription(
@@ -260,21 +246,9 @@ def _place(
     return Place(info.context.database, root, below)
 
 
-def _member_change(message: ChangeMessage[MemberView]) -> MemberChange:
-    id = strawberry.ID(global_id("Member", message.row_id))
-    return MemberChange(
-        cursor=_cursor(message.cursor),
-        operation=message.operation,
-        member_id=id,
-        removed_member_id=id if message.operation is ChangeOperation.REMOVED else None,
-        member=None if message.view is None else MemberType(message.view),
-        occurred_at=message.occurred_at,
-    )
-
-
 def _entry_change(message: ChangeMessage[EntryView]) -> SyncLogChange:
     return SyncLogChange(
-        cursor=_cursor(message.cursor),
+        cursor=typed_cursor(message.cursor),
         operation=message.operation,
         entry_id=strawberry.ID(global_id("SyncLogEntry", message.row_id)),
         entry=None if message.view is None else SyncLogEntryType(message.view),
@@ -284,9 +258,5 @@ def _entry_change(message: ChangeMessage[EntryView]) -> SyncLogChange:
 
 def _envelope(message: Heartbeat | Resync) -> StreamHeartbeat | ResyncRequired:
     if isinstance(message, Heartbeat):
-        return StreamHeartbeat(cursor=_cursor(message.cursor), server_time=message.server_time)
-    return ResyncRequired(cursor=_cursor(message.cursor), reason=message.reason)
-
-
-def _cursor(cursor: Cursor) -> ChangeCursor:
-    return ChangeCursor(change_cursor(cursor))
+        return StreamHeartbeat(cursor=typed_cursor(message.cursor), server_time=message.server_time)
+    return ResyncRequired(cursor=typed_cursor(message.cursor), reason=message.reason)

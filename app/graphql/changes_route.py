@@ -81,6 +81,7 @@ class ChangesRoute:
         context = Context(
             services.database,
             services.streams,
+            services.pages,
             services.clock,
             services.longest_silence,
             services.viewers,

@@ -91,6 +91,7 @@ class GraphQLRoute:
         return Context(
             services.database,
             services.streams,
+            services.pages,
             services.clock,
             services.longest_silence,
             services.viewers,

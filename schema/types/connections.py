@@ -97,11 +97,16 @@ class PageArguments:
         if backward and (self.first is not None or self.after is not None):
             sent = "before" if self.last is None else "last"
             raise BadUserInputError("Send either `first` and `after` or `last` and `before`.", sent)
-        size, size_name = (self.last, "last") if backward else (self.first, "first")
+        size = self.size()
         cursor, cursor_name = (self.before, "before") if backward else (self.after, "after")
-        if size is not None and not 1 <= size <= MAX_SLICE:
-            raise BadUserInputError(f"Must be between 1 and {MAX_SLICE}; got {size}.", size_name)
         start = None
         if cursor is not None:
             start = parse_page_cursor(cursor, order, types, cursor_name)
-        return PageRequest(DEFAULT_PAGE if size is None else size, start, backward)
+        return PageRequest(size, start, backward)
+
+    def size(self) -> int:
+        """Returns the size of the page. Raises BadUserInputError."""
+        size, name = (self.first, "first") if self.last is None else (self.last, "last")
+        if size is not None and not 1 <= size <= MAX_SLICE:
+            raise BadUserInputError(f"Must be between 1 and {MAX_SLICE}; got {size}.", name)
+        return DEFAULT_PAGE if size is None else size

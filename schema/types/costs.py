@@ -33,9 +33,14 @@ def usual_edges(size: int) -> ListSizeDirective:
 
 def paged_by(*slicing_arguments: str) -> ListSizeDirective:
     """States that a connection has as many edges as one of the arguments says."""
+    return listed_by("edges", *slicing_arguments)
+
+
+def listed_by(field: str, *slicing_arguments: str) -> ListSizeDirective:
+    """States that the list in a field of an object is as long as one of the arguments says."""
     return ListSizeDirective(
         assumed_size=DEFAULT_PAGE,
         slicing_arguments=list(slicing_arguments),
-        sized_fields=["edges"],
+        sized_fields=[field],
         require_one_slicing_argument=False,
     )

@@ -67,6 +67,7 @@ _FIELDS = {
         "log": "syncLog",
         "anything of the log": "syncHealth",
         "audit trail": "auditTrail",
+        "live: a person": "changes",
     },
     "Mutation": {"log": "replayEvents", "role catalogue": "setRoleAccess correctMembership"},
     "Subscription": {
@@ -136,6 +137,7 @@ _FIELDS = {
     "StreamHeartbeat": {"live: own access": "cursor serverTime"},
     "ResyncRequired": {"live: own access": "cursor reason"},
     "ViewerChange": {"live: own access": "cursor viewer occurredAt"},
+    "MemberChangePage": {"live: own access": "changes cursor hasMore resync"},
     "MemberChange": {
         "live: a person": "cursor operation memberId removedMemberId member occurredAt"
     },

@@ -44,7 +44,9 @@ QUERIES = {name for name, text in EXAMPLES.items() if not is_subscription(text)}
 async def test_query_of_the_document_is_answered(service: Service, name: str) -> None:
     await service.tell(created("Kari"))
 
-    answer = await service.ask(EXAMPLES[name])
+    page = await service.data("{ members { changeCursor } }")
+    needed = {"after": page["members"]["changeCursor"]} if name == "Missed" else {}
+    answer = await service.ask(EXAMPLES[name], **needed)
 
     assert codes(answer) == [], answer
     assert answer["data"]

@@ -38,7 +38,7 @@ Query.roles: [Role!]!
 Query.syncLog(organizationId: ID, filter: SyncLogFilter, first: Int, after: String, last: Int, \
 before: String): SyncLogConnection!
 Query.syncHealth: SyncHealth!
-Subscription.viewerChanges: ViewerChangeMessage!
+Subscription.viewerChanges(after: ChangeCursor): ViewerChangeMessage!
 Subscription.memberChanges(organizationId: ID, after: ChangeCursor, \
 filter: MemberFilter): MemberChangeMessage!
 Subscription.syncLogChanges(organizationId: ID, after: ChangeCursor, \
