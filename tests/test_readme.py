@@ -197,9 +197,10 @@ def test_every_command_is_listed() -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 def test_every_command_named_can_be_given(document: Path) -> None:
-    named = re.findall(r"\./run ([a-z-]+(?: [-\w.:/]+)*)", document.read_text(encoding="utf-8"))
+    pattern = r'\./run ([a-z-]+(?: (?:"[^"\n]*"|[-\w.:/]+))*)'
+    named = re.findall(pattern, document.read_text(encoding="utf-8"))
 
-    for words in (text.split() for text in named):
+    for words in map(shlex.split, named):
         command = get_group(cli).commands[words[0]]
         # A command that stands alone is spoken of; it may need arguments.
         alone = len(words) == 1
