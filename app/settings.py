@@ -205,7 +205,7 @@ class Settings(BaseSettings):
         default=1_000_000, ge=1000, description="Maximum number of changes that are kept."
     )
     body_days: int = Field(
-        default=90,
+        default=14,
         ge=1,
         le=_TEN_YEARS_IN_DAYS,
         description="Days after which the values of an applied event are removed: its body, and "

@@ -21,7 +21,10 @@ def in_words(roles: Iterable[HeldRole]) -> str | None:
 
 
 def fingerprint(portal_id: PortalId, part: str, value: str | None) -> str:
-    """Returns a fingerprint of what is said of a part, from which the value cannot be read."""
+    """Returns a fingerprint of what is said of a part.
+
+    It does not show the value, but who holds the database can try guesses.
+    """
     return sha256(msgspec.json.encode([portal_id, part, value])).hexdigest()
 
 
