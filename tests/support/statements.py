@@ -48,8 +48,13 @@ _OF_TASKS = ("BEGIN", "SELECT changes.", "SELECT feed_head.", "SELECT min(", "DE
 
 
 def of_requests(statements: list[str]) -> list[str]:
-    """Leaves out the statements of background tasks: feed, retry worker, counts of refusals."""
-    of_tasks = ("next_attempt_at <= ", "refused_deliveries")
+    """Leaves out the statements of background tasks: feed, retry worker, retention, counts of refusals."""
+    of_tasks = (
+        "next_attempt_at <= ",
+        "refused_deliveries",
+        "body_removed_at IS NULL",
+        "pg_advisory",
+    )
     return [
         statement
         for statement in statements
