@@ -37,6 +37,7 @@ UPDATE alembic_version SET version_num = '9999'
 """
 
 
+@pytest.mark.usefixtures("long_only")
 async def test_nothing_is_lost_or_missed_in_a_day_of_operation(
     fragile_postgres: PostgresCluster, fragile_url: str, tmp_path: Path, long: bool
 ) -> None:

@@ -445,15 +445,26 @@ def test_fields_conflict_that_one_answer_could_not_hold(selections: str) -> None
 
 
 def test_every_list_of_objects_says_how_many_there_may_be() -> None:
-    types = build_schema()._schema.type_map.values()
+    types = [
+        type
+        for type in build_schema()._schema.type_map.values()
+        if isinstance(type, GraphQLObjectType) and not is_introspection_type(type)
+    ]
+    # The edges of a connection, for one, are counted by the field that has the connection.
+    sized_above = {
+        (get_named_type(field.type).name, name)
+        for type in types
+        for field in type.fields.values()
+        for directive in field.extensions["strawberry-definition"].directives
+        if isinstance(directive, ListSizeDirective)
+        for name in directive.sized_fields or ()
+    }
 
     unsized = [
         f"{type.name}.{name}"
         for type in types
-        if isinstance(type, GraphQLObjectType) and not is_introspection_type(type)
         for name, field in type.fields.items()
-        # The edges of a connection are counted by the field that has the connection.
-        if is_list_type(get_nullable_type(field.type)) and name != "edges"
+        if is_list_type(get_nullable_type(field.type)) and (type.name, name) not in sized_above
         if is_composite_type(get_named_type(field.type))
         if not any(
             isinstance(directive, ListSizeDirective)
