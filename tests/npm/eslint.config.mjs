@@ -7,6 +7,7 @@ const VALUES = [
   'DeliveryCounts',
   'HourlyDeliveries',
   'OutcomeCount',
+  'MemberChangePage',
   'PageInfo',
   'PartProvenance',
   'Rejections',

@@ -1,6 +1,7 @@
 """Queries and mutations that Schemathesis makes up from the schema, sent to the service itself."""
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from tests.support.service import Service
 pytestmark = pytest.mark.child_process
 
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
+ROOT = Path(__file__).parents[2]
 
 
 async def test_whatever_the_schema_lets_one_ask_is_answered_without_a_server_error(
@@ -31,6 +33,11 @@ async def test_whatever_the_schema_lets_one_ask_is_answered_without_a_server_err
         "--continue-on-failure",
         "--no-color",
         cwd=tmp_path,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "SCHEMATHESIS_HOOKS": "tests.support.made_up_scalars",
+        },
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

@@ -48,7 +48,7 @@ _OF_TASKS = ("BEGIN", "SELECT changes.", "SELECT feed_head.", "SELECT min(", "DE
 
 
 def of_requests(statements: list[str]) -> list[str]:
-    """Leaves out the statements of background tasks: feed, retry worker, retention, counts of refusals."""
+    """Leaves out statements of background tasks: feed, retry worker, retention, refusals."""
     of_tasks = (
         "next_attempt_at <= ",
         "refused_deliveries",
