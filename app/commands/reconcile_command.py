@@ -22,6 +22,7 @@ from app.portals import open_portal
 from app.services import open_database, utc_now
 from app.settings import Settings, load_settings
 from db.database import Database
+from db.queries.portal_states import PortalState
 from db.vocabulary import ReconciliationKind, canonical_portal_id
 from sync.dataverse.errors import PortalError
 from sync.dataverse.mapping import load_mapping
@@ -29,11 +30,14 @@ from sync.reconcile.copies import copied
 from sync.reconcile.files import FileFormatError, read_lines
 from sync.reconcile.guard import Guard
 from sync.reconcile.holding import NothingHeldError, decide_held, held_of, named
+from sync.reconcile.leases import LEASE, leased
 from sync.reconcile.poller import remember_first_reading
 from sync.reconcile.runs import Options, Report, Request, recorded_run
 from sync.reconcile.runs import reconcile as reconcile_source
 
 EXIT_HELD = 3
+PATIENCE_SECONDS = LEASE.total_seconds() + 5
+"""Longer than a process that has died keeps its lease."""
 SHOWN = 50
 
 
@@ -163,7 +167,7 @@ async def _from_file(
 ) -> Report:
     lines = partial(read_lines, file, at)
     request = Request(source, lines, f"the file {file.name}", at, options)
-    async with _opened(settings) as (database, show):
+    async with _opened(settings) as (database, show), _alone(database, source, options):
         return await reconcile_source(database, request, _guard(settings, source), utc_now, show)
 
 
@@ -185,6 +189,7 @@ async def _from_portal(
         kind = ReconciliationKind.FULL if member is None else ReconciliationKind.DELTA
         async with AsyncExitStack() as stack:
             run = None
+            state = await stack.enter_async_context(_alone(database, source, options))
             if not options.dry_run:
                 recording = recorded_run(database, source, kind, utc_now)
                 run = await stack.enter_async_context(recording)
@@ -192,9 +197,25 @@ async def _from_portal(
             request = Request(source, lines, "the portal", moment, options, kind, run)
             guard = _guard(settings, source)
             report = await reconcile_source(database, request, guard, utc_now, show)
-        if options.complete and not options.dry_run:
-            await remember_first_reading(database, source, moment)
+            if options.complete and state is not None:
+                await remember_first_reading(database, source, state, moment)
         return report
+
+
+@asynccontextmanager
+async def _alone(
+    database: Database, source: str, options: Options
+) -> AsyncIterator[PortalState | None]:
+    """Compares the source alone, unless nothing is written; then None. Raises CommandError."""
+    if options.dry_run:
+        yield None
+        return
+    async with leased(database, source, utc_now, patience=PATIENCE_SECONDS) as state:
+        if state is None:
+            raise CommandError(
+                f"Another process compares {source} now. Run this again when it is done."
+            )
+        yield state
 
 
 async def _only(statement: Awaitable[bytes]) -> AsyncIterator[bytes]:

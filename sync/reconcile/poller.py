@@ -1,36 +1,29 @@
 """Asks a portal regularly what has changed, and reads it whole now and then.
 
-So what no webhook has told is found. One process at a time reads a portal: it holds a lease, which
-ends by itself when the process does. What was read is remembered only after it was applied, so a
-reading that is cut short is done again.
+So what no webhook has told is found. One process at a time reads a portal. What was read is
+remembered only after it was applied, so a reading that is cut short is done again.
 """
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from db.database import Database
-from db.errors import ConcurrentWriteError, DatabaseUnavailableError
-from db.queries.portal_states import (
-    PortalState,
-    extend_lease,
-    lease_portal,
-    save_portal_state,
-)
+from db.errors import DatabaseUnavailableError
+from db.queries.portal_states import PortalState, save_portal_state
 from db.vocabulary import PortalId, ReconciliationKind
 from sync.errors import ChangesUnknownError, SourceUnreadableError
 from sync.reconcile.copies import copied
 from sync.reconcile.guard import Guard
+from sync.reconcile.leases import leased
 from sync.reconcile.runs import Options, Report, Request, reconcile, recorded_run
 
 logger = logging.getLogger(__name__)
 
-LEASE = timedelta(seconds=30)
-RENEWAL_SECONDS = 10.0
 LONGEST_PAUSE_SECONDS = 60.0
 """After an error, until the portal is asked again."""
 MOST_SINGLE_ROWS = 200
@@ -63,11 +56,15 @@ class Schedule:
     automatic: bool = True
 
 
-async def remember_first_reading(database: Database, source: str, at: datetime) -> None:
-    """Remembers that a person has had the portal read whole, so that it is polled from now on."""
-    async with database.write() as session:
-        state = await lease_portal(session, source, at, at)
-        if state is not None and state.full_at is None:
+async def remember_first_reading(
+    database: Database, source: str, state: PortalState, at: datetime
+) -> None:
+    """Remembers that a person has had the portal read whole, so that it is polled from now on.
+
+    `state` is that of the lease under which it was read.
+    """
+    if state.full_at is None:
+        async with database.write() as session:
             await save_portal_state(session, source, PortalState(full_at=at))
 
 
@@ -119,7 +116,7 @@ class PortalPoller:
 
         Raises SourceUnreadableError or DatabaseUnavailableError.
         """
-        async with self._leased() as state:
+        async with leased(self._database, self._source, self._clock) as state:
             if state is None or (state.full_at is None and not self._schedule.automatic):
                 return
             full_at = state.full_at
@@ -131,33 +128,6 @@ class PortalPoller:
                 await self._read_changes(state)
             except ChangesUnknownError:
                 await self._read_whole(replace(state, delta_links={}))
-
-    @asynccontextmanager
-    async def _leased(self) -> AsyncIterator[PortalState | None]:
-        now = self._clock()
-        try:
-            async with self._database.write() as session:
-                state = await lease_portal(session, self._source, now, now + LEASE)
-        except ConcurrentWriteError:
-            state = None
-        if state is None:
-            yield None
-            return
-        renewal = asyncio.create_task(self._renew())
-        try:
-            yield state
-        finally:
-            renewal.cancel()
-            with suppress(asyncio.CancelledError):
-                await renewal
-            async with self._database.write() as session:
-                await extend_lease(session, self._source, self._clock())
-
-    async def _renew(self) -> None:
-        while True:
-            await asyncio.sleep(RENEWAL_SECONDS)
-            async with self._database.write() as session:
-                await extend_lease(session, self._source, self._clock() + LEASE)
 
     async def _read_whole(self, state: PortalState) -> None:
         started_at = self._clock()

@@ -1,15 +1,20 @@
 """The command `reconcile`, as a program: what it prints, and its exit codes."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
 
 import pytest
 
+from db.queries.portal_states import lease_portal
+from db.queries.reconciliations import begin_run, last_runs, run_by_id
+from db.vocabulary import ReconciliationKind, ReconciliationStatus
 from sync.simulator.dataverse.served_api import Fault
 from tests.support.builders import guid
 from tests.support.commands import Finished, run
 from tests.support.dataverse import TOKEN, simulated_dataverse
+from tests.support.opened import opened
 
 HEADER = "portalId;givenName;organizationId;roles;state"
 
@@ -62,6 +67,30 @@ async def test_what_is_held_is_shown_and_decided(tmp_path: Path, database: str) 
     assert "Released." in released.out, released.err
     assert after.code == 1
     assert "Nothing is held back" in after.err
+
+
+async def test_a_run_waits_for_one_that_another_process_has_begun(
+    tmp_path: Path, database: str
+) -> None:
+    await reconcile(tmp_path, database, ["Kari"])
+    now = datetime.now(UTC)
+    until = now + timedelta(seconds=4)
+    async with opened(database) as other:
+        async with other.write() as session:
+            await lease_portal(session, "portal", now, until)
+            theirs = await begin_run(session, "portal", ReconciliationKind.FULL, now)
+
+        ours = await reconcile(tmp_path, database, ["Kari", "Per"])
+
+        async with other.read() as session:
+            newest = (await last_runs(session, ["portal"]))["portal"]
+            their_run = await run_by_id(session, theirs)
+    assert ours.code == 0, ours.err
+    assert newest.id != theirs
+    assert newest.started_at >= until
+    # Its process had ended without giving the lease back.
+    assert their_run is not None
+    assert their_run.status is ReconciliationStatus.FAILED
 
 
 async def test_wrong_lines_and_unknown_sources_are_told(tmp_path: Path, database: str) -> None:

@@ -20,6 +20,7 @@ from sync.dataverse.connected_portal import DataversePortal
 from sync.dataverse.errors import PortalError
 from sync.dataverse.web_api import WebApi
 from sync.reconcile.guard import Guard
+from sync.reconcile.leases import leased
 from sync.reconcile.poller import PortalPoller, Schedule, remember_first_reading
 from sync.simulator.dataverse.served_api import Fault
 from tests.support.builders import guid
@@ -220,7 +221,9 @@ async def test_first_reading_is_left_to_a_person_when_the_mapping_says_so(
         await poller.poll()
         assert requests_of(dataverse) == []
 
-        await remember_first_reading(database, "min-side", clock())
+        async with leased(database, "min-side", clock) as state:
+            assert state is not None
+            await remember_first_reading(database, "min-side", state, clock())
         await poller.poll()
         assert len((await world_of(database)).people) == len(NAMES)
 
