@@ -8,8 +8,6 @@ from collections.abc import Sequence
 BYTE_ORDER_MARK = "The body begins with a byte order mark, which was skipped."
 NOBODY_KNOWN = "Nobody with this id is known here, and nothing shows that it is a member."
 NOT_UTF8 = "The body is not UTF-8. Characters that could not be read were replaced."
-
-
 BODY_REMOVED = "The body is no longer kept, so there is nothing to apply."
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 from collections.abc import Callable
-from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -33,6 +32,7 @@ from schema.errors import (
 )
 from schema.streaming import stream_begin
 from schema.types.opaque import change_cursor, global_id, parse_change_cursor
+from schema.types.scalars import moment_text
 from sync.intake.problems import problem
 
 PAGE = 100
@@ -123,9 +123,8 @@ class ChangesRoute:
         while True:
             start = await stream_begin(context, cursor)
             page = await pages.page(start, PAGE)
-            if page.messages or page.resync or page.more or loop.time() >= until:
-                return page
-            if page.cursor != start.at:
+            is_news = page.messages or page.resync or page.more or page.cursor != start.at
+            if is_news or loop.time() >= until:
                 return page
             connection: HttpConnection = request.scope["extensions"][CONNECTION]
             if not connection.stay():
@@ -236,7 +235,7 @@ def _change(message: MemberMessage) -> dict[str, Any]:
         "operation": message.operation.value,
         "memberId": global_id("Member", message.row_id),
         "member": None if message.view is None else _member(message.view),
-        "occurredAt": _moment(message.occurred_at),
+        "occurredAt": moment_text(message.occurred_at),
     }
 
 
@@ -262,7 +261,3 @@ def _member(view: MemberView) -> dict[str, Any]:
             for held in view.roles
         ],
     }
-
-
-def _moment(at: datetime) -> str:
-    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

@@ -202,10 +202,9 @@ async def held_items(
 
 async def hold(session: WriteSession, items: Sequence[Held]) -> None:
     """Holds these; of what is held already, the newest statement of the source is kept."""
+    await drop_held(session, items)
     rows = [item._asdict() for item in items]
     for start in range(0, len(rows), _PORTION):
-        portion = items[start : start + _PORTION]
-        await drop_held(session, portion)
         await session.run(insert(HeldItem), rows[start : start + _PORTION])
 
 

@@ -22,7 +22,7 @@ def _text(value: object) -> str:
     return value
 
 
-def _moment(value: datetime) -> str:
+def moment_text(value: datetime) -> str:
     """Writes a time in UTC, in one width."""
     text: str = msgspec.to_builtins(value)
     if len(text) == _WIDTH and text[-1] == "Z":
@@ -52,7 +52,7 @@ SCALARS: dict[object, ScalarDefinition] = {
         description="A time as RFC 3339 writes it, in UTC with six decimals: "
         "`2026-11-23T09:30:00.000000Z`. Arguments may have any offset, and fewer decimals.",
         specified_by_url="https://scalars.graphql.org/andimarek/date-time",
-        serialize=_moment,
+        serialize=moment_text,
         parse_value=_read_moment,
     ),
 }
