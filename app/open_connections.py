@@ -7,8 +7,9 @@ from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol, Self, TypeVar
+from typing import Protocol, TypeVar
 
+from db.background_task import BackgroundTask
 from db.errors import DatabaseUnavailableError, SlowConsumerError
 from db.feed.change_feed import LiveFeed
 from db.publication import CommittedChange
@@ -63,8 +64,10 @@ class _Registration:
     expiry: asyncio.TimerHandle | None = None
 
 
-class OpenConnections:
+class OpenConnections(BackgroundTask):
     """Closes connections in time. Runs inside `async with`; one task follows the feed for all."""
+
+    _task_name = "open connections"
 
     def __init__(self, feed: LiveFeed, viewers: ViewerLookups) -> None:
         self._feed = feed
@@ -73,17 +76,6 @@ class OpenConnections:
         self._by_subject: defaultdict[PortalId, set[Connection]] = defaultdict(set)
         self._unknown: set[PortalId] = set()
         self._registrations: dict[Connection, _Registration] = {}
-        self._task: asyncio.Task[None] | None = None
-
-    async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run(), name="open connections")
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
 
     @property
     def position(self) -> Position:

@@ -6,11 +6,10 @@ What later statements are ranked by stays. An event that states nothing keeps no
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Self
 
+from db.background_task import BackgroundTask
 from db.database import Database
 from db.driver.locks import body_retention_lock
 from db.errors import ConcurrentWriteError, DatabaseUnavailableError
@@ -82,25 +81,16 @@ def _reduce(entry: ExpiredBody) -> None:
     entry.payload = reduced_body(event) if isinstance(event, AnyEvent | RowMessage) else b""
 
 
-class BodyRetention:
+class BodyRetention(BackgroundTask):
     """A task that removes the values of old events every hour; it runs inside `async with`."""
+
+    _task_name = "body retention"
 
     def __init__(self, database: Database, keep: KeptBodies, clock: Callable[[], datetime]) -> None:
         self._database = database
         self._keep = keep
         self._clock = clock
-        self._task: asyncio.Task[None] | None = None
         self.removed = 0
-
-    async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run(), name="body retention")
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
 
     async def _run(self) -> None:
         while True:

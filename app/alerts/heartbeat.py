@@ -3,12 +3,11 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import datetime
-from typing import Self
 
 import httpx
 
+from db.background_task import BackgroundTask
 from db.database import Database
 from db.errors import ConcurrentWriteError, DatabaseError
 from db.feed.change_feed import LiveFeed
@@ -20,9 +19,11 @@ PAUSE_SECONDS = 60.0
 ANSWER_SECONDS = 10.0
 
 
-class WatchmanPing:
+class WatchmanPing(BackgroundTask):
     """A task that asks for a URL once a minute while the change feed is read and the database takes
     writes; it runs inside `async with`."""
+
+    _task_name = "heartbeat"
 
     def __init__(
         self,
@@ -38,17 +39,6 @@ class WatchmanPing:
         self._feed = feed
         self._clock = clock
         self._pause = pause
-        self._task: asyncio.Task[None] | None = None
-
-    async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run(), name="heartbeat")
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
 
     async def _run(self) -> None:
         async with httpx.AsyncClient(timeout=ANSWER_SECONDS) as http:

@@ -5,10 +5,11 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Protocol, Self
+from typing import Protocol
 
 from app.alerts.alert_messages import AlertMessage, News, StandingConcern, message_of
 from app.alerts.quiet_hours import QuietHours
+from db.background_task import BackgroundTask
 from db.database import Database
 from db.errors import ConcurrentWriteError, DatabaseError
 from db.queries.told_concerns import lease_alerts, save_told
@@ -60,9 +61,11 @@ def compare(
     return News(tuple(begun), tuple(lasting), tuple(over)), after
 
 
-class AlertWatch:
+class AlertWatch(BackgroundTask):
     """A task that looks every half minute; it runs inside `async with`. Of several processes on one
     database, one tells."""
+
+    _task_name = "alerts"
 
     def __init__(
         self,
@@ -82,17 +85,6 @@ class AlertWatch:
         self._quiet = quiet
         self._link = link
         self._pause = pause
-        self._task: asyncio.Task[None] | None = None
-
-    async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run(), name="alerts")
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
 
     async def look(self) -> None:
         """Looks once. What nobody took is told in the next round."""

@@ -3,13 +3,12 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Self
 
 from sqlalchemy import delete, func, select
 
+from db.background_task import BackgroundTask
 from db.database import Database
 from db.errors import ConcurrentWriteError, DatabaseUnavailableError
 from db.sessions import ReadSession
@@ -62,24 +61,15 @@ async def _last_to_go(session: ReadSession, keep: Keep, now: datetime) -> Positi
     return Position(max(too_old, head - keep.count))
 
 
-class Retention:
+class Retention(BackgroundTask):
     """A task that deletes old changes every minute; it runs inside `async with`."""
+
+    _task_name = "retention"
 
     def __init__(self, database: Database, keep: Keep, clock: Callable[[], datetime]) -> None:
         self._database = database
         self._keep = keep
         self._clock = clock
-        self._task: asyncio.Task[None] | None = None
-
-    async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run(), name="retention")
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
 
     async def _run(self) -> None:
         while True:

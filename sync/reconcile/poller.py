@@ -7,11 +7,11 @@ remembered only after it was applied, so a reading that is cut short is done aga
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from db.background_task import BackgroundTask
 from db.database import Database
 from db.errors import DatabaseUnavailableError
 from db.queries.portal_states import PortalState, save_portal_state
@@ -68,7 +68,7 @@ async def remember_first_reading(
             await save_portal_state(session, source, PortalState(full_at=at))
 
 
-class PortalPoller:
+class PortalPoller(BackgroundTask):
     """Runs as a task while its async context is open. Leaving it ends the reading under way."""
 
     def __init__(
@@ -86,17 +86,7 @@ class PortalPoller:
         self._schedule = schedule
         self._guard = guard
         self._clock = clock
-        self._task: asyncio.Task[None] | None = None
-
-    async def __aenter__(self) -> "PortalPoller":
-        self._task = asyncio.create_task(self._run(), name=f"poller of {self._source}")
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+        self._task_name = f"poller of {source}"
 
     async def _run(self) -> None:
         while True:
