@@ -21,7 +21,7 @@ class StandingConcern:
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What is told in one message; `over` are the keys of concerns that have ended."""
+    """The news that one message tells; `over` are the keys of concerns that have ended."""
 
     begun: tuple[StandingConcern, ...] = ()
     lasting: tuple[StandingConcern, ...] = ()

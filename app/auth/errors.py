@@ -11,7 +11,7 @@ MAX_TOKEN_CHARACTERS = 8192
 
 
 class TokenFault(StrEnum):
-    """What is wrong with a token, in the words that its client reads."""
+    """A fault of a token, in the words that its client reads."""
 
     NOT_A_BEARER_TOKEN = "Send `Authorization: Bearer <token>`."  # noqa: S105 -- a sentence
     NOT_TEXT = "`authorization` must be text."

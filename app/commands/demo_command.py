@@ -35,7 +35,7 @@ subscription { memberChanges { __typename
 
 
 class DemoError(CommandError):
-    """What the demo needs is not there."""
+    """The demo cannot run, since something that it needs is missing."""
 
 
 def demo(host: Host = None, port: Port = None) -> None:

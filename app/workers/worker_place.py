@@ -12,7 +12,7 @@ READY = b"ready"
 
 @dataclass(frozen=True, slots=True)
 class WorkerPlace:
-    """What a worker is given by its supervisor, as text on its command line.
+    """The place that a supervisor gives a worker, as text on its command line.
 
     `lifeline` is a socket: the worker says on it that it is ready, and ends when it is closed.
     `folder` is where the workers of one supervisor find each other.

@@ -109,7 +109,8 @@ class KeptSqliteConnection(KeptConnection):
         await self.connection.begin()
 
     async def close(self) -> None:
-        """Also interrupts a statement whose user was cancelled; it would run on in its thread."""
+        """Closes the connection, and interrupts a statement that would run on in its thread because
+        its user was cancelled."""
         closing = asyncio.create_task(super().close(), name="closing a connection")
         while not closing.done():
             with suppress(ValueError, sqlite3.ProgrammingError):  # it is closed by now

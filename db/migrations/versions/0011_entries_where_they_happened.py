@@ -43,7 +43,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """What was right before stays as it is."""
+    """Does nothing: what was put right stays right."""
 
 
 def _give_back_times() -> None:
