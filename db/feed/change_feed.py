@@ -11,8 +11,9 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, Self
 
+from db.background_task import BackgroundTask
 from db.database import Database
 from db.errors import DatabaseUnavailableError, SlowConsumerError
 from db.feed.changes import Cursor, changes_after, feed_head
@@ -100,8 +101,10 @@ class QueueFollower:
         return changes
 
 
-class LiveFeed:
+class LiveFeed(BackgroundTask):
     """One task that reads the feed for any number of followers; it runs inside `async with`."""
+
+    _task_name = "change feed"
 
     def __init__(self, database: Database, bell: WaitableBell) -> None:
         self._database = database
@@ -112,23 +115,15 @@ class LiveFeed:
         self._followers: set[QueueFollower] = set()
         self._listeners: list[Listener] = []
         self._on_feed_replaced: list[Callable[[], None]] = []
-        self._task: asyncio.Task[None] | None = None
         self._readable = False
         self._own: list[Sequence[CommittedChange]] = []
 
-    async def __aenter__(self) -> "LiveFeed":
+    async def __aenter__(self) -> Self:
         async with self._database.read() as session:
             head = await feed_head(session)
         self._feed_id, self._position = head.feed_id, head.position
         self._readable = True
-        self._task = asyncio.create_task(self._follow_commits(), name="change feed")
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+        return await super().__aenter__()
 
     @property
     def alive(self) -> bool:
@@ -167,11 +162,11 @@ class LiveFeed:
             self._listeners.remove(listener)
             self._on_feed_replaced.remove(on_feed_replaced)
 
-    async def _follow_commits(self) -> None:
-        with self._database.subscribe_to_commits(self._own.append):
-            await self._run()
-
     async def _run(self) -> None:
+        with self._database.subscribe_to_commits(self._own.append):
+            await self._follow_bell()
+
+    async def _follow_bell(self) -> None:
         heard = 0
         while True:
             # `heard` counts as well: else a forged ring for a position beyond the feed's end would
