@@ -4,6 +4,7 @@ it, and what forgetting the person has to do to it."""
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 
 from db.tables.profile import PROFILE_FIELDS
 
@@ -42,34 +43,18 @@ class Handling:
     reason for what is kept from the person, or kept of a person who was forgotten."""
 
     data_class: DataClass
-    kept: Kept
-    export: bool
-    erasure: Erasure
+    kept: Kept = Kept.UNLIMITED
+    erasure: Erasure = Erasure.DELETE
+    export: bool = True
     why: str | None = None
 
 
-def _person(
-    kept: Kept = Kept.UNLIMITED,
-    erasure: Erasure = Erasure.DELETE,
-    *,
-    export: bool = True,
-    why: str | None = None,
-) -> Handling:
-    return Handling(DataClass.PERSON, kept, export, erasure, why)
-
-
-def _membership(
-    kept: Kept = Kept.UNLIMITED,
-    erasure: Erasure = Erasure.DELETE,
-    *,
-    export: bool = True,
-    why: str | None = None,
-) -> Handling:
-    return Handling(DataClass.MEMBERSHIP, kept, export, erasure, why)
+_person = partial(Handling, DataClass.PERSON)
+_membership = partial(Handling, DataClass.MEMBERSHIP)
 
 
 def _operational(erasure: Erasure = Erasure.KEEP) -> Handling:
-    return Handling(DataClass.OPERATIONAL, Kept.UNLIMITED, export=False, erasure=erasure)
+    return Handling(DataClass.OPERATIONAL, erasure=erasure, export=False)
 
 
 _PLAIN = _operational()
