@@ -14,8 +14,8 @@ from starlette.types import Receive, Scope, Send
 from app.auth.errors import AuthenticationError, KeysUnavailableError
 from app.edge.connection_bounds import EXTENSION as CONNECTION
 from app.edge.connection_bounds import HttpConnection
-from app.edge.request_ids import request_id_of
 from app.graphql.rate_limits import RateLimits, TooManyRequestsError
+from app.graphql.request_context import request_context
 from app.open_connections import TooManyConnectionsError
 from app.services import Services
 from db.errors import DatabaseUnavailableError
@@ -78,15 +78,7 @@ class ChangesRoute:
 
     async def _respond(self, request: Request) -> Response:
         services = self._services()
-        context = Context(
-            services.database,
-            services.streams,
-            services.pages,
-            services.clock,
-            services.longest_silence,
-            services.viewers,
-            request_id=request_id_of(request.scope),
-        )
+        context = request_context(services, request.scope)
         try:
             asking = services.authenticator.credentials(request.headers.get("authorization"))
             context.credentials = await self._rate_limits.authenticated(asking, request.scope)

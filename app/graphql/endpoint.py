@@ -12,7 +12,6 @@ from starlette.websockets import WebSocket
 from app.auth.errors import AuthenticationError, InvalidTokenError, KeysUnavailableError
 from app.edge.connection_bounds import EXTENSION as CONNECTION
 from app.edge.connection_bounds import HttpConnection
-from app.edge.request_ids import request_id_of
 from app.graphql.answers import answers
 from app.graphql.http import (
     HttpError,
@@ -25,6 +24,7 @@ from app.graphql.http import (
     read_http_request,
 )
 from app.graphql.rate_limits import MAX_UNIDENTIFIED_PER_ADDRESS, RateLimits, TooManyRequestsError
+from app.graphql.request_context import request_context
 from app.graphql.sse import EVENT_STREAM, EventStream
 from app.graphql.websocket import ConnectLaterError, ForbiddenConnectionError, Socket
 from app.metrics import Metrics
@@ -63,7 +63,7 @@ class GraphQLRoute:
             await self._serve_socket(WebSocket(scope, receive, send))
             return
         headers = headers_of(scope)
-        context = self._context(scope, headers)
+        context = request_context(self._services(), scope, _client(headers))
         try:
             authenticator = self._services().authenticator
             asking = authenticator.credentials(headers.get("authorization"))
@@ -84,20 +84,6 @@ class GraphQLRoute:
         except DatabaseUnavailableError:
             # The stream has not begun; once it has, it reports errors itself.
             await database_unreachable(context.request_id)(scope, receive, send)
-
-    def _context(self, scope: Scope, headers: Mapping[str, str]) -> Context:
-        """Returns a context without credentials."""
-        services = self._services()
-        return Context(
-            services.database,
-            services.streams,
-            services.pages,
-            services.clock,
-            services.longest_silence,
-            services.viewers,
-            request_id=request_id_of(scope),
-            client=_client(headers),
-        )
 
     async def _serve_events(
         self,
@@ -156,7 +142,7 @@ class GraphQLRoute:
         Raises ForbiddenConnectionError or ConnectLaterError.
         """
         headers = headers_of(socket.scope)
-        context = self._context(socket.scope, headers)
+        context = request_context(self._services(), socket.scope, _client(headers))
         try:
             authenticator = self._services().authenticator
             handshake = headers.get("authorization")
