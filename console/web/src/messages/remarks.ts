@@ -30,6 +30,7 @@ export const remarks: [RegExp, string][] = [
     'Min side har alt meldt at personen lever videre under den andre ID-en. Sammenslåingen ble ikke snudd.',
   ],
   [/Nobody with this id is known here, and nothing shows that it is a member\./g, 'Ingen med denne ID-en er kjent her, og ingenting viser at det er et medlem.'],
+  [/The body is no longer kept, so there is nothing to apply\./g, 'Innholdet er ikke lenger lagret, så det er ingenting å utføre.'],
   [/The body is not JSON: .*/g, 'Innholdet er ikke gyldig JSON.'],
   [/The body begins with a byte order mark, which was skipped\./g, 'Innholdet begynte med et byterekkefølgemerke (BOM), som ble hoppet over.'],
   [/The body is not UTF-8\. Characters that could not be read were replaced\./g, 'Innholdet er ikke UTF-8. Tegn som ikke lot seg lese, ble erstattet.'],
