@@ -76,7 +76,11 @@ class Server(uvicorn.Server):
         loop = asyncio.get_running_loop()
         for listening in list(self.servers[0].sockets):
             for _ in range(LISTENERS - 1):
-                again = socket.fromfd(listening.fileno(), listening.family, listening.type)
+                # Only of a socket of TCP does asyncio send what is written at once (TCP_NODELAY);
+                # else the second part of an answer waits 40 ms for the client to acknowledge.
+                again = socket.fromfd(
+                    listening.fileno(), listening.family, listening.type, socket.IPPROTO_TCP
+                )
                 server = await loop.create_server(
                     self._new_connection, sock=again, backlog=self.config.backlog
                 )
