@@ -53,7 +53,7 @@ def _direct(field: StrawberryField) -> Callable[..., Any]:
     is_method = resolver.self_parameter is not None
     info_name = resolver.info_parameter.name if resolver.info_parameter else None
 
-    def resolve(source: Any, info: Any, **arguments: Any) -> Any:
+    def resolve(source: Any, info: Any, /, **arguments: Any) -> Any:
         if info_name is not None:
             arguments[info_name] = Info(_raw_info=info, _field=field)
         return function(source, **arguments) if is_method else function(**arguments)
