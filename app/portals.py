@@ -8,6 +8,7 @@ import httpx
 
 from app.settings import Settings
 from db.database import Database
+from resolvers.source_views import ConfiguredSource
 from sync.dataverse.access_tokens import tokens_of
 from sync.dataverse.connected_portal import DataversePortal
 from sync.dataverse.errors import PortalRefusedError
@@ -72,6 +73,15 @@ async def poll_portals(
             poller = PortalPoller(database, name, portal, schedule, guard, clock)
             await stack.enter_async_context(poller)
         yield
+
+
+def configured_sources(settings: Settings) -> list[ConfiguredSource]:
+    """Returns the sources of the settings, by name."""
+    comparable = {name for name, _ in _mappings(settings)}
+    return [
+        ConfiguredSource(name, source.scheme, comparable=name in comparable)
+        for name, source in sorted(settings.sources.items())
+    ]
 
 
 def _mappings(settings: Settings) -> Iterator[tuple[str, PortalMapping]]:

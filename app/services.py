@@ -2,7 +2,7 @@
 
 import gc
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,7 +11,7 @@ from functools import partial
 from app.alert_services import open_alerts
 from app.auth.tokens import Authenticator, authenticator_of, identity_provider
 from app.open_connections import OpenConnections
-from app.portals import open_portals, poll_portals
+from app.portals import configured_sources, open_portals, poll_portals
 from app.settings import PREFIX, Settings
 from db.database import Database, SilentBell
 from db.driver.urls import is_sqlite
@@ -27,6 +27,7 @@ from db.queries.viewers import OPERATOR, ViewerLookups
 from db.vocabulary import PortalId
 from resolvers.live.change_pages import ChangePages
 from resolvers.live.streams import LiveStreams
+from resolvers.source_views import ConfiguredSource
 from sync.body_retention import BodyRetention, KeptBodies
 from sync.intake.queue import Intake
 from sync.intake.refusals import Refusals
@@ -53,6 +54,7 @@ class Services:
     longest_silence: timedelta
     viewers: ViewerLookups
     body_retention: BodyRetention
+    sources: Sequence[ConfiguredSource]
     clock: Callable[[], datetime] = utc_now
 
 
@@ -146,6 +148,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             timedelta(hours=settings.longest_silence_hours),
             viewers,
             body_retention,
+            configured_sources(settings),
         )
 
 

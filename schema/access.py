@@ -65,6 +65,15 @@ async def require_corrector(info: Info) -> Viewer:
     return viewer
 
 
+async def require_reconciler(info: Info) -> Viewer:
+    """Admits operators and administrators of the national body: a source tells of members of every
+    chapter. Raises ForbiddenError."""
+    viewer = await require_viewer(info.context)
+    if not viewer.is_national:
+        raise ForbiddenError("Sources are for administrators of the national body.")
+    return viewer
+
+
 @dataclass(frozen=True, slots=True)
 class AccessPolicy:
     """Decides what a viewer may ask the engine for.

@@ -18,6 +18,7 @@ from db.vocabulary import PortalId
 from resolvers.live.change_pages import ChangePages
 from resolvers.live.streams import LiveStreams
 from resolvers.live.subscribers import Sink
+from resolvers.source_views import ConfiguredSource
 from schema.engine.executor import Prepared
 from schema.engine.field_use import UNNAMED_CLIENT, Client
 from schema.errors import MemberInactiveError, MemberUnknownError
@@ -61,6 +62,7 @@ class Context:
     clock: Callable[[], datetime]
     longest_silence: timedelta
     viewers: ViewerLookups
+    sources: Sequence[ConfiguredSource] = ()
     credentials: Credentials | None = None
     request_id: str = field(default_factory=new_request_id)
     client: Client = UNNAMED_CLIENT

@@ -10,6 +10,7 @@ from db.queries.organizations import (
     organization_by_portal_id,
     organizations_by_id,
 )
+from db.queries.reconciliations import runs_by_id
 from db.queries.roles import holders, role_by_id, role_catalogue
 from db.queries.sync_health import sync_health
 from db.queries.viewers import Viewer
@@ -28,8 +29,14 @@ from resolvers.members import (
     member_view_by_portal_id,
     member_views,
 )
+from resolvers.source_views import source_views
 from resolvers.sync_log import entry_views
-from schema.access import require_log_reader, require_operator, require_viewer
+from schema.access import (
+    require_log_reader,
+    require_operator,
+    require_reconciler,
+    require_viewer,
+)
 from schema.context import Info
 from schema.errors import BadUserInputError
 from schema.streaming import stream_begin
@@ -69,6 +76,12 @@ from schema.types.nodes import (
     sync_log_connection,
 )
 from schema.types.opaque import parse_change_cursor, parse_global_id, row_id, storable
+from schema.types.runs_of_sources import (
+    ReconciliationConnection,
+    ReconciliationType,
+    SourceType,
+    reconciliation_connection,
+)
 from schema.types.scalars import ChangeCursor
 from schema.types.viewer import ViewerType, load_viewer, viewer_fields
 
@@ -246,6 +259,37 @@ class Query:
         return SyncHealth.from_row(row, now, info.context.longest_silence)
 
     @strawberry.field(
+        description="The sources of the settings, by name, and what came from each. For "
+        "administrators of the national body.",
+        directives=[cost(COUNTING), list_size(5)],
+    )
+    async def sources(self, info: Info) -> list[SourceType]:
+        await require_reconciler(info)
+        context = info.context
+        views = await source_views(context.database, context.sources, context.clock())
+        return [SourceType(view) for view in views]
+
+    @strawberry.field(
+        description="The runs that compared sources with what is known here, newest first. For "
+        "administrators of the national body.",
+        directives=[paged_by("first", "last")],
+    )
+    async def reconciliations(
+        self,
+        info: Info,
+        source: Annotated[
+            str | None, strawberry.argument(description="Only runs of the source of this name.")
+        ] = None,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> ReconciliationConnection:
+        await require_reconciler(info)
+        page = PageArguments(first, after, last, before)
+        return await reconciliation_connection(info, source, page)
+
+    @strawberry.field(
         description="The audit trail, newest first. For operators.",
         directives=[paged_by("first", "last")],
     )
@@ -296,6 +340,9 @@ async def _nodes(
             session, [OrganizationId(n) for n in wanted.get("Organization", ())]
         )
         assignments = await _assignments(info, session, viewer, wanted.get("RoleAssignment", ()))
+        if viewer.is_national:
+            runs = await runs_by_id(session, wanted.get("Reconciliation", ()))
+            found |= {("Reconciliation", id): ReconciliationType(run) for id, run in runs.items()}
         for number in wanted.get("Role", ()):
             role = await role_by_id(session, RoleId(number))
             if role is not None:

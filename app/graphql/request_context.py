@@ -17,6 +17,7 @@ def request_context(services: Services, scope: Scope, client: Client = UNNAMED_C
         services.clock,
         services.longest_silence,
         services.viewers,
+        services.sources,
         request_id=request_id_of(scope),
         client=client,
     )

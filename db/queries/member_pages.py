@@ -220,3 +220,9 @@ async def member_by_portal_id(
     )
     rows = await session.rows(statement, {"portal_id": portal_id, **sight_values(sight)})
     return MemberRow(*rows[0]) if rows else None
+
+
+async def member_ids(session: ReadSession, portal_ids: Collection[PortalId]) -> list[MemberId]:
+    """Returns the ids of those of these members who are known."""
+    rows = await session.all(select(Member.id).where(Member.portal_id.in_(portal_ids)))
+    return [MemberId(id) for (id,) in rows]

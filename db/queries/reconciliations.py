@@ -71,7 +71,7 @@ _IS_HELD = (
     .where(HeldItem.reconciliation_id == ReconciliationRow.id, HeldItem.discarded.is_(False))
     .exists()
 )
-_RUN = select(
+SELECT_RUN = select(
     ReconciliationRow.id,
     ReconciliationRow.source,
     ReconciliationRow.kind,
@@ -163,13 +163,20 @@ async def last_runs(session: ReadSession, sources: Collection[str]) -> dict[str,
         .where(ReconciliationRow.source.in_(sources))
         .group_by(ReconciliationRow.source)
     )
-    rows = await session.all(_RUN.where(ReconciliationRow.id.in_(newest)))
-    return {row.source: _run(tuple(row)) for row in rows}
+    rows = await session.all(SELECT_RUN.where(ReconciliationRow.id.in_(newest)))
+    return {row.source: run_of(row) for row in rows}
 
 
 async def run_by_id(session: ReadSession, id: int) -> Run | None:
-    row = await session.first(_RUN.where(ReconciliationRow.id == id))
-    return None if row is None else _run(tuple(row))
+    row = await session.first(SELECT_RUN.where(ReconciliationRow.id == id))
+    return None if row is None else run_of(row)
+
+
+async def runs_by_id(session: ReadSession, ids: Collection[int]) -> dict[int, Run]:
+    if not ids:
+        return {}
+    rows = await session.all(SELECT_RUN.where(ReconciliationRow.id.in_(ids)))
+    return {row.id: run_of(row) for row in rows}
 
 
 async def missed_since(session: ReadSession, since: datetime) -> dict[str, int]:
@@ -236,7 +243,8 @@ async def _ids_of(session: ReadSession, items: Sequence[Held]) -> list[int]:
     return [id for id, *key in rows if tuple(key) in keys]
 
 
-def _run(row: Sequence[Any]) -> Run:
+def run_of(row: Sequence[Any]) -> Run:
+    """Returns the run of a row of SELECT_RUN."""
     id, source, kind, status, is_held, started_at, finished_at, detail, *counts = row
     if is_held and status is ReconciliationStatus.SUCCEEDED:
         status = ReconciliationStatus.HELD

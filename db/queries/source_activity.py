@@ -1,19 +1,62 @@
-"""When something was last heard of a source."""
+"""When something was last heard of a source, and how much lately."""
 
+from collections.abc import Collection
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, and_, func, select
+from sqlalchemy.orm import InstrumentedAttribute
 
 from db.sessions import ReadSession
 from db.tables.models import SyncLogEntry
+from db.vocabulary import SyncStatus
+
+RECONCILED, RELEASED = "reconcile-", "released-"
+"""How ids of events begin that a comparison with the source has found, and not a webhook told."""
+_WAS_DELIVERED = and_(
+    SyncLogEntry.event_id.not_like(f"{RECONCILED}%"), SyncLogEntry.event_id.not_like(f"{RELEASED}%")
+)
 
 
 async def last_received(session: ReadSession, source: str) -> datetime | None:
     """Returns when the newest event of the source came; None if none ever did."""
+    return await _newest(session, source, SyncLogEntry.received_at)
+
+
+async def last_delivered(session: ReadSession, source: str) -> datetime | None:
+    """Returns when the newest webhook of the source came; None if none ever did."""
+    return await _newest(session, source, SyncLogEntry.received_at, _WAS_DELIVERED)
+
+
+async def last_applied(session: ReadSession, source: str) -> datetime | None:
+    """Returns when the newest event of the source that succeeded was applied, however it came."""
+    succeeded = SyncLogEntry.status == SyncStatus.SUCCESS
+    return await _newest(session, source, SyncLogEntry.processed_at, succeeded)
+
+
+async def delivered_since(
+    session: ReadSession, sources: Collection[str], since: datetime
+) -> dict[str, int]:
+    """Returns how many events webhooks have brought, by source."""
+    rows = await session.all(
+        select(SyncLogEntry.source, func.count(SyncLogEntry.id))
+        .where(SyncLogEntry.received_at >= since, SyncLogEntry.source.in_(sources), _WAS_DELIVERED)
+        .group_by(SyncLogEntry.source)
+    )
+    return {source: int(count) for source, count in rows}
+
+
+async def _newest(
+    session: ReadSession,
+    source: str,
+    column: InstrumentedAttribute[Any],
+    *conditions: ColumnElement[bool],
+) -> datetime | None:
+    of_source = SyncLogEntry.source == source
+    # Of a source that has sent nothing, the whole log would be read in vain.
+    if await session.scalar(select(SyncLogEntry.id).where(of_source).limit(1)) is None:
+        return None
     # By id, which is the order of arrival: the log is read from its end, up to the first one.
     return await session.scalar(
-        select(SyncLogEntry.received_at)
-        .where(SyncLogEntry.source == source)
-        .order_by(SyncLogEntry.id.desc())
-        .limit(1)
+        select(column).where(of_source, *conditions).order_by(SyncLogEntry.id.desc()).limit(1)
     )

@@ -11,6 +11,9 @@ from db.vocabulary import (
     AttemptTrigger,
     AuditAction,
     ChangeOperation,
+    DriftAction,
+    ReconciliationKind,
+    ReconciliationStatus,
     SyncOutcome,
     SyncStatus,
 )
@@ -95,6 +98,36 @@ _described(
         "MEMBERSHIP_CORRECTED": "Corrected what the portal has wrong of a member.",
         "HELD_RELEASED": "Released what the deletion guard had held back.",
         "HELD_DISCARDED": "Decided that what the deletion guard had held back stays as it is here.",
+    },
+)
+_described(
+    ReconciliationKind,
+    "What a run compares.",
+    {
+        "DELTA": "What has changed in the portal since it was read last, or single members.",
+        "FULL": "All members of the portal.",
+        "FILE": "A file of members.",
+    },
+)
+_described(
+    ReconciliationStatus,
+    "The status of a run.",
+    {
+        "RUNNING": "It is under way.",
+        "SUCCEEDED": "Everything is compared, and what differed is put right.",
+        "FAILED": "It did not end; `detail` says why. What was read was not applied.",
+        "HELD": "As SUCCEEDED, but the deletion guard holds back what waits for a decision.",
+    },
+)
+_described(
+    DriftAction,
+    "What a run did about a difference.",
+    {
+        "APPLIED": "What the source says was applied.",
+        "HELD": "The deletion guard holds it back.",
+        "BEATEN": "What is here stays: a later statement says so.",
+        "CORRECTED": "What is here stays: somebody has corrected it.",
+        "DISCARDED": "What is here stays: somebody has decided so.",
     },
 )
 _described(

@@ -19,7 +19,14 @@ T = TypeVar("T")
 MAX_ROW_ID = 2**63 - 1
 # No more digits than that: Python takes none of thousands.
 _DIGITS = re.compile("0|[1-9][0-9]{0,18}")
-NODE_TYPES = ("Member", "Organization", "Role", "RoleAssignment", "SyncLogEntry")
+NODE_TYPES = (
+    "Member",
+    "Organization",
+    "Reconciliation",
+    "Role",
+    "RoleAssignment",
+    "SyncLogEntry",
+)
 """The types that have global ids."""
 
 

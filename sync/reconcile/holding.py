@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from db.database import Database
 from db.queries.audit_trail import Act, record_act
 from db.queries.reconciliations import Held, discard_held, drop_held, held_items
+from db.queries.source_activity import RELEASED
 from db.vocabulary import AttemptTrigger, AuditAction, PortalId
 from sync.deliveries import Delivery, read_delivery
 from sync.draft import ROLES
@@ -160,6 +161,6 @@ def _delivery(item: Held, actor: str, reason: str, now: datetime) -> Delivery:
             "data": data,
         }
     )
-    event_id = f"released-{sha256(body).hexdigest()[:40]}"
+    event_id = f"{RELEASED}{sha256(body).hexdigest()[:40]}"
     delivery = read_delivery(item.source, event_id, now, body)
     return replace(delivery, trigger=AttemptTrigger.RECONCILIATION, actor=actor, reason=reason)

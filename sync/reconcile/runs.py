@@ -38,6 +38,7 @@ from db.queries.reconciliations import (
     held_items,
     hold,
 )
+from db.queries.source_activity import RECONCILED
 from db.vocabulary import (
     ActivationState,
     AttemptTrigger,
@@ -427,7 +428,7 @@ class _Run:
         return msgspec.json.encode(document) if left else None
 
     def _delivery(self, body: bytes) -> Delivery:
-        event_id = f"reconcile-{sha256(body).hexdigest()[:40]}"
+        event_id = f"{RECONCILED}{sha256(body).hexdigest()[:40]}"
         delivery = read_delivery(self._request.source, event_id, self._clock(), body)
         return replace(delivery, trigger=AttemptTrigger.RECONCILIATION)
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from tests.support.association import chapter, found_association
 from tests.support.builders import created, guid, organization, role, updated
+from tests.support.compared import compared_with_a_file
 from tests.support.service import Service
 
 VIEWERS = {
@@ -67,6 +68,7 @@ _FIELDS = {
         "log": "syncLog",
         "anything of the log": "syncHealth",
         "audit trail": "auditTrail",
+        "role catalogue": "sources reconciliations",
         "live: a person": "changes",
     },
     "Mutation": {"log": "replayEvents", "role catalogue": "setRoleAccess correctMembership"},
@@ -115,6 +117,22 @@ _FIELDS = {
     "DeliveryCounts": {
         "anything of the log": "received succeeded skipped waiting dead rejected",
     },
+    "Source": {
+        "role catalogue": "name scheme comparable lastReceivedAt lastAppliedAt receivedLastDay "
+        "refusedLastDay missedLastDay reconciliation"
+    },
+    "ReconciliationConnection": {"role catalogue": "edges pageInfo"},
+    "ReconciliationEdge": {"role catalogue": "cursor node"},
+    "Reconciliation": {
+        "role catalogue": "id source kind status startedAt finishedAt detail compared created "
+        "updated deactivated missing missed held drift heldRemovals"
+    },
+    "DriftConnection": {"role catalogue": "edges pageInfo"},
+    "DriftEdge": {"role catalogue": "cursor node"},
+    "DriftLine": {"role catalogue": "id portalId member field portal here action"},
+    "HeldRemovalConnection": {"role catalogue": "edges pageInfo"},
+    "HeldRemovalEdge": {"role catalogue": "cursor node"},
+    "HeldRemoval": {"role catalogue": "id portalId member part portal heldSince"},
     "AuditTrailConnection": {"audit trail": "edges pageInfo"},
     "AuditTrailEdge": {"audit trail": "cursor node"},
     "AuditRecord": {
@@ -168,6 +186,8 @@ _SET_ACCESS = """mutation { setRoleAccess(input: {code: "%s", accessLevel: PEER_
     ... on %s { %s } } }"""
 _CORRECT = """mutation { correctMembership(input: {portalId: "%s", dryRun: true, reason: "%s",
     %s}) { ... on %s { %s } } }"""
+_RUNS = '{ reconciliations(source: "portal") { %s } }'
+_RUN = _RUNS % "edges { node { %s } }"
 _KARI = guid("Kari")
 
 WAYS = {
@@ -195,6 +215,16 @@ WAYS = {
     "DeliveryCounts": "{ syncHealth { lastHour { %s } lastDay { %s } } }",
     "HourlyDeliveries": "{ syncHealth { hours { %s } } }",
     "Rejections": "{ syncHealth { rejections { %s } } }",
+    "Source": "{ sources { %s } }",
+    "ReconciliationConnection": _RUNS,
+    "ReconciliationEdge": _RUNS % "edges { %s }",
+    "Reconciliation": _RUN,
+    "DriftConnection": _RUN % "drift { %s }",
+    "DriftEdge": _RUN % "drift { edges { %s } }",
+    "DriftLine": _RUN % "drift { edges { node { %s } } }",
+    "HeldRemovalConnection": _RUN % "heldRemovals { %s }",
+    "HeldRemovalEdge": _RUN % "heldRemovals { edges { %s } }",
+    "HeldRemoval": _RUN % "heldRemovals { edges { node { %s } } }",
     "AuditTrailConnection": "{ auditTrail { %s } }",
     "AuditTrailEdge": "{ auditTrail { edges { %s } } }",
     "AuditRecord": "{ auditTrail { edges { node { %s } } } }",
@@ -326,6 +356,7 @@ async def found_larger_association(service: Service) -> dict[str, str]:
             },
         ),
     )
+    await compared_with_a_file(service.settings.database_url, "Kari")
     found = await service.data(
         "query ($who: MemberLookup!) { member(by: $who) { id organization { id } } }",
         who={"portalId": guid("Kari")},

@@ -13,6 +13,7 @@ const VALUES = [
   'Rejections',
   'ReplayEventsSuccess',
   'SetRoleAccessSuccess',
+  'Source',
   'StatusCount',
   'SyncAttempt',
   'SyncHealth',

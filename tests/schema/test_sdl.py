@@ -38,6 +38,9 @@ Query.roles: [Role!]!
 Query.syncLog(organizationId: ID, filter: SyncLogFilter, first: Int, after: String, last: Int, \
 before: String): SyncLogConnection!
 Query.syncHealth: SyncHealth!
+Query.sources: [Source!]!
+Query.reconciliations(source: String, first: Int, after: String, last: Int, \
+before: String): ReconciliationConnection!
 Subscription.viewerChanges(after: ChangeCursor): ViewerChangeMessage!
 Subscription.memberChanges(organizationId: ID, after: ChangeCursor, \
 filter: MemberFilter): MemberChangeMessage!
@@ -96,6 +99,27 @@ SyncLogEntry.lagMs
 SyncLogEntry.member
 SyncLogEntry.organization
 SyncLogEntry.changes: [FieldChange!]!
+Source.name
+Source.scheme
+Source.lastReceivedAt
+Source.lastAppliedAt
+Source.receivedLastDay
+Source.refusedLastDay
+Source.missedLastDay
+Source.reconciliation: Reconciliation
+Reconciliation.id: ID!
+Reconciliation.source
+Reconciliation.kind: ReconciliationKind!
+Reconciliation.status: ReconciliationStatus!
+Reconciliation.startedAt
+Reconciliation.finishedAt
+Reconciliation.compared
+Reconciliation.created
+Reconciliation.updated
+Reconciliation.deactivated
+Reconciliation.missing
+Reconciliation.held
+Reconciliation.drift(first: Int, after: String, last: Int, before: String): DriftConnection!
 MemberConnection.edges
 MemberConnection.pageInfo
 MemberConnection.totalCount
@@ -119,6 +143,8 @@ ENUMS = {
     "SyncOutcome": "CREATED UPDATED UNCHANGED DEACTIVATED REACTIVATED STALE IGNORED",
     "ChangeOperation": "ADDED UPDATED REMOVED",
     "ResyncReason": "CURSOR_EXPIRED SLOW_CONSUMER ACCESS_CHANGED",
+    "ReconciliationKind": "DELTA FULL FILE",
+    "ReconciliationStatus": "RUNNING SUCCEEDED FAILED HELD",
     "ActivationState": "ACTIVE INACTIVE",
     "AccessLevel": "NONE MEMBER PEER_MENTOR COORDINATOR ADMIN",
 }
@@ -182,7 +208,9 @@ def test_enum_has_the_values_of_the_contract_in_their_order(name: str) -> None:
     assert " ".join(type.values) == ENUMS[name]
 
 
-@pytest.mark.parametrize("name", ["Member", "Role", "Organization", "SyncLogEntry"])
+@pytest.mark.parametrize(
+    "name", ["Member", "Role", "Organization", "Reconciliation", "SyncLogEntry"]
+)
 def test_what_has_an_id_is_a_node(name: str) -> None:
     type = TYPES[name]
 

@@ -1,0 +1,51 @@
+"""Reads what a run found and what it holds back, with the members that it is about."""
+
+from collections.abc import Collection
+from typing import Generic, TypeVar
+
+import msgspec
+
+from db.database import Database
+from db.queries.keyset import PageRequest, Slice
+from db.queries.member_pages import member_ids
+from db.queries.run_pages import DriftRow, HeldRow, drift_page, held_page
+from db.queries.visibility import Sight
+from db.sessions import ReadSession
+from db.vocabulary import PortalId
+from resolvers.members import MemberFields, MemberView, member_views
+
+T = TypeVar("T")
+
+
+class LineView(msgspec.Struct, Generic[T], frozen=True):
+    """`member` is None if nobody with this portal id is known, or nobody was asked for."""
+
+    row: T
+    member: MemberView | None
+
+
+async def page_of_drift(
+    database: Database, sight: Sight, run: int, page: PageRequest, members: MemberFields | None
+) -> Slice[LineView[DriftRow]]:
+    async with database.read() as session:
+        found = await drift_page(session, run, page)
+        known = await _members(session, sight, {row.portal_id for row in found.rows}, members)
+    return found.map(lambda row: LineView(row, known.get(row.portal_id)))
+
+
+async def page_of_held(
+    database: Database, sight: Sight, run: int, page: PageRequest, members: MemberFields | None
+) -> Slice[LineView[HeldRow]]:
+    async with database.read() as session:
+        found = await held_page(session, run, page)
+        known = await _members(session, sight, {row.portal_id for row in found.rows}, members)
+    return found.map(lambda row: LineView(row, known.get(row.portal_id)))
+
+
+async def _members(
+    session: ReadSession, sight: Sight, ids: Collection[PortalId], fields: MemberFields | None
+) -> dict[PortalId, MemberView]:
+    if fields is None or not ids:
+        return {}
+    views = await member_views(session, sight, await member_ids(session, ids), fields)
+    return {view.row.portal_id: view for view in views.values()}
