@@ -1,8 +1,9 @@
 """Measures how fast events are acknowledged and applied.
 
 Run it as `.venv/bin/python -m bench.ingest --help`. It starts the service, on SQLite or on a
-PostgreSQL of its own with fsync on. With --peer it measures, in turn with the service, another
-server that accepts the webhooks of the reference harness and has its own database.
+PostgreSQL of its own with fsync on. In turn with the service it measures, with --beside, that of
+another checkout, and with --peer another server that accepts the webhooks of the reference harness
+and has its own database.
 """
 
 import argparse
@@ -17,8 +18,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 
 import asyncpg  # type: ignore[import-untyped]  # it ships no types
@@ -116,12 +119,13 @@ def peer_requests(url: str, count: int, first: int) -> list[bytes]:
 
 
 @contextmanager
-def own_service(database_url: str, port: int) -> Iterator[int]:
-    """Starts the service and yields its process id."""
+def own_service(database_url: str, port: int, checkout: Path | None = None) -> Iterator[int]:
+    """Starts the service, of another checkout if one is given, and yields its process id."""
     environment = {**os.environ, "LIKEPERSON_DATABASE_URL": database_url}
-    command = [sys.executable, "-m", "app", "serve", "--port", str(port)]
-    subprocess.run([sys.executable, "-m", "app", "migrate"], env=environment, check=True)
-    with subprocess.Popen(command, env=environment) as process:
+    python = str(checkout / ".venv/bin/python") if checkout else sys.executable
+    command = [python, "-m", "app", "serve", "--port", str(port)]
+    subprocess.run([python, "-m", "app", "migrate"], env=environment, cwd=checkout, check=True)
+    with subprocess.Popen(command, env=environment, cwd=checkout) as process:
         try:
             wait_until_ready(f"http://127.0.0.1:{port}/readyz")
             yield process.pid
@@ -132,6 +136,12 @@ def own_service(database_url: str, port: int) -> Iterator[int]:
 def resident_mib(pid: int) -> int:
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") >> 20
+
+
+def cpu_seconds(pid: int) -> float:
+    """Returns the CPU time of a process so far, in user and system mode."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def wait_until_ready(url: str) -> None:
@@ -178,45 +188,78 @@ def report(name: str, rounds: list[Measured]) -> None:
     )
 
 
+@dataclass
+class Target:
+    """One server that is measured, with the process whose CPU time counts if it is our own."""
+
+    name: str
+    url: str
+    make: Requests
+    pid: int | None = None
+    rounds: list[Measured] = field(default_factory=list)
+    cpu_ms: list[float] = field(default_factory=list)
+    """CPU time of the service for each event, one figure a round."""
+
+    def measure(self, number: int, options: argparse.Namespace) -> None:
+        before = cpu_seconds(self.pid) if self.pid else 0.0
+        first = number * options.events
+        self.rounds.append(measure(self.url, self.make, options.events, first, options))
+        if self.pid:
+            self.cpu_ms.append(1000 * (cpu_seconds(self.pid) - before) / options.events)
+
+    def report(self) -> None:
+        report(self.name, self.rounds)
+        if self.cpu_ms:
+            each = " ".join(f"{value:.3f}" for value in self.cpu_ms)
+            print(f"{'':<22} CPU of the service, ms an event: {each}")
+
+
 def main() -> None:
     options = _options()
-    targets: list[tuple[str, str, Requests]] = [
-        (name, url, peer_requests) for name, url in (peer.split("=", 1) for peer in options.peer)
-    ]
-    own_url = f"http://127.0.0.1:{options.port}/webhooks/portal"
 
     def own(url: str, count: int, first: int) -> list[bytes]:
         return own_requests(url, count, first, options.members)
 
-    with (
-        _database(options.database) as database_url,
-        own_service(database_url, options.port) as pid,
-    ):
-        targets.insert(0, (f"likeperson ({options.database})", own_url, own))
-        results: dict[str, list[Measured]] = {name: [] for name, _, _ in targets}
+    with ExitStack() as stack, _databases(options.database) as new_database:
+        database_url = new_database()
+        pid = stack.enter_context(own_service(database_url, options.port))
+        url = f"http://127.0.0.1:{options.port}/webhooks/portal"
+        targets = [Target(f"likeperson ({options.database})", url, own, pid)]
+        if options.beside:
+            port = options.port + 1
+            service = own_service(new_database(), port, options.beside.resolve())
+            url = f"http://127.0.0.1:{port}/webhooks/portal"
+            targets.append(Target("the other checkout", url, own, stack.enter_context(service)))
+        for peer in options.peer:
+            name, url = peer.split("=", 1)
+            targets.append(Target(name, url, peer_requests))
         memory = [resident_mib(pid)]
         for number in range(options.rounds):
-            for name, url, make in targets:
-                first = number * options.events
-                results[name].append(measure(url, make, options.events, first, options))
+            for target in targets if number % 2 == 0 else reversed(targets):
+                target.measure(number, options)
             memory.append(resident_mib(pid))
-        for name, rounds in results.items():
-            report(name, rounds)
+        for target in targets:
+            target.report()
         print("memory of the process after each round, MiB:", *memory)
         if options.database == "postgresql":
             print("applied, counted in the database:", asyncio.run(applied(database_url)))
 
 
 @contextmanager
-def _database(kind: str) -> Iterator[str]:
+def _databases(kind: str) -> Iterator[Callable[[], str]]:
+    """Yields a function that makes one more empty database, or names the one that is given."""
     if kind.startswith("postgresql+"):
-        yield kind
+        yield lambda: kind
     elif kind == "sqlite":
         with tempfile.TemporaryDirectory() as folder:
-            yield f"sqlite+aiosqlite:///{Path(folder) / 'bench.db'}"
+            numbers = count()
+            yield lambda: f"sqlite+aiosqlite:///{Path(folder) / f'bench{next(numbers)}.db'}"
     else:
-        with durable_postgres() as url:
-            yield url
+        from tests.support.postgres import PostgresCluster  # noqa: PLC0415  (it needs the dev dependencies)
+
+        with PostgresCluster(durable=True) as cluster:
+            numbers = count()
+            yield lambda: cluster.create_database(f"bench{next(numbers)}")
 
 
 @contextmanager
@@ -238,6 +281,7 @@ def _options() -> argparse.Namespace:
     add("--connections", type=int, default=32)
     add("--rate", type=float, default=0, help="events a second; 0: as fast as the answers come")
     add("--port", type=int, default=8099)
+    add("--beside", type=Path, metavar="CHECKOUT", help="measured in turn, with its own .venv")
     add("--peer", action="append", default=[], metavar="NAME=URL", help="measured in turn")
     return parser.parse_args()
 
