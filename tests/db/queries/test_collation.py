@@ -5,8 +5,10 @@ import random
 import subprocess
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from db.queries.collation import collation_key
+from db.queries.collation import _character, _elements, _levels, collation_key
 from tests.support.javascript import NODE
 
 pytestmark = pytest.mark.child_process
@@ -110,3 +112,13 @@ def test_a_key_of_any_text_can_be_stored_and_indexed() -> None:
 
         assert b"\0" not in key
         assert len(key) <= 2_600
+
+
+# Marks may stand anywhere, also at the beginning of a word.
+@given(st.text(LETTERS + " 0123\u0301\u030a\u0327", max_size=20))
+def test_words_have_the_same_order_alone_as_in_a_text(text: str) -> None:
+    together = _elements(text)
+
+    whole = ["".join(_character(e[level]) for e in together if e[level]) for level in range(3)]
+
+    assert _levels(text) == whole
