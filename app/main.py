@@ -71,17 +71,10 @@ def create_app(settings: Settings, place: WorkerPlace | None = None) -> Starlett
             async with metrics.shared.told():
                 yield
 
-    app = Starlette(
-        routes=(routes := _routes(settings, services, metrics)),
-        middleware=layers.perimeter(settings, routes, metrics.requested),
-        lifespan=lifespan,
-        exception_handlers={
-            HTTPException: _http_problem,
-            BodyTooSlowError: _too_slow,
-            OverloadedError: _overloaded,
-            DatabaseUnavailableError: _database_unreachable,
-            Exception: _unexpected_error,
-        },
+    app = Starlette(routes=_routes(settings, services, metrics), lifespan=lifespan)
+    # One layer of our own instead of Starlette's and one for each purpose.
+    app.middleware_stack = layers.around(
+        app.router, app.routes, settings, metrics.requested, _answer_to
     )
     # Senders of webhooks do not follow redirects.
     app.router.redirect_slashes = False
@@ -186,28 +179,18 @@ def _readiness(services: Callable[[], Services]) -> Handler:
     return readyz
 
 
-async def _http_problem(_request: Request, error: Exception) -> Response:
-    if not isinstance(error, HTTPException):
-        raise error
-    response = problem(HTTPStatus(error.status_code))
-    for name, value in (error.headers or {}).items():
-        response.headers[name] = value
-    return response
-
-
-async def _too_slow(_request: Request, _error: Exception) -> Response:
-    return too_slow()
-
-
-async def _overloaded(_request: Request, _error: Exception) -> Response:
-    response = problem(HTTPStatus.SERVICE_UNAVAILABLE, "Too many requests. Try again later.")
-    response.headers["Connection"] = "close"
-    return response
-
-
-async def _database_unreachable(_request: Request, _error: Exception) -> Response:
-    return problem(HTTPStatus.SERVICE_UNAVAILABLE, "Database unreachable.")
-
-
-async def _unexpected_error(_request: Request, _error: Exception) -> Response:
-    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "Unexpected error.")
+def _answer_to(error: Exception) -> Response | None:
+    """Returns the answer to an error that is expected."""
+    if isinstance(error, HTTPException):
+        response = problem(HTTPStatus(error.status_code))
+        response.headers.update(error.headers or {})
+        return response
+    if isinstance(error, BodyTooSlowError):
+        return too_slow()
+    if isinstance(error, OverloadedError):
+        response = problem(HTTPStatus.SERVICE_UNAVAILABLE, "Too many requests. Try again later.")
+        response.headers["Connection"] = "close"
+        return response
+    if isinstance(error, DatabaseUnavailableError):
+        return problem(HTTPStatus.SERVICE_UNAVAILABLE, "Database unreachable.")
+    return None

@@ -3,8 +3,9 @@
 import asyncio
 from collections import Counter
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope
 
+from app.edge.connection_bounds import EXTENSION
 from app.edge.rates import network_of
 from sync.errors import OverloadedError
 
@@ -17,80 +18,82 @@ class BodyTooSlowError(TimeoutError):
     """The body of a request was not complete in time. It is answered with 408."""
 
 
-class _Body:
+class Body:
     """A body that is arriving."""
 
-    def __init__(self, address: str, now: float) -> None:
+    def __init__(
+        self, bodies: "RequestBodies", address: str, began: float, receive: Receive
+    ) -> None:
         self.address = address
-        self.began = now
+        self.began = began
         self.size = 0
         self.is_dropped = False
-        self.waiting: asyncio.Timeout | None = None
+        self._bodies = bodies
+        self._receive = receive
+        self._is_complete = False
+        self._waiting: asyncio.Timeout | None = None
 
     def speed(self, now: float) -> float:
         return self.size / (now - self.began + 0.001)
 
     def drop(self) -> None:
         self.is_dropped = True
-        if self.waiting is not None:
-            self.waiting.reschedule(0)
+        if self._waiting is not None:
+            self._waiting.reschedule(0)
+
+    async def receive(self) -> Message:
+        """Returns the next message of the request. Raises BodyTooSlowError or OverloadedError."""
+        if self._is_complete:
+            # All that can still come is that the client has disconnected.
+            return await self._receive()
+        message = await self._next()
+        self._is_complete = not message.get("more_body", False)
+        if self._is_complete:
+            self._bodies.remove(self)
+        else:
+            self._bodies.add(self, len(message["body"]))
+        return message
+
+    async def _next(self) -> Message:
+        if self.is_dropped:
+            raise OverloadedError
+        try:
+            async with asyncio.timeout_at(self.began + self._bodies.seconds) as self._waiting:
+                return await self._receive()
+        except TimeoutError as error:
+            if not self.is_dropped:
+                raise BodyTooSlowError from error
+            raise OverloadedError from error
+        finally:
+            self._waiting = None
 
 
 class RequestBodies:
     """Limits the time and the memory of bodies, for whichever application reads them.
 
-    Raises BodyTooSlowError from `receive` when a body is not complete after `seconds`. When too
-    much is held, by one address or in total, the slowest bodies are given up with OverloadedError.
+    When a body is not complete after `seconds`, receiving it raises BodyTooSlowError. When too much
+    is held, by one address or in total, the slowest bodies are given up with OverloadedError.
     """
 
-    def __init__(self, app: ASGIApp, seconds: float) -> None:
-        self._app = app
-        self._seconds = seconds
-        self._by_address: dict[str, set[_Body]] = {}
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._by_address: dict[str, set[Body]] = {}
         self._bytes: Counter[str] = Counter()
         self._total = 0
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
-            await self._app(scope, receive, send)
-            return
+    @staticmethod
+    def are_here(scope: Scope) -> bool:
+        """Returns True if the server holds the whole body of a request already, as it does with
+        most, so that nothing has to be bounded: an optimisation."""
+        connection = scope.get("extensions", {}).get(EXTENSION)
+        return bool(connection is not None and connection.has_whole_body)
+
+    def arriving(self, scope: Scope, receive: Receive) -> Body:
+        """Returns the body of a request. Whoever asks for it removes it in the end."""
         address = network_of(scope["client"][0]) if scope.get("client") else ""
-        body = _Body(address, asyncio.get_running_loop().time())
-        complete = False
+        return Body(self, address, asyncio.get_running_loop().time(), receive)
 
-        async def receive_in_time() -> Message:
-            nonlocal complete
-            if complete:
-                # All that can still come is that the client has disconnected.
-                return await receive()
-            message = await self._next(body, receive)
-            complete = not message.get("more_body", False)
-            if complete:
-                self._remove(body)
-            else:
-                self._add(body, len(message["body"]))
-            return message
-
-        try:
-            await self._app(scope, receive_in_time, send)
-        finally:
-            self._remove(body)
-
-    async def _next(self, body: _Body, receive: Receive) -> Message:
-        if body.is_dropped:
-            raise OverloadedError
-        try:
-            async with asyncio.timeout_at(body.began + self._seconds) as body.waiting:
-                message = await receive()
-        except TimeoutError as error:
-            if not body.is_dropped:
-                raise BodyTooSlowError from error
-            raise OverloadedError from error
-        finally:
-            body.waiting = None
-        return message
-
-    def _add(self, body: _Body, size: int) -> None:
+    def add(self, body: Body, size: int) -> None:
         self._by_address.setdefault(body.address, set()).add(body)
         body.size += size
         self._bytes[body.address] += size
@@ -100,7 +103,7 @@ class RequestBodies:
         if self._total > MAX_BYTES:
             self._drop_slowest(set().union(*self._by_address.values()), MAX_BYTES)
 
-    def _remove(self, body: _Body) -> None:
+    def remove(self, body: Body) -> None:
         """Does nothing for a body that is not held."""
         bodies = self._by_address.get(body.address, set())
         if body not in bodies:
@@ -111,7 +114,7 @@ class RequestBodies:
         if not bodies:
             del self._by_address[body.address], self._bytes[body.address]
 
-    def _drop_slowest(self, bodies: set[_Body], most: int) -> None:
+    def _drop_slowest(self, bodies: set[Body], most: int) -> None:
         """Gives up bodies until a quarter of what may be held is free."""
         now = asyncio.get_running_loop().time()
         held = sum(body.size for body in bodies)
@@ -120,4 +123,4 @@ class RequestBodies:
                 break
             held -= body.size
             body.drop()
-            self._remove(body)
+            self.remove(body)

@@ -1,8 +1,9 @@
 """Security headers of every answer: what a page may load, and who may embed it."""
 
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 
 # An answer that is no page loads nothing, wherever it is opened.
 _NOTHING = "default-src 'none'; frame-ancestors 'none'"
@@ -34,13 +35,12 @@ Raw = list[tuple[bytes, bytes]]
 
 
 class SecurityHeaders:
-    """Adds security headers to every HTTP answer.
+    """The security headers of every HTTP answer.
 
     `issuer` is the identity provider that pages connect to when somebody signs in.
     """
 
-    def __init__(self, app: ASGIApp, issuer: str | None = None) -> None:
-        self._app = app
+    def __init__(self, issuer: str | None = None) -> None:
         page = dict(_PAGE)
         if issuer is not None:
             parts = urlsplit(issuer)
@@ -52,20 +52,8 @@ class SecurityHeaders:
         self._over_tls = _raw(_TLS)
         self._no_store = _raw(_NO_STORE)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                given = list(message.get("headers", ()))
-                message["headers"] = given + self._added(dict(given), scope)
-            await send(message)
-
-        await self._app(scope, receive, send_with_headers)
-
-    def _added(self, given: dict[bytes, bytes], scope: Scope) -> Raw:
+    def added(self, given: Mapping[bytes, bytes], scope: Scope) -> Raw:
+        """Returns the headers that an answer with the `given` ones gets besides."""
         is_page = given.get(b"content-type", b"").startswith(b"text/html")
         added = list(self._of_pages if is_page else self._of_others)
         if scope["scheme"] == "https":

@@ -57,6 +57,43 @@ _DETAILS = {
 }
 
 
+class JoinedWrites:
+    """A transport to which the head of an answer and the beginning of its body are one write.
+
+    An optimisation: uvicorn writes them one after the other, and each would be a call of the
+    operating system. A head that nothing follows in the same turn of the event loop is sent alone.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._held: bytes | None = None
+        self._has_begun = False
+
+    def write(self, data: bytes) -> None:
+        if self._held is not None:
+            held, self._held = self._held, None
+            self._transport.writelines((held, data))
+        elif self._has_begun:
+            self._transport.write(data)
+        else:
+            self._has_begun = True
+            self._held = data
+            self._loop.call_soon(self.flush)
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def flush(self) -> None:
+        held, self._held = self._held, None
+        if held is not None and not self._transport.is_closing():
+            self._transport.write(held)
+
+    def close(self) -> None:
+        self.flush()
+        self._transport.close()
+
+
 class HttpProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
     """One HTTP connection. Headers that are too large or too slow end it with 431 or 408."""
 
@@ -72,6 +109,7 @@ class HttpProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
             raise TypeError("HttpProtocol needs a server with ConnectionBounds.")
         self._bounds = server_state
         self._answering: RequestResponseCycle | None = None
+        self._joined: JoinedWrites | None = None
         self._section: Literal["headers", "body"] | None = None
         self._section_bytes = 0
         self._fields = 0
@@ -182,6 +220,11 @@ class HttpProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
 
     # Called by requests.
 
+    @property
+    def has_whole_body(self) -> bool:
+        """True if nothing of the body of the request that is being answered is still to come."""
+        return self._answering is not None and not self._answering.more_body
+
     def stay(self) -> bool:
         return self._bounds.stay(self)
 
@@ -202,6 +245,8 @@ class HttpProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
         self._answering = cycle
         extensions: dict[str, Any] = {EXTENSION: self}
         cycle.scope["extensions"] = extensions
+        self._joined = JoinedWrites(self.transport, self.loop)
+        cycle.transport = self._joined  # type: ignore[assignment]  # all that it uses of one
         super()._start_asgi_task(cycle, app)
 
     # Called by the bounds.
@@ -276,6 +321,8 @@ class HttpProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
     def _refuse(self, status: HTTPStatus) -> None:
         """Answers with this status if no other answer has begun, and closes the connection."""
         self._refused = True
+        if self._joined is not None:
+            self._joined.flush()
         running = self._answering
         is_of_running = self._section == "body" and running is self.cycle
         if running is None or (is_of_running and not running.response_started):

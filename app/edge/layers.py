@@ -1,17 +1,18 @@
-"""The middleware around every route, the outermost first."""
+"""Puts together what stands around all routes, by the settings."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
-from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from app.edge.bodies import RequestBodies
 from app.edge.headers import SecurityHeaders
 from app.edge.origins import OriginGuard
+from app.edge.perimeter import AnswerTo, Edge, Perimeter
 from app.edge.rates import Limiter, Rate
-from app.edge.request_ids import RequestIds
 from app.edge.request_times import Report, RequestTimes, paths_of
 from app.settings import Settings
 
@@ -25,26 +26,38 @@ def failure_limiter(settings: Settings) -> Limiter:
     return Limiter(rate)
 
 
-def perimeter(settings: Settings, routes: Iterable[BaseRoute], report: Report) -> list[Middleware]:
-    """`report` is told how long each request took, by route."""
-    layers = [Middleware(RequestTimes, paths_of(routes), report)]
-    if settings.trusted_proxies:
-        # Before everything that asks for the address of a client.
-        hosts = list(settings.trusted_proxies)
-        layers.append(Middleware(ProxyHeadersMiddleware, trusted_hosts=hosts))
-    layers += [
-        Middleware(RequestIds),
-        Middleware(SecurityHeaders, settings.auth_issuer),
-        Middleware(OriginGuard, settings.allowed_origins, strict=settings.is_guarded),
-    ]
-    if settings.allowed_origins:
-        layers.append(
-            Middleware(
-                CORSMiddleware,
-                allow_origins=settings.allowed_origins,
-                allow_methods=["GET", "POST"],
-                allow_headers=["*"],
-                expose_headers=_READABLE,
-            )
-        )
-    return [*layers, Middleware(RequestBodies, BODY_SECONDS)]
+def around(
+    routes: ASGIApp,
+    listed: Iterable[BaseRoute],
+    settings: Settings,
+    report: Report,
+    answer_to: AnswerTo,
+) -> ASGIApp:
+    """Returns the routes with what stands around them. `listed` are the same routes by their paths;
+    `report` is told how long each request took, by route."""
+    edge = Edge(
+        times=RequestTimes(paths_of(listed), report),
+        headers=SecurityHeaders(settings.auth_issuer),
+        origins=OriginGuard(settings.allowed_origins, strict=settings.is_guarded),
+        bodies=RequestBodies(BODY_SECONDS),
+        answer_to=answer_to,
+    )
+    app = Perimeter(routes, edge, _readable_for(settings.allowed_origins))
+    if not settings.trusted_proxies:
+        return app
+    # Before everything that asks for the address of a client.
+    hosts = list(settings.trusted_proxies)
+    return ProxyHeadersMiddleware(app, trusted_hosts=hosts)  # type: ignore[arg-type,return-value]  # the same in uvicorn's words
+
+
+def _readable_for(origins: Sequence[str]) -> Callable[[ASGIApp], ASGIApp] | None:
+    """Returns what lets pages of these origins read answers."""
+    if not origins:
+        return None
+    return partial(
+        CORSMiddleware,
+        allow_origins=origins,
+        allow_methods=["GET", "POST"],
+        allow_headers=["*"],
+        expose_headers=_READABLE,
+    )

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 from starlette.datastructures import Headers
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Scope
 from starlette.websockets import WebSocketClose
 
 from app.edge.request_ids import request_id_of
@@ -24,36 +24,33 @@ _BARE_GET = "A query by GET needs an `Authorization` header. Send it, or use POS
 
 
 class OriginGuard:
-    """Answers 403 to requests and handshakes from pages of other origins.
+    """Refuses requests and handshakes from pages of other origins with 403.
 
     With `strict`, a GET must also carry `Authorization`, which a page of another origin cannot add
     without a preflight request.
     """
 
-    def __init__(self, app: ASGIApp, allowed: Collection[str], *, strict: bool) -> None:
-        self._app = app
+    def __init__(self, allowed: Collection[str], *, strict: bool) -> None:
         self._allowed = frozenset(allowed)
         self._strict = strict
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan" or scope["path"] not in GUARDED:
-            await self._app(scope, receive, send)
-            return
+    def refusal(self, scope: Scope) -> ASGIApp | None:
+        """Returns the answer to a request that is refused."""
+        if scope["path"] not in GUARDED:
+            return None
         headers = Headers(scope=scope)
+        is_socket = scope["type"] == "websocket"
         if not self._is_allowed(headers):
-            is_socket = scope["type"] == "websocket"
-            refusal = WebSocketClose() if is_socket else _refused(_FOREIGN, scope)
-            await refusal(scope, receive, send)
-        elif (
+            return WebSocketClose() if is_socket else _refused(_FOREIGN, scope)
+        if (
             self._strict
-            and scope["type"] == "http"
+            and not is_socket
             and scope["path"] == "/graphql"
             and scope["method"] in ("GET", "HEAD")
             and "authorization" not in headers
         ):
-            await _refused(_BARE_GET, scope)(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
+            return _refused(_BARE_GET, scope)
+        return None
 
     def _is_allowed(self, headers: Headers) -> bool:
         origin = headers.get("origin")

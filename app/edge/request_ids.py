@@ -3,7 +3,7 @@
 import re
 from contextvars import ContextVar
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 
 from schema.context import new_request_id
 
@@ -17,25 +17,11 @@ _KEY = "likeperson_request_id"
 _ACCEPTABLE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-class RequestIds:
-    """Adds `X-Request-Id` to every HTTP answer."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket"):
-            await self._app(scope, receive, send)
-            return
-        request_id = scope[_KEY] = _request_id_for(scope)
-        current_request_id.set(request_id)
-
-        async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), (HEADER, request_id.encode())]
-            await send(message)
-
-        await self._app(scope, receive, send_with_id if scope["type"] == "http" else send)
+def identify(scope: Scope) -> str:
+    """Gives the request its id, for the log and for all who answer it; returns the id."""
+    request_id = scope[_KEY] = _request_id_for(scope)
+    current_request_id.set(request_id)
+    return request_id
 
 
 def _request_id_for(scope: Scope) -> str:

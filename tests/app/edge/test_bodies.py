@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.edge import bodies
 from app.edge.bodies import BodyTooSlowError, RequestBodies
@@ -57,11 +57,19 @@ async def read_body(scope: Scope, receive: Receive, send: Send) -> None:
 async def send_nothing(message: Message) -> None: ...
 
 
+async def run(bodies: RequestBodies, app: ASGIApp, upload: Upload) -> None:
+    body = bodies.arriving(upload.scope, upload.receive)
+    try:
+        await app(upload.scope, body.receive, send_nothing)
+    finally:
+        bodies.remove(body)
+
+
 @asynccontextmanager
 async def uploading(*uploads: Upload, seconds: float = DEADLINE) -> AsyncIterator[None]:
-    app = RequestBodies(read_body, seconds)
+    held = RequestBodies(seconds)
     for upload in uploads:
-        upload.task = asyncio.ensure_future(app(upload.scope, upload.receive, send_nothing))
+        upload.task = asyncio.create_task(run(held, read_body, upload))
     try:
         yield
     finally:
@@ -69,7 +77,7 @@ async def uploading(*uploads: Upload, seconds: float = DEADLINE) -> AsyncIterato
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    assert (app._total, app._bytes, app._by_address) == (0, {}, {})
+    assert (held._total, held._bytes, held._by_address) == (0, {}, {})
 
 
 @pytest.fixture(autouse=True)
@@ -129,9 +137,9 @@ async def test_body_that_was_given_up_while_nobody_read_it_is_refused_at_the_nex
             await busy.wait()
         await receive()
 
-    app = RequestBodies(read_late, DEADLINE)
+    held = RequestBodies(DEADLINE)
     for upload in (slow, quick):
-        upload.task = asyncio.ensure_future(app(upload.scope, upload.receive, send_nothing))
+        upload.task = asyncio.create_task(run(held, read_late, upload))
     slow._messages.put_nowait({"type": "http.request", "body": bytes(200), "more_body": True})
     await quick.send(500)
     slow._messages.put_nowait({"type": "http.request", "body": b"", "more_body": True})

@@ -1,14 +1,14 @@
 """HTTP/1.1 connections: several requests on one, pipelined, half sent or without a body."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-from app.edge.http_protocol import MAX_CHUNKS, MAX_FIELDS, HttpProtocol
+from app.edge.http_protocol import MAX_CHUNKS, MAX_FIELDS, HttpProtocol, JoinedWrites
 from app.server import make_server
 from app.settings import Settings
 from tests.faults.wire import Answer, Connection, good_request, request, signature_headers
@@ -315,3 +315,56 @@ async def test_answers_that_are_not_read_are_bounded_in_total(
 
 def test_connections_are_kept_alive_longer_than_proxies_reuse_them(settings: Settings) -> None:
     assert make_server(settings, print).config.timeout_keep_alive > 60
+
+
+class SentPieces(asyncio.Transport):
+    """A transport that keeps what it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pieces: list[bytes] = []
+        self.closed = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.pieces.append(bytes(data))
+
+    def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
+        self.write(b"".join(list_of_data))
+
+    def close(self) -> None:
+        self.closed = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+
+async def test_head_of_an_answer_leaves_with_the_beginning_of_its_body() -> None:
+    sent = SentPieces()
+    answer = JoinedWrites(sent, asyncio.get_running_loop())
+
+    answer.write(b"head,")
+    answer.write(b"body")
+    answer.write(b"more")
+
+    assert sent.pieces == [b"head,body", b"more"]
+
+
+async def test_head_that_nothing_follows_is_sent_in_the_same_turn() -> None:
+    sent = SentPieces()
+    answer = JoinedWrites(sent, asyncio.get_running_loop())
+
+    answer.write(b"head")
+    await asyncio.sleep(0)
+
+    assert sent.pieces == [b"head"]
+
+
+async def test_head_is_sent_before_its_connection_is_closed() -> None:
+    sent = SentPieces()
+    answer = JoinedWrites(sent, asyncio.get_running_loop())
+
+    answer.write(b"head")
+    answer.close()
+
+    assert sent.pieces == [b"head"]
+    assert sent.closed
