@@ -111,6 +111,7 @@ class AuditAction(StrEnum):
     EVENTS_REPLAYED = "EVENTS_REPLAYED"
     ROLE_ACCESS_SET = "ROLE_ACCESS_SET"
     MEMBERSHIP_CORRECTED = "MEMBERSHIP_CORRECTED"
+    RECONCILIATION_STARTED = "RECONCILIATION_STARTED"
     HELD_RELEASED = "HELD_RELEASED"
     HELD_DISCARDED = "HELD_DISCARDED"
 
@@ -136,7 +137,7 @@ class DriftAction(StrEnum):
     """What a run did about a difference.
 
     HELD: the deletion guard holds it. BEATEN: a later statement stands. CORRECTED: a correction
-    stands. DISCARDED: a person has decided that what is here stays.
+    stands. DISCARDED: a person has decided that what is here stays. FOUND: the run was a dry run.
     """
 
     APPLIED = "APPLIED"
@@ -144,6 +145,7 @@ class DriftAction(StrEnum):
     BEATEN = "BEATEN"
     CORRECTED = "CORRECTED"
     DISCARDED = "DISCARDED"
+    FOUND = "FOUND"
 
 
 class ChangeOperation(Enum):

@@ -17,7 +17,8 @@ _PORTION = 500
 
 
 class RunCounts(msgspec.Struct, frozen=True):
-    """Of members. `missing` were missing there, `missed` is what a webhook should have told."""
+    """Of members. `missing` were missing there, `missed` is what a webhook should have told, and
+    `unlisted` differ without a drift line that says how."""
 
     compared: int = 0
     created: int = 0
@@ -26,6 +27,7 @@ class RunCounts(msgspec.Struct, frozen=True):
     missing: int = 0
     missed: int = 0
     held: int = 0
+    unlisted: int = 0
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -38,6 +40,7 @@ class Run(msgspec.Struct, frozen=True):
     started_at: datetime
     finished_at: datetime | None
     detail: str | None
+    dry_run: bool
     counts: RunCounts
 
 
@@ -80,12 +83,18 @@ SELECT_RUN = select(
     ReconciliationRow.started_at,
     ReconciliationRow.finished_at,
     ReconciliationRow.detail,
+    ReconciliationRow.dry_run,
     *_COUNTS,
 )
 
 
 async def begin_run(
-    session: WriteSession, source: str, kind: ReconciliationKind, now: datetime
+    session: WriteSession,
+    source: str,
+    kind: ReconciliationKind,
+    now: datetime,
+    *,
+    dry_run: bool = False,
 ) -> int:
     """Begins a run, and returns its id. Runs of the source that did not end have failed: their
     process has ended. One that failed before anything was compared is begun again, so that a
@@ -114,7 +123,7 @@ async def begin_run(
     )
     last = await session.first(
         select(ReconciliationRow.id, ReconciliationRow.kind, ReconciliationRow.status)
-        .where(ReconciliationRow.source == source)
+        .where(ReconciliationRow.source == source, ReconciliationRow.dry_run.is_(dry_run))
         .order_by(ReconciliationRow.id.desc())
         .limit(1)
     )
@@ -130,7 +139,7 @@ async def begin_run(
         )
         return int(last.id)
     counts = dict.fromkeys(RunCounts.__struct_fields__, 0)
-    values = {"source": source, "kind": kind, **begun, **counts}
+    values = {"source": source, "kind": kind, "dry_run": dry_run, **begun, **counts}
     inserted = await session.run(insert(ReconciliationRow).values(values))
     (id,) = inserted.inserted_primary_key or (0,)
     return int(id)
@@ -157,10 +166,10 @@ async def fail_run(session: WriteSession, id: int, detail: str, now: datetime) -
 
 
 async def last_runs(session: ReadSession, sources: Collection[str]) -> dict[str, Run]:
-    """Returns the newest run of each source that has one."""
+    """Returns the newest run of each source that has one, without dry runs."""
     newest = (
         select(func.max(ReconciliationRow.id))
-        .where(ReconciliationRow.source.in_(sources))
+        .where(ReconciliationRow.source.in_(sources), ReconciliationRow.dry_run.is_(False))
         .group_by(ReconciliationRow.source)
     )
     rows = await session.all(SELECT_RUN.where(ReconciliationRow.id.in_(newest)))
@@ -180,10 +189,10 @@ async def runs_by_id(session: ReadSession, ids: Collection[int]) -> dict[int, Ru
 
 
 async def missed_since(session: ReadSession, since: datetime) -> dict[str, int]:
-    """Returns, by source, how many differences a webhook should have told."""
+    """Returns, by source, how many differences a webhook should have told, without dry runs."""
     rows = await session.all(
         select(ReconciliationRow.source, func.sum(ReconciliationRow.missed))
-        .where(ReconciliationRow.started_at >= since)
+        .where(ReconciliationRow.started_at >= since, ReconciliationRow.dry_run.is_(False))
         .group_by(ReconciliationRow.source)
     )
     return {source: int(count) for source, count in rows}
@@ -245,7 +254,8 @@ async def _ids_of(session: ReadSession, items: Sequence[Held]) -> list[int]:
 
 def run_of(row: Sequence[Any]) -> Run:
     """Returns the run of a row of SELECT_RUN."""
-    id, source, kind, status, is_held, started_at, finished_at, detail, *counts = row
+    id, source, kind, status, is_held, started_at, finished_at, detail, dry_run, *counts = row
     if is_held and status is ReconciliationStatus.SUCCEEDED:
         status = ReconciliationStatus.HELD
-    return Run(id, source, kind, status, started_at, finished_at, detail, RunCounts(*counts))
+    counted = RunCounts(*counts)
+    return Run(id, source, kind, status, started_at, finished_at, detail, dry_run, counted)

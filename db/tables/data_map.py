@@ -170,9 +170,13 @@ DATA_MAP: Mapping[str, Mapping[str, Handling]] = {
     "reconciliations": dict.fromkeys(
         (
             *("id", "source", "kind", "status", "started_at", "finished_at", "compared"),
-            *("created", "updated", "deactivated", "missing", "missed", "held", "detail"),
+            *("created", "updated", "deactivated", "missing", "missed", "held", "unlisted"),
+            *("dry_run", "detail"),
         ),
         _PLAIN,
+    ),
+    "reconciliation_requests": dict.fromkeys(
+        ("id", "source", "whole", "dry_run", "requested_at"), _PLAIN
     ),
     "drift_lines": {
         "id": _ROW_OF_PERSON,

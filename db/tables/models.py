@@ -3,7 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import Enum, ForeignKey, Index, MetaData, Text, UniqueConstraint, text
+from sqlalchemy import Enum, ForeignKey, Index, MetaData, Text, UniqueConstraint, false, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from db.driver.column_types import Instant, Json, Level, RowId, SortText
@@ -295,11 +295,15 @@ class PortalStateRow(Base):
 class ReconciliationRow(Base):
     """A run that compared what a source says with what is known here, and its counts of members.
 
-    `missing` were missing there, `missed` is what a webhook should have told.
+    `missing` were missing there, `missed` is what a webhook should have told, and `unlisted` differ
+    without drift lines that say how.
     """
 
     __tablename__ = "reconciliations"
-    __table_args__ = (Index("ix_reconciliations_source_started_at", "source", "started_at"),)
+    __table_args__ = (
+        Index("ix_reconciliations_source_started_at", "source", "started_at"),
+        Index("ix_reconciliations_started_at", "started_at"),
+    )
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
     source: Mapped[str] = mapped_column(Text)
@@ -314,7 +318,22 @@ class ReconciliationRow(Base):
     missing: Mapped[int]
     missed: Mapped[int]
     held: Mapped[int]
+    unlisted: Mapped[int] = mapped_column(server_default="0")
+    dry_run: Mapped[bool] = mapped_column(server_default=false())
     detail: Mapped[str | None] = mapped_column(Text)
+
+
+class ReconciliationRequest(Base):
+    """A comparison that a person has asked for, until it is done. `whole`: of the whole portal."""
+
+    __tablename__ = "reconciliation_requests"
+    __table_args__ = (UniqueConstraint("source"),)
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    source: Mapped[str] = mapped_column(Text)
+    whole: Mapped[bool]
+    dry_run: Mapped[bool]
+    requested_at: Mapped[datetime] = mapped_column(Instant)
 
 
 class DriftLine(Base):
