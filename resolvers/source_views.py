@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from db.database import Database
+from db.queries.reconciliation_requests import requests_of
 from db.queries.reconciliations import Run, last_runs, missed_since
 from db.queries.refusal_counts import refusals_since
 from db.queries.source_activity import delivered_since, last_applied, last_delivered
@@ -31,6 +32,7 @@ class SourceView:
     refused_last_day: int
     missed_last_day: int
     reconciliation: Run | None
+    requested_at: datetime | None
 
 
 async def source_views(
@@ -43,6 +45,7 @@ async def source_views(
         received = await delivered_since(session, names, since)
         missed = await missed_since(session, since)
         runs = await last_runs(session, names)
+        requests = await requests_of(session, names)
         for refusal in await refusals_since(session, since):
             refused[refusal.source] += refusal.count
         return [
@@ -54,6 +57,7 @@ async def source_views(
                 refused[source.name],
                 missed.get(source.name, 0),
                 runs.get(source.name),
+                requests[source.name].requested_at if source.name in requests else None,
             )
             for source in sources
         ]

@@ -3,8 +3,10 @@
 import strawberry
 
 from schema.mutations.correct_membership import CorrectMembershipResult, correct_membership_of
+from schema.mutations.release_held import ReleaseHeldResult, release_held
 from schema.mutations.replay_events import ReplayEventsResult, replay_events
 from schema.mutations.set_role_access import SetRoleAccessResult, set_access_of_role
+from schema.mutations.start_reconciliation import StartReconciliationResult, start_reconciliation
 from schema.types.costs import WRITING, cost
 
 
@@ -26,5 +28,17 @@ class Mutation:
         resolver=correct_membership_of,
         description="Puts right what the portal has wrong of a member. It stands until the portal "
         "states something new of that part. For administrators of the national body.",
+        directives=[cost(WRITING)],
+    )
+    start_reconciliation: StartReconciliationResult = strawberry.mutation(
+        resolver=start_reconciliation,
+        description="Asks for a comparison of a source with what is known here. For administrators "
+        "of the national body.",
+        directives=[cost(WRITING)],
+    )
+    release_held: ReleaseHeldResult = strawberry.mutation(
+        resolver=release_held,
+        description="Decides what the deletion guard holds back since a run: it is applied, or "
+        "what is here stays. For administrators of the national body.",
         directives=[cost(WRITING)],
     )

@@ -96,6 +96,7 @@ _described(
         "EVENTS_REPLAYED": "Replayed events.",
         "ROLE_ACCESS_SET": "Set the access level of a role.",
         "MEMBERSHIP_CORRECTED": "Corrected what the portal has wrong of a member.",
+        "RECONCILIATION_STARTED": "Asked for a comparison of a source.",
         "HELD_RELEASED": "Released what the deletion guard had held back.",
         "HELD_DISCARDED": "Decided that what the deletion guard had held back stays as it is here.",
     },
@@ -128,6 +129,8 @@ _described(
         "BEATEN": "What is here stays: a later statement says so.",
         "CORRECTED": "What is here stays: somebody has corrected it.",
         "DISCARDED": "What is here stays: somebody has decided so.",
+        "FOUND": "Nothing, since the run was a dry run: what the source says would be applied, or "
+        "held back if that is too much.",
     },
 )
 _described(

@@ -100,6 +100,9 @@ class ReconciliationType(View[Run], Node):
     finished_at: datetime | None = from_view(
         "finished_at", "The time at which it ended; null while it runs."
     )
+    dry_run: bool = from_view(
+        "dry_run", "True if it only told what differs. Its counts are of what it would have done."
+    )
     detail: str | None = from_view("detail", "The reason why it failed.")
     compared: int = from_view("counts.compared", "The number of members that were compared.")
     created: int = from_view("counts.created", "The number of members who were not known here.")
@@ -117,6 +120,12 @@ class ReconciliationType(View[Run], Node):
         "counts.held",
         "The number of removals that the deletion guard held back when it ran; `heldRemovals` are "
         "those that wait for a decision now.",
+    )
+
+    unlisted: int = from_view(
+        "counts.unlisted",
+        "The number of members who differed and have no line in `drift`, which names the first "
+        "1000.",
     )
 
     @strawberry.field(
@@ -202,7 +211,12 @@ class SourceType(View[SourceView]):
         "and did not. They were put right by the run.",
     )
     reconciliation: ReconciliationType | None = from_view(
-        "reconciliation", "The newest run; null if it was never compared."
+        "reconciliation", "The newest run that was no dry run; null if it was never compared."
+    )
+    reconciliation_requested_at: datetime | None = from_view(
+        "requested_at",
+        "The time at which somebody asked for a comparison that is not done yet; null if nobody "
+        "has.",
     )
 
 

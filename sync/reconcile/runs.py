@@ -122,6 +122,7 @@ class Report:
     wrong_count: int = 0
     wrong: list[WrongLine] = field(default_factory=list)
     differences: list[Difference] = field(default_factory=list)
+    differing: int = 0
     outcomes: Counter[SyncOutcome] = field(default_factory=Counter)
     failed: int = 0
 
@@ -131,6 +132,7 @@ class Report:
         return bool(self.new or self.changed or self.deactivated)
 
     def add(self, difference: Difference) -> None:
+        self.differing += 1
         if len(self.differences) < MOST_SHOWN:
             self.differences.append(difference)
         reasons = {one.why for one in difference.fields}
@@ -157,15 +159,15 @@ async def reconcile(
     clock: Callable[[], datetime],
     progress: Progress = lambda doing, lines: None,
 ) -> Report:
-    """Compares, and applies what differs. Except in a dry run, the run is recorded.
+    """Compares, and applies what differs. The run is recorded, a dry run only if it was begun.
 
     Raises FileFormatError, OSError or DatabaseUnavailableError.
     """
     run = _Run(database, request, guard, clock, progress)
-    if request.options.dry_run:
-        await run.survey()
-    elif request.run is not None:
+    if request.run is not None:
         await run.complete(request.run)
+    elif request.options.dry_run:
+        await run.survey()
     else:
         async with recorded_run(database, request.source, request.kind, clock) as id:
             await run.complete(id)
@@ -174,11 +176,16 @@ async def reconcile(
 
 @asynccontextmanager
 async def recorded_run(
-    database: Database, source: str, kind: ReconciliationKind, clock: Callable[[], datetime]
+    database: Database,
+    source: str,
+    kind: ReconciliationKind,
+    clock: Callable[[], datetime],
+    *,
+    dry_run: bool = False,
 ) -> AsyncIterator[int]:
     """Records a run that begins here. Leaving it with an error says so of the run."""
     async with database.write() as session:
-        id = await begin_run(session, source, kind, clock())
+        id = await begin_run(session, source, kind, clock(), dry_run=dry_run)
     try:
         yield id
     except Exception as error:
@@ -217,9 +224,12 @@ class _Run:
                 detail = f"{self.report.wrong_count} lines are wrong, so nothing was applied."
                 await fail_run(session, id, detail, self._clock())
             return
-        await self._settle(id)
-        if self.report.has_news:
-            await self._apply()
+        if self._request.options.dry_run:
+            await self._keep_drift(id)
+        else:
+            await self._settle(id)
+            if self.report.has_news:
+                await self._apply()
         async with self._database.write() as session:
             await end_run(session, id, self._counts(), self._clock())
 
@@ -235,6 +245,12 @@ class _Run:
                 await hold(session, held)
                 await add_drift(session, id, drift)
 
+    async def _keep_drift(self, id: int) -> None:
+        drift = list(self._drift())
+        if drift:
+            async with self._database.write() as session:
+                await add_drift(session, id, drift)
+
     def _was_compared(self, portal_id: PortalId) -> bool:
         return self._request.options.complete or portal_id in self._first_line
 
@@ -243,7 +259,9 @@ class _Run:
             id = difference.portal_id
             for one in difference.fields:
                 action = _ACTIONS[one.why]
-                if one.why is Why.COUNTS and self._holding.holds(id, one.field):
+                if one.why is Why.COUNTS and self._request.options.dry_run:
+                    action = DriftAction.FOUND
+                elif one.why is Why.COUNTS and self._holding.holds(id, one.field):
                     action = DriftAction.HELD
                 yield Drift(id, one.field, one.there, one.here, action)
 
@@ -258,6 +276,7 @@ class _Run:
             missing=report.missing_there,
             missed=report.missed,
             held=held,
+            unlisted=report.differing - len(report.differences),
         )
 
     async def survey(self) -> None:

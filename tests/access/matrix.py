@@ -71,7 +71,10 @@ _FIELDS = {
         "role catalogue": "sources reconciliations",
         "live: a person": "changes",
     },
-    "Mutation": {"log": "replayEvents", "role catalogue": "setRoleAccess correctMembership"},
+    "Mutation": {
+        "log": "replayEvents",
+        "role catalogue": "setRoleAccess correctMembership startReconciliation releaseHeld",
+    },
     "Subscription": {
         "live: own access": "viewerChanges",
         "live: a person": "memberChanges",
@@ -119,13 +122,13 @@ _FIELDS = {
     },
     "Source": {
         "role catalogue": "name scheme comparable lastReceivedAt lastAppliedAt receivedLastDay "
-        "refusedLastDay missedLastDay reconciliation"
+        "refusedLastDay missedLastDay reconciliation reconciliationRequestedAt"
     },
     "ReconciliationConnection": {"role catalogue": "edges pageInfo"},
     "ReconciliationEdge": {"role catalogue": "cursor node"},
     "Reconciliation": {
         "role catalogue": "id source kind status startedAt finishedAt detail compared created "
-        "updated deactivated missing missed held drift heldRemovals"
+        "updated deactivated missing missed held unlisted dryRun drift heldRemovals"
     },
     "DriftConnection": {"role catalogue": "edges pageInfo"},
     "DriftEdge": {"role catalogue": "cursor node"},
@@ -151,6 +154,10 @@ _FIELDS = {
     "MemberNotFoundError": {"role catalogue": "code message path"},
     "OrganizationNotFoundError": {"role catalogue": "code message path"},
     "CorrectionError": {"role catalogue": "code message path"},
+    "StartReconciliationSuccess": {"role catalogue": "source requestedAt"},
+    "StartReconciliationError": {"role catalogue": "code message path"},
+    "ReleaseHeldSuccess": {"role catalogue": "reconciliation decided"},
+    "ReleaseHeldError": {"role catalogue": "code message path"},
     "UserError": {"role catalogue": "code message path"},
     "StreamHeartbeat": {"live: own access": "cursor serverTime"},
     "ResyncRequired": {"live: own access": "cursor reason"},
@@ -188,6 +195,10 @@ _CORRECT = """mutation { correctMembership(input: {portalId: "%s", dryRun: true,
     %s}) { ... on %s { %s } } }"""
 _RUNS = '{ reconciliations(source: "portal") { %s } }'
 _RUN = _RUNS % "edges { node { %s } }"
+_START = """mutation { startReconciliation(input: {source: "portal", reason: "asked"}) {
+    ... on %s { %s } } }"""
+_RELEASE = """mutation { releaseHeld(input: {reconciliationId: $run, release: true, reason: "%s"}) {
+    ... on %s { %s } } }"""
 _KARI = guid("Kari")
 
 WAYS = {
@@ -243,6 +254,10 @@ WAYS = {
     "OrganizationNotFoundError": _CORRECT
     % (_KARI, "Moved", 'organizationPortalId: "x"', "OrganizationNotFoundError", "%s"),
     "CorrectionError": _CORRECT % (_KARI, "", "state: INACTIVE", "CorrectionError", "%s"),
+    "StartReconciliationSuccess": _START % ("StartReconciliationSuccess", "%s"),
+    "StartReconciliationError": _START % ("StartReconciliationError", "%s"),
+    "ReleaseHeldSuccess": _RELEASE % ("asked", "ReleaseHeldSuccess", "%s"),
+    "ReleaseHeldError": _RELEASE % ("", "ReleaseHeldError", "%s"),
     "UserError": _SET_ACCESS % ("no such role", "UserError", "%s"),
 }
 """How something of each type is reached, by a query or mutation."""
@@ -262,10 +277,14 @@ _SELECTED = {
     "accessLevel: PEER_MENTOR}) { __typename }",
     ("Mutation", "correctMembership"): f'correctMembership(input: {{portalId: "{_KARI}", '
     'reason: "Moved", state: INACTIVE, dryRun: true}) { __typename }',
+    ("Mutation", "startReconciliation"): 'startReconciliation(input: {source: "portal", '
+    'reason: "asked"}) { __typename }',
+    ("Mutation", "releaseHeld"): "releaseHeld(input: {reconciliationId: $run, release: true, "
+    'reason: "asked"}) { __typename }',
 }
 """Fields that take arguments, or of which more must be asked to see anything."""
 
-_VARIABLES = {"id": "ID!", "who": "MemberLookup!", "name": "String!", "oslo": "ID!"}
+_VARIABLES = {"id": "ID!", "who": "MemberLookup!", "name": "String!", "oslo": "ID!", "run": "ID!"}
 
 
 def document(type_name: str, selections: Sequence[str]) -> str:
@@ -291,6 +310,7 @@ def variables(text: str, person: str, ids: dict[str, str]) -> dict[str, Any]:
         "who": {"portalId": guid(person)},
         "name": person,
         "oslo": ids["Oslo"],
+        "run": ids["decided run"],
     }
     return {name: value for name, value in given.items() if f"${name}:" in text}
 
@@ -357,9 +377,18 @@ async def found_larger_association(service: Service) -> dict[str, str]:
         ),
     )
     await compared_with_a_file(service.settings.database_url, "Kari")
+    await compared_with_a_file(service.settings.database_url, "Per", source="decided")
     found = await service.data(
         "query ($who: MemberLookup!) { member(by: $who) { id organization { id } } }",
         who={"portalId": guid("Kari")},
+    )
+    runs = await service.data('{ reconciliations(source: "decided") { edges { node { id } } } }')
+    decided = runs["reconciliations"]["edges"][0]["node"]["id"]
+    # Nothing is left to decide there, so that everybody is answered the same.
+    await service.data(
+        """mutation ($run: ID!) { releaseHeld(input: {reconciliationId: $run, release: false,
+        reason: "asked"}) { __typename } }""",
+        run=decided,
     )
     nobody = "TWVtYmVyOjk5OTk5OQ"  # Member:999999
     everybody = await service.data("{ members(first: 100) { edges { node { id givenName } } } }")
@@ -369,4 +398,5 @@ async def found_larger_association(service: Service) -> dict[str, str]:
         "Kari": found["member"]["id"],
         "nobody": nobody,
         "Oslo": found["member"]["organization"]["id"],
+        "decided run": decided,
     }

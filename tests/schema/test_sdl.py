@@ -47,6 +47,15 @@ filter: MemberFilter): MemberChangeMessage!
 Subscription.syncLogChanges(organizationId: ID, after: ChangeCursor, \
 filter: SyncLogFilter): SyncLogChangeMessage!
 Mutation.replayEvents(input: ReplayEventsInput!): ReplayEventsResult!
+Mutation.startReconciliation(input: StartReconciliationInput!): StartReconciliationResult!
+Mutation.releaseHeld(input: ReleaseHeldInput!): ReleaseHeldResult!
+StartReconciliationInput.source
+StartReconciliationInput.full
+StartReconciliationInput.dryRun
+StartReconciliationInput.reason
+ReleaseHeldInput.reconciliationId: ID!
+ReleaseHeldInput.release: Boolean!
+ReleaseHeldInput.reason: String!
 Mutation.setRoleAccess(input: SetRoleAccessInput!): SetRoleAccessResult!
 MemberLookup.id: ID
 MemberLookup.portalId: String

@@ -10,11 +10,11 @@ from tests.support.builders import guid
 from tests.support.opened import opened
 
 
-async def compared_with_a_file(database_url: str, *held: str) -> int:
-    """Records a run of the source `portal` that holds back the memberships of these members, and
+async def compared_with_a_file(database_url: str, *held: str, source: str = "portal") -> int:
+    """Records a run of the source that holds back the memberships of these members, and
     has changed the telephone number of the first one. Returns its id."""
     async with opened(database_url) as database:
-        return await compared_in(database, "portal", [PortalId(guid(name)) for name in held])
+        return await compared_in(database, source, [PortalId(guid(name)) for name in held])
 
 
 async def compared_in(database: Database, source: str, held: Sequence[PortalId]) -> int:

@@ -16,6 +16,7 @@ from db.vocabulary import (
     ReconciliationKind,
     ReconciliationStatus,
 )
+from sync.reconcile import runs
 from sync.reconcile.holding import NothingHeldError, decide_held, held_of
 from tests.support.builders import guid, reactivated
 from tests.support.opened import opened
@@ -169,3 +170,15 @@ async def test_run_that_did_not_end_has_failed_when_the_next_begins(database: Da
     assert ended is not None
     assert (ended.status, ended.finished_at) == (ReconciliationStatus.FAILED, now)
     assert "ended before" in (ended.detail or "")
+
+
+async def test_run_says_how_many_differences_it_does_not_list(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "MOST_SHOWN", 20)
+
+    await run(database, tmp_path, [row(name) for name in NAMES])
+
+    async with database.read() as session:
+        last = (await last_runs(session, ["min-side"]))["min-side"]
+    assert (last.counts.created, last.counts.unlisted) == (30, 10)
