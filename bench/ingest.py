@@ -220,7 +220,7 @@ def main() -> None:
     def own(url: str, count: int, first: int) -> list[bytes]:
         return own_requests(url, count, first, options.members)
 
-    with ExitStack() as stack, _databases(options.database) as new_database:
+    with ExitStack() as stack, databases(options.database) as new_database:
         database_url = new_database()
         pid = stack.enter_context(own_service(database_url, options.port))
         url = f"http://127.0.0.1:{options.port}/webhooks/portal"
@@ -246,7 +246,7 @@ def main() -> None:
 
 
 @contextmanager
-def _databases(kind: str) -> Iterator[Callable[[], str]]:
+def databases(kind: str) -> Iterator[Callable[[], str]]:
     """Yields a function that makes one more empty database, or names the one that is given."""
     if kind.startswith("postgresql+"):
         yield lambda: kind

@@ -89,7 +89,7 @@ class Target:
 def requests(target: Target, case: str, count: int) -> list[bytes]:
     """Builds requests that differ between targets only in how ids are written."""
     chance = random.Random(count)  # noqa: S311  (the same in every round)
-    operator = _token("bench", scope="sync:operate")
+    operator = operator_token()
     body_of = {"query": DOCUMENTS[case]}
     made = []
     for _ in range(count):
@@ -116,6 +116,10 @@ def requests(target: Target, case: str, count: int) -> list[bytes]:
 
 def _token(subject: str, **claims: str) -> str:
     return jwt.encode({"sub": subject, "exp": int(time.time()) + 3600, **claims}, SECRET, "HS256")
+
+
+def operator_token() -> str:
+    return _token("bench", scope="sync:operate")
 
 
 @cache

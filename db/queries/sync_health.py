@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import case, func, select
 
+from db.queries.entries import has_status
 from db.sessions import ReadSession
 from db.tables.models import SyncLogEntry
 from db.vocabulary import SyncStatus
@@ -21,33 +22,30 @@ _PARTICULARS = re.compile(r"(?<=event id )\S+|\d+")
 
 @dataclass(frozen=True, slots=True)
 class HealthRow:
-    """The state of the sync. `waiting` counts entries that are recorded and not applied yet; counts
-    by status are of entries received within the last hour or day."""
+    """The state of the sync, as far as it is asked for often and found quickly. `waiting` counts
+    entries that are recorded and not applied yet; `last_hour` those received within an hour, by
+    status."""
 
     last_received_at: datetime | None
     waiting: int
     oldest_waiting_since: datetime | None
     dead: int
-    lag_p95_ms: int | None
     last_hour: dict[SyncStatus, int]
-    last_day: dict[SyncStatus, int]
 
 
 async def sync_health(session: ReadSession, now: datetime) -> HealthRow:
     waiting = await session.first(
         select(func.count(SyncLogEntry.id), func.min(SyncLogEntry.received_at)).where(
-            SyncLogEntry.status.in_((SyncStatus.PENDING, SyncStatus.FAILED))
+            has_status((SyncStatus.PENDING, SyncStatus.FAILED))
         )
     )
-    dead = select(func.count(SyncLogEntry.id)).where(SyncLogEntry.status == SyncStatus.DEAD)
+    dead = select(func.count(SyncLogEntry.id)).where(has_status((SyncStatus.DEAD,)))
     return HealthRow(
         last_received_at=await session.scalar(select(func.max(SyncLogEntry.received_at))),
         waiting=waiting[0] if waiting else 0,
         oldest_waiting_since=waiting[1] if waiting else None,
         dead=await session.scalar(dead) or 0,
-        lag_p95_ms=await _lag_p95_ms(session, now - timedelta(hours=1)),
-        last_hour=await _by_status(session, now - timedelta(hours=1)),
-        last_day=await _by_status(session, now - timedelta(days=1)),
+        last_hour=await counts_since(session, now - HOUR),
     )
 
 
@@ -94,7 +92,7 @@ async def rejections(session: ReadSession, now: datetime) -> list[RejectionRow]:
     rows = await session.all(
         select(SyncLogEntry.detail, lately, func.count(SyncLogEntry.id))
         .where(
-            SyncLogEntry.status == SyncStatus.REJECTED,
+            has_status((SyncStatus.REJECTED,)),
             SyncLogEntry.received_at >= now - HOUR * HOURS,
         )
         .group_by(SyncLogEntry.detail)
@@ -108,7 +106,8 @@ async def rejections(session: ReadSession, now: datetime) -> list[RejectionRow]:
     return [RejectionRow(reason, hour[reason], count) for reason, count in day.most_common()]
 
 
-async def _by_status(session: ReadSession, since: datetime) -> dict[SyncStatus, int]:
+async def counts_since(session: ReadSession, since: datetime) -> dict[SyncStatus, int]:
+    """Returns the number of entries received since then, by status."""
     rows = await session.all(
         select(SyncLogEntry.status, func.count(SyncLogEntry.id))
         .where(SyncLogEntry.received_at >= since)
@@ -117,7 +116,8 @@ async def _by_status(session: ReadSession, since: datetime) -> dict[SyncStatus, 
     return {status: count for status, count in rows}  # noqa: C416  (a Row is not a pair for dict())
 
 
-async def _lag_p95_ms(session: ReadSession, since: datetime) -> int | None:
+async def lag_p95_ms(session: ReadSession, since: datetime) -> int | None:
+    """Returns the 95th percentile of the milliseconds from delivery to processing since then."""
     rows = await session.all(
         select(SyncLogEntry.received_at, SyncLogEntry.processed_at)
         .where(SyncLogEntry.received_at >= since, SyncLogEntry.processed_at.is_not(None))

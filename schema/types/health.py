@@ -6,7 +6,15 @@ from enum import Enum
 
 import strawberry
 
-from db.queries.sync_health import HOURS, HealthRow, counts_by_hour, rejections
+from db.queries.sync_health import (
+    HOUR,
+    HOURS,
+    HealthRow,
+    counts_by_hour,
+    counts_since,
+    lag_p95_ms,
+    rejections,
+)
 from db.vocabulary import SyncStatus
 from schema.context import Info
 from schema.types.costs import COUNTING, cost, list_size
@@ -82,14 +90,9 @@ class SyncHealth:
         description="The time at which the oldest waiting event came."
     )
     dead: int = strawberry.field(description="The number of events that are no longer retried.")
-    lag_p95_ms: int | None = strawberry.field(
-        description="The 95th percentile of the milliseconds from delivery to processing, over the "
-        "last hour."
-    )
     last_hour: DeliveryCounts = strawberry.field(
         description="The events received in the last hour."
     )
-    last_day: DeliveryCounts = strawberry.field(description="The events received in the last day.")
 
     @classmethod
     def from_row(cls, row: HealthRow, now: datetime, longest_silence: timedelta) -> "SyncHealth":
@@ -103,10 +106,22 @@ class SyncHealth:
             waiting=row.waiting,
             oldest_waiting_since=row.oldest_waiting_since,
             dead=row.dead,
-            lag_p95_ms=row.lag_p95_ms,
             last_hour=DeliveryCounts.from_counts(row.last_hour),
-            last_day=DeliveryCounts.from_counts(row.last_day),
         )
+
+    @strawberry.field(
+        description="The 95th percentile of the milliseconds from delivery to processing, over the "
+        "last hour."
+    )
+    async def lag_p95_ms(self, info: Info) -> int | None:
+        async with info.context.database.read() as session:
+            return await lag_p95_ms(session, self.now - HOUR)
+
+    @strawberry.field(description="The events received in the last day.")
+    async def last_day(self, info: Info) -> DeliveryCounts:
+        async with info.context.database.read() as session:
+            counts = await counts_since(session, self.now - HOURS * HOUR)
+        return DeliveryCounts.from_counts(counts)
 
     @strawberry.field(
         description="The last 24 hours, the oldest first.",
