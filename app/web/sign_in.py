@@ -37,7 +37,7 @@ _PEOPLE_PER_LEVEL = {
 class ConsolePage(Convertor[str]):
     """The addresses of the console's pages. All of them are answered with the same file."""
 
-    regex = "(?:medlemmer|logg|driftsstatus|roller)(?:/[^/]+)?"
+    regex = "(?:medlemmer|logg|driftsstatus|kilder|roller)(?:/[^/]+)?"
 
     def convert(self, value: str) -> str:
         return value

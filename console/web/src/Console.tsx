@@ -14,6 +14,8 @@ import { Member } from './pages/Member';
 import { Members } from './pages/Members';
 import { NotFound } from './pages/NotFound';
 import { Roles } from './pages/Roles';
+import { SourceRun } from './pages/SourceRun';
+import { Sources } from './pages/Sources';
 import { SyncLog } from './pages/SyncLog';
 import { refused } from './session/session';
 import type { Credentials } from './session/ways';
@@ -85,6 +87,10 @@ function Page() {
           <Route path="/driftsstatus">
             <Health />
           </Route>
+          <Route path="/kilder">
+            <Sources />
+          </Route>
+          <Route path="/kilder/:id">{({ id }) => <SourceRun key={id} id={id} />}</Route>
           <Route path="/roller">
             <Roles />
           </Route>

@@ -15,7 +15,9 @@ const embeddedTypes = [
   ...['DeliveryCounts', 'HourlyDeliveries', 'Rejections', 'OutcomeCount', 'StatusCount'],
   ...['ReplayEventsSuccess', 'ReplaySelectionError', 'SetRoleAccessSuccess', 'RoleNotFoundError'],
   ...['LastAdministratorError', 'CorrectMembershipSuccess', 'CorrectionError', 'MemberNotFoundError'],
-  ...['OrganizationNotFoundError', 'PartProvenance'],
+  ...['OrganizationNotFoundError', 'PartProvenance', 'Source', 'ReconciliationConnection', 'ReconciliationEdge'],
+  ...['DriftConnection', 'DriftEdge', 'HeldRemovalConnection', 'HeldRemovalEdge'],
+  ...['StartReconciliationSuccess', 'StartReconciliationError', 'ReleaseHeldSuccess', 'ReleaseHeldError'],
 ];
 
 export function openClient(token: () => string, connection: Connection, onRefused: (code: string) => void): Client {

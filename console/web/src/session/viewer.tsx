@@ -30,6 +30,11 @@ export function keepsCatalogue(viewer: ViewerFieldsFragment): boolean {
   return viewer.national;
 }
 
+/** A source tells of members of every chapter. */
+export function managesSources(viewer: ViewerFieldsFragment): boolean {
+  return viewer.national;
+}
+
 /** A correction is the association's word against the portal's. */
 export function correctsMembers(viewer: ViewerFieldsFragment): boolean {
   return viewer.national;

@@ -8,7 +8,7 @@ import { signOut } from '../session/session';
 import { Brand } from '../ui/Brand';
 import { LanguageChoice, ThemeChoice } from '../ui/choices';
 import { ConnectionState } from './ConnectionState';
-import { isOperator, readsLog, useViewer } from '../session/viewer';
+import { isOperator, managesSources, readsLog, useViewer } from '../session/viewer';
 
 export function Header() {
   return (
@@ -27,13 +27,15 @@ export function Header() {
 
 function Navigation() {
   const text = useMessages();
-  const administers = readsLog(useViewer());
+  const viewer = useViewer();
+  const administers = readsLog(viewer);
   const [path] = useLocation();
   const list = useRef<HTMLUListElement>(null);
   const pages = [
     { address: '/medlemmer', name: text.nav.members, shown: true },
     { address: '/logg', name: text.nav.log, shown: administers },
     { address: '/driftsstatus', name: text.nav.health, shown: administers },
+    { address: '/kilder', name: text.nav.sources, shown: managesSources(viewer) },
     { address: '/roller', name: text.nav.roles, shown: true },
   ].filter(({ shown }) => shown);
 

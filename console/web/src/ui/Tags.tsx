@@ -1,6 +1,6 @@
 import { Tag } from '@digdir/designsystemet-react';
 
-import type { ActivationState, SyncOutcome, SyncStatus } from '../api/operations';
+import type { ActivationState, ReconciliationStatus, SyncOutcome, SyncStatus } from '../api/operations';
 import { useMessages } from '../messages';
 import { useWords } from './words';
 
@@ -13,6 +13,8 @@ const STATUS_COLORS = {
   REJECTED: 'danger',
 } as const;
 
+const RUN_COLORS = { RUNNING: 'info', SUCCEEDED: 'success', FAILED: 'danger', HELD: 'warning' } as const;
+
 export function StateTag({ state }: { state: ActivationState }) {
   const text = useMessages();
   return <Tag data-color={state === 'ACTIVE' ? 'success' : 'neutral'}>{text.state[state]}</Tag>;
@@ -21,6 +23,17 @@ export function StateTag({ state }: { state: ActivationState }) {
 export function StatusTag({ status }: { status: SyncStatus }) {
   const text = useMessages();
   return <Tag data-color={STATUS_COLORS[status]}>{text.status[status]}</Tag>;
+}
+
+/** Where a run stands; of a dry run also that it was one. */
+export function RunTag({ status, dryRun }: { status: ReconciliationStatus; dryRun: boolean }) {
+  const { sources } = useMessages();
+  return (
+    <span className="result">
+      <Tag data-color={RUN_COLORS[status]}>{sources.statuses[status]}</Tag>
+      {dryRun && <small>{sources.dryRun}</small>}
+    </span>
+  );
 }
 
 /** What the service remarks; in English where we have no words for it. */
