@@ -13,12 +13,15 @@ from pydantic import SecretStr
 from app.server import running
 from app.settings import Settings, SourceSettings
 from db.database import Database
+from db.queries import reconciliation_requests
 from db.queries.portal_states import lease_portal
-from db.vocabulary import ActivationState
+from db.queries.reconciliations import last_runs
+from db.vocabulary import ActivationState, ReconciliationStatus
 from sync.dataverse.access_tokens import FixedToken
 from sync.dataverse.connected_portal import DataversePortal
 from sync.dataverse.errors import PortalError
 from sync.dataverse.web_api import WebApi
+from sync.reconcile.asking import Wish, ask_for_comparison
 from sync.reconcile.guard import Guard
 from sync.reconcile.leases import leased
 from sync.reconcile.poller import PortalPoller, Schedule, remember_first_reading
@@ -266,3 +269,44 @@ async def test_service_finds_what_every_webhook_has_lost(
             async with asyncio.timeout(DEADLINE):
                 while member["state"] != "INACTIVE" or member["portalId"] != guid("Kari"):
                     member = (await changes.next("MemberChange"))["member"]
+
+
+async def test_what_is_asked_for_is_done_by_another_process_when_the_first_one_dies(
+    database: Database, poller: PortalPoller, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def die(_portal: DataversePortal) -> dict[str, str]:
+        raise asyncio.CancelledError
+
+    wish = Wish("min-side", whole=True, dry_run=False, actor="an operator", reason="asked")
+    await ask_for_comparison(database, wish, clock)
+    with monkeypatch.context() as patch:
+        patch.setattr(DataversePortal, "begin_tracking", die)
+        with pytest.raises(asyncio.CancelledError):
+            await poller.poll()
+    assert await asked_for(database)
+
+    await poller.poll()
+
+    assert not await asked_for(database)
+    assert set((await world_of(database)).people) == {guid(name) for name in NAMES}
+
+
+async def test_what_is_asked_for_is_over_when_the_portal_cannot_be_read(
+    database: Database, dataverse: Dataverse, poller: PortalPoller, clock: Clock
+) -> None:
+    wish = Wish("min-side", whole=True, dry_run=False, actor="an operator", reason="asked")
+    await ask_for_comparison(database, wish, clock)
+    dataverse.web.fail_after(0, Fault(HTTPStatus.SERVICE_UNAVAILABLE))
+
+    with pytest.raises(PortalError):
+        await poller.poll()
+
+    async with database.read() as session:
+        last = (await last_runs(session, ["min-side"]))["min-side"]
+    assert last.status is ReconciliationStatus.FAILED
+    assert not await asked_for(database)
+
+
+async def asked_for(database: Database) -> bool:
+    async with database.read() as session:
+        return bool(await reconciliation_requests.requests_of(session, ["min-side"]))
