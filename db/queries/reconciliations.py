@@ -145,6 +145,13 @@ async def begin_run(
     return int(id)
 
 
+async def note_compared(session: WriteSession, id: int, compared: int) -> None:
+    """Notes how far a run is."""
+    await session.run(
+        update(ReconciliationRow).where(ReconciliationRow.id == id).values(compared=compared)
+    )
+
+
 async def end_run(session: WriteSession, id: int, counts: RunCounts, now: datetime) -> None:
     """Ends a run that has succeeded."""
     await session.run(

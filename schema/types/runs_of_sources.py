@@ -104,7 +104,9 @@ class ReconciliationType(View[Run], Node):
         "dry_run", "True if it only told what differs. Its counts are of what it would have done."
     )
     detail: str | None = from_view("detail", "The reason why it failed.")
-    compared: int = from_view("counts.compared", "The number of members that were compared.")
+    compared: int = from_view(
+        "counts.compared", "The number of members that were compared; grows while it runs."
+    )
     created: int = from_view("counts.created", "The number of members who were not known here.")
     updated: int = from_view("counts.updated", "The number of members who were changed.")
     deactivated: int = from_view(

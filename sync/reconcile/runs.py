@@ -37,6 +37,7 @@ from db.queries.reconciliations import (
     fail_run,
     held_items,
     hold,
+    note_compared,
 )
 from db.queries.source_activity import RECONCILED
 from db.vocabulary import (
@@ -66,6 +67,8 @@ DAY = timedelta(hours=24)
 _ON_THE_WAY = timedelta(seconds=10)
 """How long a webhook may take, before it counts as missed."""
 _LONGEST_DETAIL = 1000
+NOTED_EVERY = 5000
+"""After how many members a run notes how far it is, for those who look at it."""
 _ACTIONS = {
     Why.COUNTS: DriftAction.APPLIED,
     Why.BEATEN: DriftAction.BEATEN,
@@ -214,10 +217,12 @@ class _Run:
         self._absent: list[PortalId] = []
         self._holding = Holding(())
         self._merged: set[PortalId] = set()
+        self._id: int | None = None
         self.report = Report()
 
     async def complete(self, id: int) -> None:
         """Does everything, and records it as the run with this id."""
+        self._id = id
         await self.survey()
         if self.report.wrong_count and not self._request.options.skip_wrong:
             async with self._database.write() as session:
@@ -287,6 +292,9 @@ class _Run:
         removals = Removals()
         async for line, difference in self._compared("Comparing", self._read_and_check()):
             self.report.read += 1
+            if self._id is not None and self.report.read % NOTED_EVERY == 0:
+                async with self._database.write() as session:
+                    await note_compared(session, self._id, self.report.read)
             if line.event.member_id in self._merged:
                 self.report.out_of_scope += 1
             elif difference is None:

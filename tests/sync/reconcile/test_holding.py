@@ -7,7 +7,14 @@ import pytest
 from sqlalchemy import select
 
 from db.database import Database
-from db.queries.reconciliations import begin_run, last_runs, missed_since, run_by_id
+from db.queries.reconciliations import (
+    begin_run,
+    last_runs,
+    missed_since,
+    note_compared,
+    run_by_id,
+)
+from db.sessions import WriteSession
 from db.tables.models import AuditRecord, DriftLine
 from db.vocabulary import (
     ActivationState,
@@ -182,3 +189,22 @@ async def test_run_says_how_many_differences_it_does_not_list(
     async with database.read() as session:
         last = (await last_runs(session, ["min-side"]))["min-side"]
     assert (last.counts.created, last.counts.unlisted) == (30, 10)
+
+
+async def test_run_says_how_far_it_is(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "NOTED_EVERY", 10)
+    seen = []
+
+    async def noted(session: WriteSession, id: int, compared: int) -> None:
+        await note_compared(session, id, compared)
+        run = await run_by_id(session, id)
+        assert run is not None
+        seen.append((run.status, run.counts.compared))
+
+    monkeypatch.setattr(runs, "note_compared", noted)
+
+    await run(database, tmp_path, [row(name) for name in NAMES])
+
+    assert seen == [(ReconciliationStatus.RUNNING, count) for count in (10, 20, 30)]
