@@ -111,13 +111,16 @@ class SyncHealth:
 
     @strawberry.field(
         description="The 95th percentile of the milliseconds from delivery to processing, over the "
-        "last hour."
+        "last hour.",
+        directives=[cost(COUNTING)],
     )
     async def lag_p95_ms(self, info: Info) -> int | None:
         async with info.context.database.read() as session:
             return await lag_p95_ms(session, self.now - HOUR)
 
-    @strawberry.field(description="The events received in the last day.")
+    @strawberry.field(
+        description="The events received in the last day.", directives=[cost(COUNTING)]
+    )
     async def last_day(self, info: Info) -> DeliveryCounts:
         async with info.context.database.read() as session:
             counts = await counts_since(session, self.now - HOURS * HOUR)

@@ -246,6 +246,9 @@ async def test_answer_says_what_it_cost(service: Service) -> None:
 
     assert await cost(service, "{ viewer { accessLevel } }") == 1
     assert await cost(service, "{ members { totalCount } }") == 1 + COUNTING
+    # Each of these counts the log again, under whatever name it is asked for.
+    days = "{ syncHealth { a: lastDay { received } b: lastDay { received } lagP95Ms } }"
+    assert await cost(service, days) == COUNTING + 3 * COUNTING
     # An edge and a node each; 25 when nothing is said.
     assert await cost(service, page) == 1 + 2 * 25
     assert await cost(service, page, n=3) == 1 + 2 * 3
