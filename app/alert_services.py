@@ -44,4 +44,4 @@ def quiet_hours_of(settings: Settings) -> QuietHours | None:
 
 def health_page(settings: Settings) -> str | None:
     url = settings.public_url
-    return None if url is None else f"{url.rstrip('/')}/tilstand"
+    return None if url is None else f"{url.rstrip('/')}/driftsstatus"

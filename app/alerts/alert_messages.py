@@ -45,7 +45,7 @@ def message_of(news: News, link: str | None) -> AlertMessage:
     if news.over:
         lines += ["Over", *(f"- {_named(key)}" for key in news.over), ""]
     if link is not None:
-        lines.append(f"Tilstand / Health: {link}")
+        lines.append(f"Driftsstatus / Health: {link}")
     return AlertMessage(_title(news), "\n".join(lines).rstrip() + "\n")
 
 

@@ -129,5 +129,5 @@ def text_of(kind: str) -> ConcernText:
     """Returns the texts of a kind; of one without any, its name."""
     name = kind.replace("_", " ").lower()
     known = TEXTS.get(kind)
-    look = "Se siden Tilstand.", "See the page Tilstand."
+    look = "Se siden Driftsstatus.", "See the page Driftsstatus."
     return known or ConcernText(f"Noe krever oppmerksomhet: {name}", f"Look at: {name}", *look)

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from http import HTTPStatus
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Self
@@ -77,19 +78,26 @@ async def test_concern_of_the_service_arrives_as_a_mail_with_what_to_do_and_a_li
         "longest_silence_hours": 1e-9,
     }
 
-    async with running(settings.model_copy(update=told)):
+    async with running(settings.model_copy(update=told)) as url:
 
         async def arrived() -> bool:
             return bool(mails.taken)
 
         await until(arrived)
+        async with httpx.AsyncClient(timeout=DEADLINE) as http:
+            # The page that the link names, at the address where the service is in this test.
+            page = await http.get(
+                f"{url}/{mails.body().rpartition('https://sync.example/')[2].strip()}"
+            )
 
+    assert page.status_code == HTTPStatus.OK
+    assert page.headers["content-type"].startswith("text/html")
     assert mails.recipients == ["drift@hlf.example"]
     silence = TEXTS["SILENCE"]
     assert silence.norwegian in str(mails.taken[0]["subject"])
     assert silence.norwegian_advice in mails.body()
     assert silence.english_advice in mails.body()
-    assert "https://sync.example/tilstand" in mails.body()
+    assert "https://sync.example/driftsstatus" in mails.body()
     assert "Kari" not in mails.body()
 
 

@@ -54,7 +54,7 @@ class Story:
             self.mailbox,
             lambda: self.now,
             quiet=self._quiet,
-            link="https://sync.example/tilstand",
+            link="https://sync.example/driftsstatus",
         )
 
     async def look(self, *standing: StandingConcern, after: timedelta = timedelta(0)) -> list[str]:
@@ -83,7 +83,7 @@ async def test_concern_is_told_when_it_begins_and_when_it_is_over_and_not_in_bet
     assert TEXTS["DEAD"].english_advice in begun
     assert "[min-side]" in begun
     assert DEAD.detail in begun
-    assert "https://sync.example/tilstand" in begun
+    assert "https://sync.example/driftsstatus" in begun
     assert between == gone == later == []
     assert over.startswith("Over\n")
     assert "[min-side]" in over
