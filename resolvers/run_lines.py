@@ -1,6 +1,5 @@
 """Reads what a run found and what it holds back, with the members that it is about."""
 
-from collections.abc import Collection
 from typing import Generic, TypeVar
 
 import msgspec
@@ -14,13 +13,13 @@ from db.sessions import ReadSession
 from db.vocabulary import PortalId
 from resolvers.members import MemberFields, MemberView, member_views
 
-T = TypeVar("T")
+Line = TypeVar("Line", DriftRow, HeldRow)
 
 
-class LineView(msgspec.Struct, Generic[T], frozen=True):
+class LineView(msgspec.Struct, Generic[Line], frozen=True):
     """`member` is None if nobody with this portal id is known, or nobody was asked for."""
 
-    row: T
+    row: Line
     member: MemberView | None
 
 
@@ -28,24 +27,22 @@ async def page_of_drift(
     database: Database, sight: Sight, run: int, page: PageRequest, members: MemberFields | None
 ) -> Slice[LineView[DriftRow]]:
     async with database.read() as session:
-        found = await drift_page(session, run, page)
-        known = await _members(session, sight, {row.portal_id for row in found.rows}, members)
-    return found.map(lambda row: LineView(row, known.get(row.portal_id)))
+        return await _with_members(session, sight, await drift_page(session, run, page), members)
 
 
 async def page_of_held(
     database: Database, sight: Sight, run: int, page: PageRequest, members: MemberFields | None
 ) -> Slice[LineView[HeldRow]]:
     async with database.read() as session:
-        found = await held_page(session, run, page)
-        known = await _members(session, sight, {row.portal_id for row in found.rows}, members)
+        return await _with_members(session, sight, await held_page(session, run, page), members)
+
+
+async def _with_members(
+    session: ReadSession, sight: Sight, found: Slice[Line], fields: MemberFields | None
+) -> Slice[LineView[Line]]:
+    ids = {row.portal_id for row in found.rows}
+    known: dict[PortalId, MemberView] = {}
+    if fields is not None and ids:
+        views = await member_views(session, sight, await member_ids(session, ids), fields)
+        known = {view.row.portal_id: view for view in views.values()}
     return found.map(lambda row: LineView(row, known.get(row.portal_id)))
-
-
-async def _members(
-    session: ReadSession, sight: Sight, ids: Collection[PortalId], fields: MemberFields | None
-) -> dict[PortalId, MemberView]:
-    if fields is None or not ids:
-        return {}
-    views = await member_views(session, sight, await member_ids(session, ids), fields)
-    return {view.row.portal_id: view for view in views.values()}

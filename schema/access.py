@@ -50,27 +50,28 @@ async def require_catalogue_keeper(info: Info) -> Viewer:
     The role catalogue holds for the whole association: an administrator of one chapter who could
     change it could give a role access to all other chapters.
     """
-    viewer = await require_viewer(info.context)
-    if not viewer.is_national:
-        raise ForbiddenError("The role catalogue is for administrators of the national body.")
-    return viewer
+    return await _require_national(
+        info, "The role catalogue is for administrators of the national body."
+    )
 
 
 async def require_corrector(info: Info) -> Viewer:
     """Admits operators and administrators of the national body: a correction is the association's
     word against the portal's. Raises ForbiddenError."""
-    viewer = await require_viewer(info.context)
-    if not viewer.is_national:
-        raise ForbiddenError("Corrections are for administrators of the national body.")
-    return viewer
+    return await _require_national(info, "Corrections are for administrators of the national body.")
 
 
 async def require_reconciler(info: Info) -> Viewer:
     """Admits operators and administrators of the national body: a source tells of members of every
     chapter. Raises ForbiddenError."""
+    return await _require_national(info, "Sources are for administrators of the national body.")
+
+
+async def _require_national(info: Info, otherwise: str) -> Viewer:
+    """Raises ForbiddenError with the text for anybody else."""
     viewer = await require_viewer(info.context)
     if not viewer.is_national:
-        raise ForbiddenError("Sources are for administrators of the national body.")
+        raise ForbiddenError(otherwise)
     return viewer
 
 
