@@ -7,7 +7,7 @@ import strawberry
 from db.queries.reconciliations import run_by_id
 from schema.access import require_reconciler
 from schema.context import Info
-from schema.mutations.replay_events import MAX_REASON
+from schema.mutations.reasons import fault_of
 from schema.types.opaque import row_id, storable
 from schema.types.runs_of_sources import ReconciliationType
 from schema.types.user_errors import UserError
@@ -59,11 +59,9 @@ async def release_held(
     context, database = info.context, info.context.database
     run_id = row_id(input.reconciliation_id, "Reconciliation", "input.reconciliationId")
     reason = storable(input.reason, "input.reason").strip()
-    if not reason:
-        return _refused("REASON_MISSING", "Say why; the audit trail keeps it.", "reason")
-    if len(reason) > MAX_REASON:
-        text = f"`reason` has {len(reason)} characters; the limit is {MAX_REASON}."
-        return _refused("REASON_TOO_LONG", text, "reason")
+    fault = fault_of(reason)
+    if fault is not None:
+        return _refused(fault.code, fault.message, "reason")
     items = await held_of(database, run=run_id)
     try:
         await decide_held(

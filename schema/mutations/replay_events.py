@@ -9,6 +9,7 @@ from db.queries.entries import EntryFilter
 from db.vocabulary import EntryId, SyncOutcome, SyncStatus
 from schema.access import require_log_reader
 from schema.context import Info
+from schema.mutations.reasons import too_long_of
 from schema.types.costs import list_size
 from schema.types.inputs import SyncLogFilterInput
 from schema.types.loading import entry_filter
@@ -17,7 +18,6 @@ from schema.types.user_errors import UserError
 from sync.replay import Replayed, ReplayRequest, replay_entries
 
 MAX_EVENTS = 1000
-MAX_REASON = 1000
 
 
 @strawberry.input(description="The events to replay: either `ids` or `filter`.")
@@ -84,10 +84,9 @@ async def replay_events(
     viewer = await require_log_reader(info)
     if (input.ids is None) == (input.filter is None):
         return _unclear("Give either `ids` or `filter`.", "ids")
-    if input.reason is not None and len(storable(input.reason, "reason")) > MAX_REASON:
-        length = len(input.reason)
-        text = f"`reason` has {length} characters; the limit is {MAX_REASON}."
-        return _unclear(text, "reason")
+    too_long = too_long_of(storable(input.reason or "", "reason"))
+    if too_long is not None:
+        return _unclear(too_long, "reason")
     if input.ids is not None and len(input.ids) > MAX_EVENTS:
         text = f"`ids` names {len(input.ids)} events; the limit is {MAX_EVENTS}."
         return _unclear(text, "ids")

@@ -7,7 +7,7 @@ import strawberry
 
 from schema.access import require_reconciler
 from schema.context import Info
-from schema.mutations.replay_events import MAX_REASON
+from schema.mutations.reasons import fault_of
 from schema.types.opaque import storable
 from schema.types.user_errors import UserError
 from sync.reconcile.asking import AlreadyAskedError, Wish, ask_for_comparison
@@ -70,11 +70,9 @@ async def start_reconciliation(
     if not source.comparable:
         text = f"The source {name!r} has no Web API in a mapping, so it cannot be read."
         return _refused("SOURCE_NOT_COMPARABLE", text)
-    if not reason:
-        return _refused("REASON_MISSING", "Say why; the audit trail keeps it.", "reason")
-    if len(reason) > MAX_REASON:
-        text = f"`reason` has {len(reason)} characters; the limit is {MAX_REASON}."
-        return _refused("REASON_TOO_LONG", text, "reason")
+    fault = fault_of(reason)
+    if fault is not None:
+        return _refused(fault.code, fault.message, "reason")
     wish = Wish(name, input.full, input.dry_run, context.actor, reason)
     try:
         requested_at = await ask_for_comparison(context.database, wish, context.clock)

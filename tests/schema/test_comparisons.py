@@ -1,6 +1,5 @@
 """Comparisons that people ask for, and what they decide about what is held back."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 from pathlib import Path
@@ -13,13 +12,14 @@ from app.services import utc_now
 from app.settings import Settings, SourceSettings
 from sync.reconcile.leases import leased
 from sync.simulator.dataverse.served_api import Fault
+from tests.faults.process import until
 from tests.support.answers import codes
 from tests.support.association import found_association
 from tests.support.builders import created, guid
 from tests.support.compared import compared_with_a_file
 from tests.support.dataverse import TOKEN, Dataverse, simulated_dataverse
 from tests.support.opened import opened
-from tests.support.service import DEADLINE, Service
+from tests.support.service import Service
 
 START = """mutation ($input: StartReconciliationInput!) { startReconciliation(input: $input) {
     __typename ... on StartReconciliationSuccess { source requestedAt }
@@ -64,14 +64,14 @@ async def start(service: Service, member: str | None = None, **given: Any) -> di
 
 async def newest_run(service: Service) -> dict[str, Any]:
     """Returns the newest run when what was asked for is done."""
-    async with asyncio.timeout(DEADLINE):
-        while True:
-            found = await service.data(STATE)
-            asked = [it["reconciliationRequestedAt"] for it in found["sources"]]
-            if asked == [None, None]:
-                run: dict[str, Any] = found["reconciliations"]["edges"][0]["node"]
-                return run
-            await asyncio.sleep(0.05)
+
+    async def done() -> bool:
+        sources = (await service.data(STATE))["sources"]
+        return [it["reconciliationRequestedAt"] for it in sources] == [None, None]
+
+    await until(done)
+    run: dict[str, Any] = (await service.data(STATE))["reconciliations"]["edges"][0]["node"]
+    return run
 
 
 async def states(service: Service) -> dict[str, str]:
