@@ -17,7 +17,7 @@ from sqlalchemy.sql.selectable import TypedReturnsRows
 
 from db.driver.bulk import Parameters, Rows
 from db.driver.compiled_statements import CompiledStatement, SqlRow
-from db.driver.driver_errors import driver_errors_translated
+from db.driver.driver_errors import driver_errors_translated, taken_keys_translated
 from db.driver.locks import LockName
 from db.driver.round_trips import Query, Write, fetch_queries
 from db.publication import CommittedChange, NewChange, change_rows, committed_changes
@@ -105,8 +105,13 @@ class WriteSession(ReadSession, ABC):
     async def run(
         self, statement: Executable, parameters: Parameters | None = None
     ) -> CursorResult[Any]:
+        """Runs a statement that writes.
+
+        ConcurrentWriteError means that another process wrote a row of the same key first.
+        """
         await self._send_waiting()
-        return await self._connection.execute(statement, parameters)
+        with taken_keys_translated():
+            return await self._connection.execute(statement, parameters)
 
     @abstractmethod
     async def insert(self, model: type[Base], rows: Rows) -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import BigInteger, column, func, make_url, select, table
+from sqlalchemy import BigInteger, column, func, insert, make_url, select, table
 from sqlalchemy.exc import DBAPIError
 
 from db.database import Database
@@ -19,7 +19,7 @@ from db.queries.member_records import MemberRecord, member_records, save_members
 from db.queries.organizations import OrganizationRecord, advance_organizations, organization_records
 from db.sessions import WriteSession
 from db.stamp import make_stamp
-from db.tables.models import Organization, SyncLogEntry
+from db.tables.models import Organization, PortalStateRow, SyncLogEntry
 from db.vocabulary import ActivationState, MemberId, PortalId
 from sync.deliveries import read_delivery
 from sync.handlers import HANDLERS
@@ -49,6 +49,18 @@ async def test_a_session_reads_what_it_wrote(database: Database) -> None:
         await session.insert(Organization, [{**OSLO, "name": "HLF Oslo"}])
 
         assert await names(session) == ["HLF Oslo"]
+
+
+async def test_statement_that_writes_a_taken_key_says_that_somebody_was_first(
+    database: Database,
+) -> None:
+    state = {"source": "portal", "leased_until": EPOCH, "full_at": None, "delta_links": {}}
+    async with database.write() as session:
+        await session.run(insert(PortalStateRow).values(state))
+
+    with pytest.raises(ConcurrentWriteError, match="same key"):
+        async with database.write() as session:
+            await session.run(insert(PortalStateRow).values(state))
 
 
 async def test_a_row_can_be_written_again_and_again(database: Database) -> None:
