@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from app.settings import SettingsError
-from schema.engine.trusted_documents import (
+from schema.engine.stored.trusted_documents import (
     ManifestError,
     TrustedDocuments,
     document_id,

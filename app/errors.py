@@ -3,7 +3,7 @@
 CommandError
 ├── SettingsError       app/settings.py: a setting is wrong or missing
 ├── PortInUseError      app/server.py: another program listens there
-└── DemoError           app/commands/demo_command.py: what the demo needs is not there
+└── DemoError           app/commands/portal/demo_command.py: what the demo needs is not there
 """
 
 

@@ -33,11 +33,11 @@ from schema.engine.executor import Bounds
 from sync.dataverse.mapping import load_mapping
 from sync.dataverse.reader import MessageReader
 from sync.dataverse.scheme import DataverseKey
-from sync.deliveries import Delivery, Receipt
 from sync.errors import OverloadedError, VerificationError
 from sync.intake.problems import problem, too_slow
 from sync.intake.sources import Source
 from sync.intake.webhook import WebhookRoute
+from sync.recording.deliveries import Delivery, Receipt
 from sync.shared_key.scheme import SharedKey
 from sync.standard_webhooks.scheme import StandardWebhooks
 

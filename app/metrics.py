@@ -25,8 +25,8 @@ from db.migrate import expected_revision
 from db.vocabulary import SyncStatus
 from schema.engine.documents import Documents, Operation
 from schema.engine.field_use import FieldUse
-from sync.deliveries import Receipt
 from sync.errors import RefusalReason
+from sync.recording.deliveries import Receipt
 
 
 class _DocumentCounts(Collector):

@@ -13,7 +13,7 @@ from db.background_task import BackgroundTask
 from db.errors import DatabaseUnavailableError, SlowConsumerError
 from db.feed.change_feed import LiveFeed
 from db.publication import CommittedChange
-from db.queries.viewers import ViewerLookups
+from db.queries.members.viewers import ViewerLookups
 from db.vocabulary import ActivationState, MemberId, PortalId, Position
 from schema.context import Credentials
 from schema.errors import (

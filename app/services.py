@@ -21,9 +21,9 @@ from db.feed.change_feed import LiveFeed
 from db.feed.changes import feed_head
 from db.feed.retention import Keep, Retention
 from db.migrate import migrate, require_current_schema
-from db.queries.member_pages import MemberRow, member_by_portal_id
-from db.queries.national_body import NationalBody
-from db.queries.viewers import OPERATOR, ViewerLookups
+from db.queries.chapters.national_body import NationalBody
+from db.queries.members.member_pages import MemberRow, member_by_portal_id
+from db.queries.members.viewers import OPERATOR, ViewerLookups
 from db.vocabulary import PortalId
 from resolvers.live.change_pages import ChangePages
 from resolvers.live.streams import LiveStreams
@@ -31,8 +31,8 @@ from resolvers.source_views import ConfiguredSource
 from sync.body_retention import BodyRetention, KeptBodies
 from sync.intake.queue import Intake
 from sync.intake.refusals import Refusals
-from sync.record import record_deliveries
-from sync.worker import RetryWorker
+from sync.recording.record import record_deliveries
+from sync.recording.worker import RetryWorker
 
 logger = logging.getLogger(__name__)
 

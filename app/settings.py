@@ -29,7 +29,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.errors import CommandError
 from db.vocabulary import canonical_portal_id
-from schema.engine.trusted_documents import Allowed
+from schema.engine.stored.trusted_documents import Allowed
 from sync.dataverse.mapping import MappingError, load_mapping, named_secret, secret_variable
 from sync.events import CORRECTION
 from sync.standard_webhooks.secrets import standard_key

@@ -8,8 +8,8 @@ Each document is built once with 100 kB, and once as large as the limits on text
 import time
 
 from schema.build import build_schema
+from schema.engine.checks.limits import LIMITS
 from schema.engine.documents import Documents
-from schema.engine.limits import LIMITS
 
 SIZE = 100_000
 ROUNDS = 5

@@ -14,10 +14,16 @@ from typing import Any
 import asyncpg  # type: ignore[import-untyped]  # it ships no types
 from sqlalchemy import Integer, bindparam, text, update
 
-from db.driver.bulk import JsonRows, Rows, insert_each
-from db.driver.compiled_statements import CompiledStatement, DriverStatement
-from db.driver.round_trips import Write, arguments_of, numbered_texts, part_names, with_clause
 from db.driver.sqlite_driver import OneTripConnection
+from db.driver.statements.bulk import JsonRows, Rows, insert_each
+from db.driver.statements.compiled_statements import CompiledStatement, DriverStatement
+from db.driver.statements.round_trips import (
+    Write,
+    arguments_of,
+    numbered_texts,
+    part_names,
+    with_clause,
+)
 from db.errors import ConcurrentWriteError
 from db.tables.facts import ChangeFacts
 from db.tables.models import Change, FeedHead

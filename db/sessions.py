@@ -15,11 +15,11 @@ from sqlalchemy.engine import CursorResult, Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.selectable import TypedReturnsRows
 
-from db.driver.bulk import Parameters, Rows
-from db.driver.compiled_statements import CompiledStatement, SqlRow
 from db.driver.driver_errors import driver_errors_translated, taken_keys_translated
 from db.driver.locks import LockName
-from db.driver.round_trips import Query, Write, fetch_queries
+from db.driver.statements.bulk import Parameters, Rows
+from db.driver.statements.compiled_statements import CompiledStatement, SqlRow
+from db.driver.statements.round_trips import Query, Write, fetch_queries
 from db.publication import CommittedChange, NewChange, change_rows, committed_changes
 from db.tables.models import Base
 

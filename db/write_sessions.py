@@ -10,7 +10,9 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from db.driver.bulk import (
+from db.driver.driver_errors import taken_keys_translated
+from db.driver.locks import LockName, lock_keys, locking
+from db.driver.statements.bulk import (
     VERSION,
     Rows,
     bulk_delete,
@@ -19,9 +21,7 @@ from db.driver.bulk import (
     insert_each,
     update_each,
 )
-from db.driver.driver_errors import taken_keys_translated
-from db.driver.locks import LockName, lock_keys, locking
-from db.driver.round_trips import Write, write_together
+from db.driver.statements.round_trips import Write, write_together
 from db.driver.transactions import nested
 from db.errors import ConcurrentWriteError, SharedLockError
 from db.publication import publish_on_sqlite, write_and_publish, write_if_unchanged

@@ -7,8 +7,10 @@ import msgspec
 
 from db.database import Database
 from db.feed.changes import Cursor, feed_head
+from db.queries.chapters.organizations import OrganizationRow, organizations_by_id
+from db.queries.chapters.roles import AssignmentRow, access_level, roles_held
 from db.queries.keyset import PageRequest, Slice
-from db.queries.member_pages import (
+from db.queries.members.member_pages import (
     MemberFilter,
     MemberOrder,
     MemberRow,
@@ -17,9 +19,7 @@ from db.queries.member_pages import (
     member_page,
     members_by_id,
 )
-from db.queries.organizations import OrganizationRow, organizations_by_id
-from db.queries.roles import AssignmentRow, access_level, roles_held
-from db.queries.visibility import Sight
+from db.queries.members.visibility import Sight
 from db.sessions import ReadSession
 from db.vocabulary import AccessLevel, ActivationState, MemberId, OrganizationId, PortalId
 

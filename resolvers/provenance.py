@@ -6,9 +6,9 @@ from datetime import datetime
 import msgspec
 
 from db.database import Database
-from db.queries.entries import EventKey, entries_by_key
-from db.queries.member_pages import stamps_of
-from db.queries.visibility import Sight
+from db.queries.log.entries import EventKey, entries_by_key
+from db.queries.members.member_pages import stamps_of
+from db.queries.members.visibility import Sight
 from db.stamp import Stamp, key_of, stamped_at
 from db.tables.profile import PROFILE_FIELDS
 from db.vocabulary import MemberId

@@ -6,9 +6,9 @@ import msgspec
 
 from db.database import Database
 from db.queries.keyset import PageRequest, Slice
-from db.queries.member_pages import member_ids
-from db.queries.run_pages import DriftRow, HeldRow, drift_page, held_page
-from db.queries.visibility import Sight
+from db.queries.members.member_pages import member_ids
+from db.queries.members.visibility import Sight
+from db.queries.runs.run_pages import DriftRow, HeldRow, drift_page, held_page
 from db.sessions import ReadSession
 from db.vocabulary import PortalId
 from resolvers.members import MemberFields, MemberView, member_views

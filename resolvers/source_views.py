@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from db.database import Database
-from db.queries.reconciliation_requests import requests_of
-from db.queries.reconciliations import Run, last_runs, missed_since
-from db.queries.refusal_counts import refusals_since
-from db.queries.source_activity import delivered_since, last_applied, last_delivered
+from db.queries.log.refusal_counts import refusals_since
+from db.queries.log.source_activity import delivered_since, last_applied, last_delivered
+from db.queries.runs.reconciliation_requests import requests_of
+from db.queries.runs.reconciliations import Run, last_runs, missed_since
 
 DAY = timedelta(days=1)
 

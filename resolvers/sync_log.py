@@ -8,8 +8,10 @@ import msgspec
 
 from db.database import Database
 from db.feed.changes import Cursor, feed_head
-from db.queries.attempt_records import Attempt, attempts_of
-from db.queries.entries import (
+from db.queries.chapters.organizations import OrganizationRow, organizations_by_id
+from db.queries.keyset import PageRequest, Slice
+from db.queries.log.attempt_records import Attempt, attempts_of
+from db.queries.log.entries import (
     EntryFilter,
     EntryRow,
     entries_by_id,
@@ -18,9 +20,7 @@ from db.queries.entries import (
     entry_page,
     newest_entries_of,
 )
-from db.queries.keyset import PageRequest, Slice
-from db.queries.organizations import OrganizationRow, organizations_by_id
-from db.queries.visibility import Sight
+from db.queries.members.visibility import Sight
 from db.sessions import ReadSession
 from db.vocabulary import AttemptTrigger, EntryId, MemberId
 from resolvers.members import MemberFields, MemberView, member_views

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from graphql import GraphQLError
 
-from db.queries.viewers import Viewer
+from db.queries.members.viewers import Viewer
 from schema.context import Context, Info
 from schema.engine.field_use import Client
 from schema.engine.masking import masked
-from schema.engine.trusted_documents import Allowed
+from schema.engine.stored.trusted_documents import Allowed
 from schema.errors import ForbiddenError, UnauthenticatedError
 
 

@@ -5,10 +5,10 @@ from strawberry.schema.config import StrawberryConfig
 
 from schema.access import AccessPolicy
 from schema.engine.binding import bind_resolvers
-from schema.engine.cost import CostDirective, ListSizeDirective
+from schema.engine.checks.cost import CostDirective, ListSizeDirective
 from schema.engine.documents import Documents
 from schema.engine.executor import DEFAULT_BOUNDS, Bounds, Executor
-from schema.engine.trusted_documents import TrustedDocuments
+from schema.engine.stored.trusted_documents import TrustedDocuments
 from schema.mutations.mutation import Mutation
 from schema.queries import Query
 from schema.subscriptions import Subscription

@@ -12,7 +12,7 @@ import strawberry
 from strawberry.dataloader import DataLoader
 
 from db.database import Database
-from db.queries.viewers import OPERATOR, Viewer, ViewerLookups
+from db.queries.members.viewers import OPERATOR, Viewer, ViewerLookups
 from db.sessions import ReadSession
 from db.vocabulary import PortalId
 from resolvers.live.change_pages import ChangePages

@@ -5,15 +5,15 @@ from typing import Annotated, cast
 
 import strawberry
 
-from db.queries.organizations import (
+from db.queries.chapters.organizations import (
     OrganizationRow,
     organization_by_portal_id,
     organizations_by_id,
 )
-from db.queries.reconciliations import runs_by_id
-from db.queries.roles import holders, role_by_id, role_catalogue
-from db.queries.sync_health import sync_health
-from db.queries.viewers import Viewer
+from db.queries.chapters.roles import holders, role_by_id, role_catalogue
+from db.queries.log.sync_health import sync_health
+from db.queries.members.viewers import Viewer
+from db.queries.runs.reconciliations import runs_by_id
 from db.sessions import ReadSession
 from db.vocabulary import (
     AssignmentId,

@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 
 import strawberry
 
-from db.queries.viewers import Viewer
+from db.queries.members.viewers import Viewer
 from db.vocabulary import AuditAction, ChangeOperation, OrganizationId
 from resolvers.live.projections import (
     EntryProjection,

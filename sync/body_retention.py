@@ -13,7 +13,7 @@ from db.background_task import BackgroundTask
 from db.database import Database
 from db.driver.locks import body_retention_lock
 from db.errors import ConcurrentWriteError, DatabaseUnavailableError
-from db.queries.expired_bodies import (
+from db.queries.log.expired_bodies import (
     BodyLimits,
     ExpiredBody,
     count_expired_bodies,

@@ -27,9 +27,9 @@ from websockets.frames import Frame, Opcode
 from app.edge.http_protocol import HttpProtocol
 from app.graphql.websocket_protocol import WebSocketProtocol
 from app.server import Server
-from db.driver.compiled_statements import _POSTGRES, _SQLITE, DriverStatement
 from db.driver.driver_errors import driver_errors_translated
 from db.driver.sqlite_driver import OneTripConnection, connected
+from db.driver.statements.compiled_statements import _POSTGRES, _SQLITE, DriverStatement
 from db.errors import StatementRefusedError
 from db.vocabulary import AccessLevel
 from schema.engine.binding import declaration_of

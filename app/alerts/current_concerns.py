@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from app.alerts.alert_messages import StandingConcern
 from app.alerts.watch import ReadConcerns
 from db.database import Database
-from db.queries.sync_health import sync_health
+from db.queries.log.sync_health import sync_health
 from schema.types.health import SyncHealth
 
 

@@ -11,7 +11,7 @@ from db.background_task import BackgroundTask
 from db.database import Database
 from db.errors import ConcurrentWriteError, DatabaseError
 from db.feed.change_feed import LiveFeed
-from db.queries.told_concerns import prove_writing
+from db.queries.log.told_concerns import prove_writing
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from app.alerts.quiet_hours import QuietHours
 from db.background_task import BackgroundTask
 from db.database import Database
 from db.errors import ConcurrentWriteError, DatabaseError
-from db.queries.told_concerns import lease_alerts, save_told
+from db.queries.log.told_concerns import lease_alerts, save_told
 from db.tables.facts import ToldConcern
 
 logger = logging.getLogger(__name__)

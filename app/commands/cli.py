@@ -23,7 +23,7 @@ class CommandEntry(NamedTuple):
 
 COMMANDS = {
     "serve": CommandEntry("service_commands", "serve", "Run the service."),
-    "demo": CommandEntry("demo_command", "demo", "Run the service and a simulated portal."),
+    "demo": CommandEntry("portal.demo_command", "demo", "Run the service and a simulated portal."),
     "migrate": CommandEntry("service_commands", "migrate", "Bring the database schema up to date."),
     "doctor": CommandEntry("doctor_command", "doctor", "Look for what is wrong, and say why."),
     "try-alerts": CommandEntry("alerts_command", "try_alerts", "Send a message, to try it."),
@@ -32,14 +32,20 @@ COMMANDS = {
     "port": CommandEntry("database_commands", "port", "Move from SQLite to PostgreSQL."),
     "grants": CommandEntry("database_commands", "grants", "Print the rights of a database role."),
     "worker": CommandEntry("service_commands", "worker", "Run the retry worker alone."),
-    "log": CommandEntry("log_command", "log", "Show the sync log."),
-    "replay": CommandEntry("replay_command", "replay", "Apply recorded events again."),
+    "log": CommandEntry("log.log_command", "log", "Show the sync log."),
+    "replay": CommandEntry("log.replay_command", "replay", "Apply recorded events again."),
     "correct": CommandEntry("correct_command", "correct", "Put right what is wrong of a member."),
-    "reconcile": CommandEntry("reconcile_command", "reconcile", "Compare with a whole source."),
-    "dataverse": CommandEntry("dataverse_commands", "dataverse", "Check a source of Dataverse."),
+    "reconcile": CommandEntry(
+        "portal.reconcile_command", "reconcile", "Compare with a whole source."
+    ),
+    "dataverse": CommandEntry(
+        "portal.dataverse_commands", "dataverse", "Check a source of Dataverse."
+    ),
     "retention": CommandEntry("retention_command", "retention", "Remove what is kept no longer."),
     "token": CommandEntry("token_command", "token", "Print a bearer token."),
-    "simulate": CommandEntry("simulate_command", "simulate", "Send webhooks as a portal would."),
+    "simulate": CommandEntry(
+        "portal.simulate_command", "simulate", "Send webhooks as a portal would."
+    ),
     "documents": CommandEntry("documents_commands", "documents", "Manage trusted documents."),
     "export-schema": CommandEntry("schema_command", "export_schema", "Print the GraphQL schema."),
 }

@@ -14,9 +14,9 @@ from app.errors import CommandError
 from app.services import open_database, utc_now
 from app.settings import Settings, load_settings
 from db.vocabulary import ActivationState, EntryId
-from sync.corrections import Corrected, CorrectedRole, Correction, correct_membership
+from sync.correcting.corrections import Corrected, CorrectedRole, Correction, correct_membership
+from sync.correcting.restoring import restore
 from sync.errors import CorrectionRefusedError
-from sync.restoring import restore
 
 Text = Annotated[str | None, typer.Option(help="An empty text clears it.")]
 

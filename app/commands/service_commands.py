@@ -18,7 +18,7 @@ from app.workers.worker_place import WorkerPlace, report_ready
 from db.feed.change_feed import LiveFeed
 from db.migrate import expected_revision
 from db.migrate import migrate as migrate_database
-from sync.worker import RetryWorker
+from sync.recording.worker import RetryWorker
 
 logger = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ from app.settings import Settings
 from db.database import Database, SilentBell
 from db.driver.urls import sqlite_file
 from db.errors import DatabaseError
-from db.queries.refusal_counts import RefusalCount, refusals_since
-from db.queries.source_activity import last_received
+from db.queries.log.refusal_counts import RefusalCount, refusals_since
+from db.queries.log.source_activity import last_received
 from sync.dataverse.check import check_mapping
 from sync.dataverse.errors import PortalError
 from sync.dataverse.mapping import load_mapping

@@ -15,8 +15,8 @@ from app.services import Services
 from app.settings import DEVELOPMENT_AUTH_SECRET, Settings
 from app.web.pages import BuiltFiles, page
 from db.queries.keyset import PageRequest
-from db.queries.member_pages import MemberFilter, MemberOrder, MemberOrderField
-from db.queries.viewers import OPERATOR
+from db.queries.members.member_pages import MemberFilter, MemberOrder, MemberOrderField
+from db.queries.members.viewers import OPERATOR
 from db.vocabulary import AccessLevel, ActivationState
 from resolvers.members import MemberFields, MemberView, page_of_members
 from sync.intake.problems import problem

@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 
 from sqlalchemy import Integer, bindparam, func, select
 
-from db.driver.compiled_statements import CompiledStatement
+from db.driver.statements.compiled_statements import CompiledStatement
 from db.errors import CursorExpiredError, ForeignCursorError
 from db.publication import CommittedChange
 from db.sessions import ReadSession

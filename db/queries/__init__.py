@@ -1,1 +1,1 @@
-"""Queries: what is read from and written to the tables, a module for each noun."""
+"""Queries: what is read from and written to the tables, a room for each noun."""

@@ -9,8 +9,8 @@ from sqlalchemy import BigInteger, ColumnElement, bindparam, tuple_
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.sql import Select
 
-from db.driver.compiled_statements import CompiledStatement
-from db.driver.statement_cache import StatementCache
+from db.driver.statements.compiled_statements import CompiledStatement
+from db.driver.statements.statement_cache import StatementCache
 from db.sessions import ReadSession
 
 T = TypeVar("T")

@@ -5,8 +5,8 @@ from functools import cache
 
 from sqlalchemy import text
 
-from db.driver.compiled_statements import CompiledStatement, SqlRow
-from db.driver.round_trips import Query
+from db.driver.statements.compiled_statements import CompiledStatement, SqlRow
+from db.driver.statements.round_trips import Query
 from db.tables.models import Base
 
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 from sqlalchemy import Enum, ForeignKey, Index, MetaData, Text, UniqueConstraint, false, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from db.driver.column_types import Instant, Json, Level, RowId, SortText
+from db.driver.statements.column_types import Instant, Json, Level, RowId, SortText
 from db.stamp import Stamp
 from db.tables.facts import ChangeFacts, FieldChange, ToldConcern
 from db.tables.profile import ProfileColumns

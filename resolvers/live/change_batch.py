@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from db.database import Database
 from db.publication import CommittedChange
-from db.queries.visibility import EVERYTHING
+from db.queries.members.visibility import EVERYTHING
 from db.vocabulary import EntryId, MemberId
 from resolvers.members import MemberFields, MemberView, member_views
 from resolvers.sync_log import EntryFields, EntryView, entry_views

@@ -13,8 +13,8 @@ from db.database import Database
 from db.feed.change_feed import BATCH, LiveFeed
 from db.feed.changes import Cursor, changes_after
 from db.publication import CommittedChange
-from db.queries.member_pages import MemberFilter
-from db.queries.visibility import Sight
+from db.queries.members.member_pages import MemberFilter
+from db.queries.members.visibility import Sight
 from db.vocabulary import MemberId, Position
 from resolvers.live.change_batch import ChangeBatch
 from resolvers.live.projections import MemberProjection, change_messages

@@ -9,11 +9,11 @@ import msgspec
 from db.database import Database
 from db.feed.changes import Cursor
 from db.publication import CommittedChange
-from db.queries.entries import EntryFilter
-from db.queries.member_pages import MemberFilter
-from db.queries.organizations import subtree
-from db.queries.viewers import Viewer
-from db.queries.visibility import Sight
+from db.queries.chapters.organizations import subtree
+from db.queries.log.entries import EntryFilter
+from db.queries.members.member_pages import MemberFilter
+from db.queries.members.viewers import Viewer
+from db.queries.members.visibility import Sight
 from db.tables.facts import EntryFacts, MemberFacts
 from db.vocabulary import ChangeOperation, EntryId, MemberId, OrganizationId, Position
 from resolvers.live.change_batch import ChangeBatch

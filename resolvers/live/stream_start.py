@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from db.errors import CursorExpiredError, ForeignCursorError
 from db.feed.changes import Cursor, check_cursor, feed_head
-from db.queries.viewers import Viewer
+from db.queries.members.viewers import Viewer
 from db.sessions import ReadSession
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from db.publication import CommittedChange
-from db.queries.viewers import Viewer
+from db.queries.members.viewers import Viewer
 from db.vocabulary import AccessLevel, MemberId, Position
 from resolvers.live.change_batch import ChangeBatch
 from resolvers.live.projections import Projection

@@ -17,12 +17,12 @@ from graphql import (
     validate,
 )
 
+from schema.engine.checks.cost import Cost, cost_of
+from schema.engine.checks.limits import LIMITS, TRUSTED_LIMITS, Limits, check_shape, check_text
+from schema.engine.checks.overlaps import MergeableFieldsRule
 from schema.engine.compiled import CompiledOperation
-from schema.engine.cost import Cost, cost_of
 from schema.engine.field_use import coordinates
-from schema.engine.limits import LIMITS, TRUSTED_LIMITS, Limits, check_shape, check_text
 from schema.engine.lookahead import Selections
-from schema.engine.overlaps import MergeableFieldsRule
 from schema.engine.walk import Scope, Walk, fragments_of
 from schema.errors import BadRequestError, LimitError
 

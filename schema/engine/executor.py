@@ -37,9 +37,9 @@ from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from schema.engine.compiled import CompiledOperation, UnexpectedValueError
 from schema.engine.documents import Document, Documents, Operation
 from schema.engine.field_use import Client, FieldUse
-from schema.engine.persisted_queries import PersistedQueries
 from schema.engine.requests import GraphQLRequest
-from schema.engine.trusted_documents import TrustedDocuments, digest_of, is_id_of
+from schema.engine.stored.persisted_queries import PersistedQueries
+from schema.engine.stored.trusted_documents import TrustedDocuments, digest_of, is_id_of
 from schema.engine.work import Work
 from schema.errors import (
     ApiError,

@@ -18,7 +18,7 @@ from schema.types.loading import entry_fields, member_fields
 from schema.types.nodes import FieldChangeType, MemberType, SyncLogEntryType
 from schema.types.opaque import storable
 from schema.types.user_errors import UserError
-from sync.corrections import Corrected, CorrectedRole, Correction, correct_membership
+from sync.correcting.corrections import Corrected, CorrectedRole, Correction, correct_membership
 from sync.errors import CorrectionFault, CorrectionRefusedError
 
 

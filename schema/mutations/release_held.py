@@ -4,7 +4,7 @@ from typing import Annotated
 
 import strawberry
 
-from db.queries.reconciliations import run_by_id
+from db.queries.runs.reconciliations import run_by_id
 from schema.access import require_reconciler
 from schema.context import Info
 from schema.mutations.reasons import fault_of

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import strawberry
 
-from db.queries.attempt_records import matching_entry_ids
-from db.queries.entries import EntryFilter
+from db.queries.log.attempt_records import matching_entry_ids
+from db.queries.log.entries import EntryFilter
 from db.vocabulary import EntryId, SyncOutcome, SyncStatus
 from schema.access import require_log_reader
 from schema.context import Info
@@ -15,7 +15,7 @@ from schema.types.inputs import SyncLogFilterInput
 from schema.types.loading import entry_filter
 from schema.types.opaque import row_id, storable
 from schema.types.user_errors import UserError
-from sync.replay import Replayed, ReplayRequest, replay_entries
+from sync.recording.replay import Replayed, ReplayRequest, replay_entries
 
 MAX_EVENTS = 1000
 

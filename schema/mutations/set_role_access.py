@@ -6,9 +6,9 @@ import strawberry
 from msgspec.structs import replace
 
 from db.driver.locks import role_catalogue_lock
-from db.queries.audit_trail import Act, record_act
-from db.queries.national_body import NationalBody, has_national_administrator
-from db.queries.roles import RoleRow, role_catalogue, role_holder_counts, set_role_access
+from db.queries.chapters.national_body import NationalBody, has_national_administrator
+from db.queries.chapters.roles import RoleRow, role_catalogue, role_holder_counts, set_role_access
+from db.queries.log.audit_trail import Act, record_act
 from db.sessions import ReadSession
 from db.vocabulary import AccessLevel, AuditAction
 from schema.access import require_catalogue_keeper

@@ -4,7 +4,7 @@ from datetime import datetime
 
 import strawberry
 
-from db.queries.audit_trail import AuditRow, audit_page
+from db.queries.log.audit_trail import AuditRow, audit_page
 from db.vocabulary import AuditAction
 from schema.context import Info
 from schema.engine.views import View, from_view, view_type

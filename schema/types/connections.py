@@ -9,7 +9,7 @@ import strawberry
 
 from db.feed.changes import Cursor
 from db.queries.keyset import KeyValues, PageRequest, Slice
-from schema.engine.cost import MAX_SLICE
+from schema.engine.checks.cost import MAX_SLICE
 from schema.engine.views import View, from_view, view_type
 from schema.errors import BadUserInputError
 from schema.types.opaque import change_cursor, page_cursor, parse_page_cursor

@@ -1,6 +1,6 @@
 """The directives that say what fields of this schema cost."""
 
-from schema.engine.cost import CostDirective, ListSizeDirective
+from schema.engine.checks.cost import CostDirective, ListSizeDirective
 from schema.types.connections import DEFAULT_PAGE
 
 COUNTING = 10

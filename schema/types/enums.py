@@ -4,7 +4,7 @@ from enum import Enum
 
 import strawberry
 
-from db.queries.member_pages import MemberOrderField
+from db.queries.members.member_pages import MemberOrderField
 from db.vocabulary import (
     AccessLevel,
     ActivationState,

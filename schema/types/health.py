@@ -6,7 +6,7 @@ from enum import Enum
 
 import strawberry
 
-from db.queries.sync_health import (
+from db.queries.log.sync_health import (
     HOUR,
     HOURS,
     HealthRow,

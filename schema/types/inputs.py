@@ -6,8 +6,8 @@ from typing import Annotated, TypeVar
 
 import strawberry
 
-from db.queries.entries import EntryFilter
-from db.queries.member_pages import MemberFilter, MemberOrder, MemberOrderField
+from db.queries.log.entries import EntryFilter
+from db.queries.members.member_pages import MemberFilter, MemberOrder, MemberOrderField
 from db.vocabulary import (
     AccessLevel,
     ActivationState,

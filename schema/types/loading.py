@@ -4,16 +4,16 @@ read together."""
 from collections.abc import Sequence
 from dataclasses import replace
 
-from db.queries.audit_trail import Act, record_act
-from db.queries.entries import EntryFilter, payloads
-from db.queries.member_pages import MemberFilter
-from db.queries.organizations import (
+from db.queries.chapters.organizations import (
     OrganizationRow,
     organizations_below,
     organizations_by_id,
     subtree,
 )
-from db.queries.roles import role_holder_counts
+from db.queries.chapters.roles import role_holder_counts
+from db.queries.log.audit_trail import Act, record_act
+from db.queries.log.entries import EntryFilter, payloads
+from db.queries.members.member_pages import MemberFilter
 from db.vocabulary import AuditAction, EntryId, MemberId, OrganizationId, RoleId
 from resolvers.members import MemberFields
 from resolvers.provenance import PartView, provenance_of

@@ -6,16 +6,16 @@ from datetime import datetime
 import strawberry
 from graphql import OperationType
 
-from db.queries.attempt_records import Attempt
-from db.queries.member_pages import MemberOrderField, member_count
-from db.queries.organizations import (
+from db.queries.chapters.organizations import (
     OrganizationRow,
     first_page_of,
     organization_count,
     organization_page,
     page_below,
 )
-from db.queries.roles import RoleRow
+from db.queries.chapters.roles import RoleRow
+from db.queries.log.attempt_records import Attempt
+from db.queries.members.member_pages import MemberOrderField, member_count
 from db.tables.facts import FieldChange
 from db.vocabulary import (
     AccessLevel,

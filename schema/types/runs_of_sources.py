@@ -4,9 +4,9 @@ from datetime import datetime
 
 import strawberry
 
-from db.queries.audit_trail import Act, record_act
-from db.queries.reconciliations import Run
-from db.queries.run_pages import DriftRow, HeldRow, run_page
+from db.queries.log.audit_trail import Act, record_act
+from db.queries.runs.reconciliations import Run
+from db.queries.runs.run_pages import DriftRow, HeldRow, run_page
 from db.vocabulary import AuditAction, DriftAction, ReconciliationKind, ReconciliationStatus
 from resolvers.members import MemberFields
 from resolvers.run_lines import LineView, page_of_drift, page_of_held

@@ -5,8 +5,8 @@ from datetime import datetime
 
 import strawberry
 
-from db.queries.organizations import organizations_by_id
-from db.queries.viewers import Viewer
+from db.queries.chapters.organizations import organizations_by_id
+from db.queries.members.viewers import Viewer
 from db.vocabulary import AccessLevel
 from resolvers.members import MemberFields, view_members
 from schema.context import Context, Info

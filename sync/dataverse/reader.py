@@ -21,10 +21,10 @@ from sync.dataverse.statements import (
     statements_of,
     type_of,
 )
-from sync.deliveries import Delivery, read_delivery
 from sync.errors import NotAnEventError, NotJsonError
 from sync.events import EventType
 from sync.intake.sources import Headers
+from sync.recording.deliveries import Delivery, read_delivery
 
 # A URL is proved to exist by a message of this name, to be answered with 200.
 _HANDSHAKE = "URL_VALIDATION"

@@ -9,8 +9,8 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
-from sync.deliveries import Delivery, Receipt
 from sync.errors import OverloadedError
+from sync.recording.deliveries import Delivery, Receipt
 
 logger = logging.getLogger(__name__)
 

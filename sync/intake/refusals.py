@@ -11,7 +11,7 @@ from typing import Self
 
 from db.database import Database
 from db.errors import ConcurrentWriteError, DatabaseUnavailableError
-from db.queries.refusal_counts import RefusalCount, add_refusals, delete_refusals_before
+from db.queries.log.refusal_counts import RefusalCount, add_refusals, delete_refusals_before
 from sync.errors import RefusalReason, VerificationError
 
 logger = logging.getLogger(__name__)

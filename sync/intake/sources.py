@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from sync.deliveries import Delivery, read_delivery
 from sync.errors import RefusalReason, VerificationError
 from sync.parsing.body import without_translation
+from sync.recording.deliveries import Delivery, read_delivery
 
 # Visible ASCII without blanks, so that event ids can be compared inside stamps.
 _EVENT_ID = re.compile(rb"[\x21-\x7e]{1,200}")

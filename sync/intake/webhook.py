@@ -18,10 +18,10 @@ from starlette.types import Receive
 
 from db.errors import DatabaseUnavailableError
 from db.vocabulary import SyncStatus
-from sync.deliveries import Delivery, Receipt
 from sync.errors import OverloadedError, VerificationError
 from sync.intake.problems import problem, too_slow
 from sync.intake.sources import CODE, Headers, Source
+from sync.recording.deliveries import Delivery, Receipt
 
 logger = logging.getLogger(__name__)
 

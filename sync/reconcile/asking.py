@@ -6,8 +6,8 @@ from datetime import datetime
 
 from db.database import Database
 from db.errors import ConcurrentWriteError
-from db.queries.audit_trail import Act, record_act
-from db.queries.reconciliation_requests import add_request, requests_of
+from db.queries.log.audit_trail import Act, record_act
+from db.queries.runs.reconciliation_requests import add_request, requests_of
 from db.vocabulary import AuditAction
 
 

@@ -6,13 +6,13 @@ from enum import StrEnum
 
 from msgspec import UNSET
 
-from db.queries.known_members import HeldRole, KnownMember, KnownOrganization
+from db.queries.members.known_members import HeldRole, KnownMember, KnownOrganization
 from db.stamp import NEVER, stamped_at
 from db.tables.profile import PROFILE_FIELDS
 from db.vocabulary import ActivationState, PortalId
-from sync.draft import ORGANIZATION, ROLES, STATE
+from sync.applying.draft import ORGANIZATION, ROLES, STATE
+from sync.applying.overruled import in_words, is_overruled
 from sync.events import Event, OrganizationStatement
-from sync.overruled import in_words, is_overruled
 
 
 class Why(StrEnum):

@@ -9,15 +9,15 @@ import msgspec
 from msgspec.structs import replace
 
 from db.database import Database
-from db.queries.audit_trail import Act, record_act
-from db.queries.reconciliations import Held, discard_held, drop_held, held_items
-from db.queries.source_activity import RELEASED
+from db.queries.log.audit_trail import Act, record_act
+from db.queries.log.source_activity import RELEASED
+from db.queries.runs.reconciliations import Held, discard_held, drop_held, held_items
 from db.vocabulary import AttemptTrigger, AuditAction, PortalId
-from sync.deliveries import Delivery, read_delivery
-from sync.draft import ROLES
+from sync.applying.draft import ROLES
 from sync.events import EventType
 from sync.reconcile.comparison import Difference
-from sync.record import record_deliveries
+from sync.recording.deliveries import Delivery, read_delivery
+from sync.recording.record import record_deliveries
 
 BATCH = 100
 

@@ -11,7 +11,7 @@ from time import monotonic
 
 from db.database import Database
 from db.errors import ConcurrentWriteError
-from db.queries.portal_states import PortalState, extend_lease, lease_portal
+from db.queries.runs.portal_states import PortalState, extend_lease, lease_portal
 
 LEASE = timedelta(seconds=30)
 RENEWAL_SECONDS = 10.0

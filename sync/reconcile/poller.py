@@ -15,8 +15,8 @@ from typing import Protocol
 from db.background_task import BackgroundTask
 from db.database import Database
 from db.errors import DatabaseUnavailableError
-from db.queries.portal_states import PortalState, save_portal_state
-from db.queries.reconciliation_requests import Requested, end_request, requests_of
+from db.queries.runs.portal_states import PortalState, save_portal_state
+from db.queries.runs.reconciliation_requests import Requested, end_request, requests_of
 from db.vocabulary import PortalId, ReconciliationKind
 from sync.errors import ChangesUnknownError, SourceUnreadableError
 from sync.reconcile.copies import copied

@@ -19,15 +19,16 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from db.database import Database
-from db.queries.known_members import (
+from db.queries.log.source_activity import RECONCILED
+from db.queries.members.known_members import (
     KnownOrganization,
     active_members_of,
     deactivations_since,
     known_members,
     known_organizations,
 )
-from db.queries.merges import survivors
-from db.queries.reconciliations import (
+from db.queries.members.merges import survivors
+from db.queries.runs.reconciliations import (
     Drift,
     RunCounts,
     add_drift,
@@ -39,7 +40,6 @@ from db.queries.reconciliations import (
     hold,
     note_compared,
 )
-from db.queries.source_activity import RECONCILED
 from db.vocabulary import (
     ActivationState,
     AttemptTrigger,
@@ -49,14 +49,14 @@ from db.vocabulary import (
     SyncOutcome,
     SyncStatus,
 )
-from sync.deliveries import Delivery, Receipt, read_delivery
-from sync.draft import STATE
+from sync.applying.draft import STATE
 from sync.events import EventType, OrganizationStatement
 from sync.reconcile.comparison import Difference, Why, compare
 from sync.reconcile.files import Line, WrongLine
 from sync.reconcile.guard import Guard, Removals
 from sync.reconcile.holding import Holding
-from sync.record import record_deliveries
+from sync.recording.deliveries import Delivery, Receipt, read_delivery
+from sync.recording.record import record_deliveries
 
 T = TypeVar("T")
 BATCH = 100

@@ -8,8 +8,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from db.queries.audit_trail import Act, audit_page, record_act
 from db.queries.keyset import PageRequest
+from db.queries.log.audit_trail import Act, audit_page, record_act
 from db.vocabulary import AuditAction, EntryId
 from tests.support.answers import codes
 from tests.support.association import found_association

@@ -3,7 +3,7 @@
 from sqlalchemy import Column
 
 from app.settings import PREFIX, Settings
-from db.queries.reconciliations import DRIFT_KEPT
+from db.queries.runs.reconciliations import DRIFT_KEPT
 from db.tables.data_map import DATA_MAP, DataClass, Erasure, Handling, Kept
 from db.tables.models import Base
 

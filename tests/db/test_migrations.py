@@ -16,12 +16,12 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from db.errors import SchemaOutdatedError
 from db.migrate import MIGRATIONS, expected_revision, migrate, require_current_schema
 from db.tables.models import Base
-from sync.record import record_deliveries
+from sync.recording.record import record_deliveries
 from tests.acceptance.product import COMMAND, PATIENCE, environment
 from tests.support.builders import updated
 from tests.support.opened import CATALOGUE, opened, row_counts
 from tests.support.postgres import PostgresCluster
-from tests.sync.recording import delivery
+from tests.sync.recorded_events import delivery
 
 _numbers = itertools.count(1)
 

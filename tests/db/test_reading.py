@@ -9,12 +9,12 @@ from sqlalchemy import func, select, text
 
 from db.database import Database
 from db.driver import kept_connections
-from db.driver.compiled_statements import CompiledStatement
 from db.driver.engine import SQLITE_READERS
+from db.driver.statements.compiled_statements import CompiledStatement
 from db.errors import DatabaseUnavailableError
-from db.queries import viewers
-from db.queries.national_body import NationalBody
-from db.queries.viewers import ViewerLookups
+from db.queries.chapters.national_body import NationalBody
+from db.queries.members import viewers
+from db.queries.members.viewers import ViewerLookups
 from db.sessions import ReadSession
 from db.tables.models import Organization
 from db.vocabulary import PortalId

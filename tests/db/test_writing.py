@@ -15,21 +15,25 @@ from db.database import Database
 from db.driver.locks import LockName, member_lock, organization_lock
 from db.errors import ConcurrentWriteError, SharedLockError
 from db.publication import CommittedChange, NewChange
-from db.queries.member_records import MemberRecord, member_records, save_members
-from db.queries.organizations import OrganizationRecord, advance_organizations, organization_records
+from db.queries.chapters.organizations import (
+    OrganizationRecord,
+    advance_organizations,
+    organization_records,
+)
+from db.queries.members.member_records import MemberRecord, member_records, save_members
 from db.sessions import WriteSession
 from db.stamp import make_stamp
 from db.tables.models import Organization, PortalStateRow, SyncLogEntry
 from db.vocabulary import ActivationState, MemberId, PortalId
-from sync.deliveries import read_delivery
-from sync.handlers import HANDLERS
-from sync.record import record_deliveries
-from sync.worker import retry_due
+from sync.applying.handlers import HANDLERS
+from sync.recording.deliveries import read_delivery
+from sync.recording.record import record_deliveries
+from sync.recording.worker import retry_due
 from tests.faults.handlers import failing_handler
 from tests.support.builders import EPOCH, body_of, created, deactivated, guid, organization, updated
 from tests.support.opened import opened, row_counts, waiting
 from tests.support.service import DEADLINE
-from tests.sync.recording import delivery, entries, world_of
+from tests.sync.recorded_events import delivery, entries, world_of
 
 OSLO = {"id": 1, "portal_id": "oslo", "name": None, "parent_id": None, "as_of": {}}
 

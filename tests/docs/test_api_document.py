@@ -10,7 +10,7 @@ from graphql import OperationDefinitionNode, OperationType, parse
 from app.graphql.http import MAX_BODY_BYTES
 from app.graphql.websocket import Close
 from app.settings import Settings
-from schema.engine.limits import LIMITS, TRUSTED_LIMITS
+from schema.engine.checks.limits import LIMITS, TRUSTED_LIMITS
 from schema.errors import ApiError
 from tests.support.answers import codes, refused_arguments
 from tests.support.builders import created

@@ -20,7 +20,7 @@ import pytest
 from app.server import running
 from app.settings import Settings
 from schema.build import build_schema
-from schema.engine.trusted_documents import document_id, read_manifest
+from schema.engine.stored.trusted_documents import document_id, read_manifest
 from tests.support.builders import created, updated
 from tests.support.javascript import NODE, NPM_CLI
 from tests.support.service import DEADLINE, Service

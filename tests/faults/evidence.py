@@ -15,7 +15,7 @@ from db.vocabulary import SyncOutcome, SyncStatus
 from tests.faults.senders import SOURCE, Senders, Sent
 from tests.support.opened import opened
 from tests.sync.model import Told, world_after
-from tests.sync.recording import World, world_of
+from tests.sync.recorded_events import World, world_of
 
 DONE = {SyncStatus.SUCCESS, SyncStatus.SKIPPED}
 

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import cast
 
-from sync import handlers as sync_handlers
-from sync.draft import Draft
+from sync.applying import handlers as sync_handlers
+from sync.applying.draft import Draft
+from sync.applying.handlers import EventHandler
 from sync.events import Event, EventType
-from sync.handlers import EventHandler
 
 
 class HandlerBrokenError(Exception):

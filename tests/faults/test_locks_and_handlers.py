@@ -16,15 +16,15 @@ from app.settings import Settings
 from db.database import Database
 from db.vocabulary import SyncOutcome, SyncStatus
 from sync.events import EventType
-from sync.record import record_deliveries
-from sync.worker import retry_due
+from sync.recording.record import record_deliveries
+from sync.recording.worker import retry_due
 from tests.faults.evidence import evidence
 from tests.faults.handlers import failing_handler
 from tests.faults.process import PATIENCE, until
 from tests.support.builders import created, guid, role, role_updated, updated
 from tests.support.opened import opened
 from tests.support.service import Service
-from tests.sync.recording import delivery, entry, world_of
+from tests.sync.recorded_events import delivery, entry, world_of
 
 
 @pytest.fixture

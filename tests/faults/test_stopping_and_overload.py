@@ -16,16 +16,16 @@ from app.settings import Settings
 from db.driver.urls import sqlite_file
 from db.errors import DatabaseUnavailableError
 from db.vocabulary import SyncStatus
-from sync.deliveries import Delivery, Receipt
 from sync.errors import OverloadedError
 from sync.intake.queue import BATCH, MAX_WAITING, Intake
+from sync.recording.deliveries import Delivery, Receipt
 from tests.faults.evidence import check_promises, evidence
 from tests.faults.process import PATIENCE, ServiceProcess, until
 from tests.faults.senders import Senders
 from tests.faults.wire import Connection, good_request
 from tests.support.builders import created
 from tests.support.service import DEADLINE, Service
-from tests.sync.recording import delivery
+from tests.sync.recorded_events import delivery
 
 
 @asynccontextmanager

@@ -10,10 +10,10 @@ import asyncpg  # type: ignore[import-untyped]  # it ships no types
 import pytest
 
 from db.vocabulary import SyncStatus
-from sync.deliveries import read_delivery
 from sync.events import EventType
-from sync.record import record_deliveries
-from sync.worker import LEASE, retry_due
+from sync.recording.deliveries import read_delivery
+from sync.recording.record import record_deliveries
+from sync.recording.worker import LEASE, retry_due
 from tests.faults.evidence import evidence
 from tests.faults.handlers import failing_handler
 from tests.faults.process import Program, until

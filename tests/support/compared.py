@@ -4,7 +4,15 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from db.database import Database
-from db.queries.reconciliations import Drift, Held, RunCounts, add_drift, begin_run, end_run, hold
+from db.queries.runs.reconciliations import (
+    Drift,
+    Held,
+    RunCounts,
+    add_drift,
+    begin_run,
+    end_run,
+    hold,
+)
 from db.vocabulary import DriftAction, PortalId, ReconciliationKind
 from tests.support.builders import guid
 from tests.support.opened import opened

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from db.vocabulary import ActivationState
-from tests.sync.recording import Chapter, Person, Rights, RoleHeld, World
+from tests.sync.recorded_events import Chapter, Person, Rights, RoleHeld, World
 
 PROFILE = ("memberNumber", "givenName", "familyName", "email", "phone")
 

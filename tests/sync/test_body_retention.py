@@ -19,12 +19,12 @@ from sync.body_retention import (
     bodies_to_remove,
     remove_some_bodies,
 )
+from sync.correcting.restoring import corrections_for
 from sync.errors import CorrectionRefusedError
 from sync.events import Event
 from sync.parsing.parser import parse_event
 from sync.parsing.reduction import reduced_body
-from sync.replay import ReplayRequest, replay_entries
-from sync.restoring import corrections_for
+from sync.recording.replay import ReplayRequest, replay_entries
 from tests.support.builders import (
     body_of,
     created,
@@ -38,7 +38,7 @@ from tests.support.builders import (
 )
 from tests.support.opened import opened
 from tests.support.service import DEADLINE
-from tests.sync.recording import entries, entry, record, record_all, world_of
+from tests.sync.recorded_events import entries, entry, record, record_all, world_of
 
 KEEP = KeptBodies(timedelta(days=90))
 LATER = timedelta(days=91)

@@ -13,12 +13,20 @@ from hypothesis import strategies as st
 
 from db.database import Database
 from sync.events import CORRECTION
-from sync.record import record_deliveries
-from sync.replay import ReplayRequest, replay_entries
+from sync.recording.record import record_deliveries
+from sync.recording.replay import ReplayRequest, replay_entries
 from tests.support.builders import at, guid
 from tests.support.opened import clear, opened
 from tests.sync.model import PROFILE, READ_AS, Told, rights_in, world_after
-from tests.sync.recording import RECEIVED, Rights, World, delivery, entries, rights_of, world_of
+from tests.sync.recorded_events import (
+    RECEIVED,
+    Rights,
+    World,
+    delivery,
+    entries,
+    rights_of,
+    world_of,
+)
 
 MEMBERS = [guid(name) for name in ("Kari", "Ola", "Åse", "Siv")]
 CHAPTERS = [guid(name) for name in ("HLF", "HLF Viken", "HLF Oslo")]

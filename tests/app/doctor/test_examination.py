@@ -20,9 +20,9 @@ from sqlalchemy import make_url
 from app.doctor.diagnosis import Diagnosis, Verdict
 from app.doctor.examination import examination
 from db.driver.urls import sqlite_file
-from db.queries.refusal_counts import RefusalCount, add_refusals
+from db.queries.log.refusal_counts import RefusalCount, add_refusals
 from db.upkeep.privileges import grants
-from sync.record import record_deliveries
+from sync.recording.record import record_deliveries
 from tests.db.upkeep.test_privileges import as_owner
 from tests.faults.process import ServiceProcess
 from tests.support.brokers import RedisBroker, free_port, redis_binary
@@ -31,7 +31,7 @@ from tests.support.commands import run
 from tests.support.dataverse import TOKEN, simulated_dataverse
 from tests.support.opened import opened
 from tests.support.postgres import PostgresCluster
-from tests.sync.recording import delivery
+from tests.sync.recorded_events import delivery
 
 AUTH_SECRET = "a secret of our own that has 32 bytes"
 WEBHOOK_SECRET = "whsec_" + base64.b64encode(b"another secret of our own").decode()

@@ -109,7 +109,7 @@ async def test_socket_is_to_come_back_when_the_database_is_away(
     async def away(*_: object) -> None:
         raise DatabaseUnavailableError
 
-    monkeypatch.setattr("db.queries.viewers.ViewerLookups.find", away)
+    monkeypatch.setattr("db.queries.members.viewers.ViewerLookups.find", away)
     url = service.url.replace("http", "ws", 1) + "/graphql"
     payload = {"authorization": f"Bearer {service.token('Kari')}"}
 

@@ -10,14 +10,14 @@ import pytest
 from sqlalchemy import bindparam, select, text
 
 from db.database import Database
-from db.driver.compiled_statements import CompiledStatement
+from db.driver.statements.compiled_statements import CompiledStatement
 from db.errors import ConcurrentWriteError, StatementRefusedError
 from db.sessions import ReadSession
 from db.tables.models import Member, Organization, SyncLogEntry
-from sync.record import record_deliveries
-from sync.worker import retry_due
+from sync.recording.record import record_deliveries
+from sync.recording.worker import retry_due
 from tests.support.builders import created
-from tests.sync.recording import delivery
+from tests.sync.recorded_events import delivery
 
 EMAIL = "kari.nordmann@example.no"
 PROFILE = {"givenName": "Kari", "familyName": "Nordmann", "email": EMAIL, "phone": "+4790000000"}

@@ -12,11 +12,11 @@ from sqlalchemy import text
 from db.database import Database
 from db.errors import ConcurrentWriteError
 from db.migrate import migrate
-from sync.record import record_deliveries
+from sync.recording.record import record_deliveries
 from tests.support.builders import created, updated
 from tests.support.opened import opened, row_counts
 from tests.support.postgres import PostgresCluster
-from tests.sync.recording import delivery
+from tests.sync.recorded_events import delivery
 
 SERIALIZATION_FAILURE = text("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '40001'; END $$")
 

@@ -18,11 +18,11 @@ from db.driver.urls import sqlite_file
 from db.errors import DatabaseUnavailableError, SchemaOutdatedError
 from db.migrate import check_schema
 from db.vocabulary import PortalId
-from sync.record import record_deliveries
+from sync.recording.record import record_deliveries
 from tests.support.builders import created, guid
 from tests.support.opened import opened, row_counts
 from tests.support.postgres import PostgresCluster
-from tests.sync.recording import delivery
+from tests.sync.recorded_events import delivery
 
 
 class Middlebox:

@@ -14,11 +14,11 @@ from sqlalchemy import make_url, text
 from db.database import Database
 from db.errors import PoolingError
 from db.migrate import migrate, require_current_schema
-from sync.record import record_deliveries
+from sync.recording.record import record_deliveries
 from tests.faults.process import until
 from tests.support.builders import created
 from tests.support.opened import opened, row_counts
-from tests.sync.recording import delivery
+from tests.sync.recorded_events import delivery
 
 PGBOUNCER = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
 CONFIGURATION = """

@@ -27,7 +27,7 @@ from db.vocabulary import MemberId, Position
 from tests.support.builders import created, deactivated, updated
 from tests.support.opened import clear, opened, put_back, waiting
 from tests.support.service import DEADLINE
-from tests.sync.recording import record_all
+from tests.sync.recorded_events import record_all
 
 WRITERS = 50
 ROUNDS = 8

@@ -12,20 +12,20 @@ from sqlalchemy import delete, select, update
 from db.database import Database
 from db.queries.collation import collation_key
 from db.queries.keyset import KeyValues, PageRequest, Slice
-from db.queries.member_pages import (
+from db.queries.members.member_pages import (
     MemberFilter,
     MemberOrder,
     MemberOrderField,
     MemberRow,
     member_page,
 )
+from db.queries.members.visibility import EVERYTHING
 from db.queries.text_keys import number_key
-from db.queries.visibility import EVERYTHING
 from db.tables.models import Member, RoleAssignment, SyncLogEntry
-from sync.record import record_deliveries
+from sync.recording.record import record_deliveries
 from tests.support.builders import created, guid
 from tests.support.opened import clear, opened
-from tests.sync.recording import delivery
+from tests.sync.recorded_events import delivery
 
 NAMES_OF = {guid(f"{kind}{n}"): f"{kind}{n}" for kind in "MN" for n in range(100)}
 

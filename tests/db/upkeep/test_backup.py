@@ -11,10 +11,10 @@ from db.driver.urls import sqlite_file
 from db.errors import BackupError
 from db.feed.changes import feed_head
 from db.upkeep.backup import back_up
-from sync.record import record_deliveries
+from sync.recording.record import record_deliveries
 from tests.support.builders import created
 from tests.support.opened import opened, row_counts
-from tests.sync.recording import delivery
+from tests.sync.recorded_events import delivery
 
 
 def file_of(url: str) -> Path:

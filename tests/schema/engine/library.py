@@ -15,7 +15,7 @@ from schema.engine.field_use import Client
 from schema.engine.lookahead import selected
 from schema.engine.masking import masked
 from schema.engine.requests import GraphQLRequest
-from schema.engine.trusted_documents import TrustedDocuments
+from schema.engine.stored.trusted_documents import TrustedDocuments
 from schema.engine.views import View, from_view, view_type
 
 

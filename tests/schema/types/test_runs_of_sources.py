@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.settings import Settings, SourceSettings
-from db.queries.source_activity import RECONCILED
+from db.queries.log.source_activity import RECONCILED
 from tests.support.answers import codes
 from tests.support.association import found_association
 from tests.support.builders import created, guid, updated

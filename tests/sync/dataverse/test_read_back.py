@@ -15,19 +15,19 @@ from app.server import running
 from app.settings import Settings, SettingsError, SourceSettings, load_settings
 from db.database import Database
 from db.vocabulary import ActivationState, PortalId, SyncOutcome, SyncStatus
-from sync.corrections import Correction, correct_membership
+from sync.correcting.corrections import Correction, correct_membership
 from sync.dataverse.mapping import parse_mapping
 from sync.dataverse.reader import MessageReader
-from sync.deliveries import read_delivery
 from sync.errors import SourceUnreadableError
-from sync.record import record_deliveries
-from sync.replay import ReplayRequest, replay_entries
-from sync.worker import retry_due
+from sync.recording.deliveries import read_delivery
+from sync.recording.record import record_deliveries
+from sync.recording.replay import ReplayRequest, replay_entries
+from sync.recording.worker import retry_due
 from tests.support.builders import body_of, created, deactivated, guid
 from tests.support.dataverse import TOKEN, WEB_ROLES, Dataverse, simulated_dataverse
 from tests.support.service import DEADLINE, Service
 from tests.sync.dataverse.test_deliveries import BODIES, FOLDER, KARI, KEY, PER, send
-from tests.sync.recording import entries, world_of
+from tests.sync.recorded_events import entries, world_of
 
 CHANGES = """subscription { syncLogChanges { __typename ... on SyncLogChange {
     entry { eventId status outcome eventType occurredAt detail attempts deliveries } } } }"""

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select
 
 from db.database import Database
-from db.queries.reconciliations import (
+from db.queries.runs.reconciliations import (
     begin_run,
     last_runs,
     missed_since,
@@ -28,7 +28,7 @@ from sync.reconcile.holding import NothingHeldError, decide_held, held_of
 from tests.support.builders import guid, reactivated
 from tests.support.opened import opened
 from tests.sync.reconcile.test_run import AT, row, run, tell
-from tests.sync.recording import world_of
+from tests.sync.recorded_events import world_of
 
 ACTIVE, INACTIVE = ActivationState.ACTIVE, ActivationState.INACTIVE
 NAMES = [f"member {number}" for number in range(30)]

@@ -3,7 +3,7 @@
 import asyncio
 
 from app.services import utc_now
-from db.queries.portal_states import lease_portal
+from db.queries.runs.portal_states import lease_portal
 from sync.reconcile.leases import LEASE, leased
 from tests.faults.process import until
 from tests.support.opened import opened, waiting

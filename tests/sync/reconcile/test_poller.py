@@ -13,9 +13,9 @@ from pydantic import SecretStr
 from app.server import running
 from app.settings import Settings, SourceSettings
 from db.database import Database
-from db.queries import reconciliation_requests
-from db.queries.portal_states import lease_portal
-from db.queries.reconciliations import last_runs
+from db.queries.runs import reconciliation_requests
+from db.queries.runs.portal_states import lease_portal
+from db.queries.runs.reconciliations import last_runs
 from db.vocabulary import ActivationState, ReconciliationStatus
 from sync.dataverse.access_tokens import FixedToken
 from sync.dataverse.connected_portal import DataversePortal
@@ -30,7 +30,7 @@ from tests.support.builders import guid
 from tests.support.dataverse import TOKEN, WEB_ROLES, Dataverse, simulated_dataverse
 from tests.support.opened import row_counts
 from tests.support.service import DEADLINE, Service
-from tests.sync.recording import world_of
+from tests.sync.recorded_events import world_of
 
 ACTIVE, INACTIVE = ActivationState.ACTIVE, ActivationState.INACTIVE
 NAMES = [f"member {number}" for number in range(20)]

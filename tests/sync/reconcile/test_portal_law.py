@@ -26,13 +26,13 @@ from sync.dataverse.reader import MessageReader
 from sync.dataverse.web_api import WebApi
 from sync.reconcile.guard import Guard
 from sync.reconcile.poller import PortalPoller, Schedule
-from sync.record import record_deliveries
+from sync.recording.record import record_deliveries
+from sync.recording.worker import retry_due
 from sync.simulator.dataverse.served_api import Fault, SimulatedWebApi
-from sync.worker import retry_due
 from tests.support.builders import guid
 from tests.support.dataverse import TOKEN, WEB_ROLES, Dataverse, tables
 from tests.support.opened import opened
-from tests.sync.recording import world_of
+from tests.sync.recorded_events import world_of
 
 NAMES = ["Kari", "Per", "Mona"]
 DAILY = Schedule(poll=timedelta(minutes=1), full=timedelta(days=1))

@@ -21,7 +21,7 @@ from sync.simulator.dataverse.served_api import Fault
 from tests.support.builders import guid
 from tests.support.dataverse import TOKEN, WEB_ROLES, Dataverse, simulated_dataverse
 from tests.support.opened import rows_without_runs
-from tests.sync.recording import world_of
+from tests.sync.recorded_events import world_of
 
 ACTIVE, INACTIVE = ActivationState.ACTIVE, ActivationState.INACTIVE
 # The tables of roles and of chapters, which are read first.

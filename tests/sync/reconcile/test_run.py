@@ -12,15 +12,15 @@ from sqlalchemy import select
 from db.database import Database
 from db.tables.models import SyncAttempt
 from db.vocabulary import ActivationState, AttemptTrigger
-from sync.corrections import Correction, correct_membership
-from sync.deliveries import read_delivery
+from sync.correcting.corrections import Correction, correct_membership
 from sync.reconcile.files import read_lines
 from sync.reconcile.guard import Guard
 from sync.reconcile.runs import Options, Report, Request, reconcile
-from sync.record import record_deliveries
+from sync.recording.deliveries import read_delivery
+from sync.recording.record import record_deliveries
 from tests.support.builders import body_of, created, deactivated, event, guid, updated
 from tests.support.opened import row_counts, rows_without_runs
-from tests.sync.recording import entries, world_of
+from tests.sync.recorded_events import entries, world_of
 
 ACTIVE, INACTIVE = ActivationState.ACTIVE, ActivationState.INACTIVE
 AT = datetime(2024, 12, 1, 12, 0, tzinfo=UTC)

@@ -1,0 +1,1 @@
+"""Commands about the portal: comparing with it, reading its tables, playing it."""

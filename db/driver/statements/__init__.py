@@ -1,0 +1,1 @@
+"""Statements: compiled once, in bulk, several in one round trip."""

@@ -1,0 +1,1 @@
+"""Chapters, the national body, and the roles that are held in them."""

@@ -1,0 +1,1 @@
+"""The sync log, the trail of readers, and what is counted from them."""

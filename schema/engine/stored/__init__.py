@@ -1,0 +1,1 @@
+"""Documents that clients name by their hash."""

@@ -1,0 +1,1 @@
+"""Applies events to members, chapters and roles, in memory, oldest first."""

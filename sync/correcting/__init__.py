@@ -1,0 +1,1 @@
+"""What people state of members because the portal has it wrong."""

@@ -1,0 +1,1 @@
+"""Records deliveries, and tries their events until they are applied."""
