@@ -12,6 +12,7 @@ _databases = iter(range(1, 1_000_000))
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="the long form of the fault tests")
+    parser.addoption("--cases", type=int, help="hostile inputs of each test that makes them up")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -26,6 +27,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def long(request: pytest.FixtureRequest) -> bool:
     # When all tests are run, this file is read too late to add an option.
     return bool(request.config.getoption("long", default=False))
+
+
+@pytest.fixture
+def cases(request: pytest.FixtureRequest, long: bool) -> int:
+    """How many hostile inputs a test makes up."""
+    given: int | None = request.config.getoption("cases", default=None)
+    return given or (50_000 if long else 240)
 
 
 @pytest.fixture

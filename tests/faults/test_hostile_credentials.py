@@ -154,9 +154,8 @@ def verdict(answer: Answer | None) -> str:
 
 
 def test_no_token_that_is_not_good_lets_anybody_in_or_costs_a_statement(
-    port: int, runner: asyncio.Runner, long: bool, caplog: pytest.LogCaptureFixture
+    port: int, runner: asyncio.Runner, cases: int, long: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    cases = 25_000 if long else 250
     verdicts: Counter[str] = Counter()
 
     @settings(

@@ -74,9 +74,8 @@ async def attack(port: int, sent: bytes) -> str:
 
 
 def test_no_frames_make_the_service_fail_or_grow(
-    database_url: str, tmp_path: Path, runner: asyncio.Runner, long: bool
+    database_url: str, tmp_path: Path, runner: asyncio.Runner, cases: int, long: bool
 ) -> None:
-    cases = 50_000 if long else 200
     ends: Counter[str] = Counter()
     memory: list[float] = []
     with ServiceProcess(database_url, tmp_path) as service:

@@ -66,9 +66,8 @@ async def check_it_goes_on(service: ServiceProcess) -> None:
 
 
 def test_no_input_makes_the_service_fail_or_grow(
-    service: ServiceProcess, runner: asyncio.Runner, long: bool
+    service: ServiceProcess, runner: asyncio.Runner, cases: int, long: bool
 ) -> None:
-    cases = 100_000 if long else 300
     answers: Counter[int | None] = Counter()
     memory: list[float] = []
 
