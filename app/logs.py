@@ -1,4 +1,4 @@
-"""How the service logs: lines of text for people, or JSON for machines."""
+"""Sets up logging: lines of text for people, or JSON for machines."""
 
 import json
 import logging

@@ -200,7 +200,7 @@ class Metrics:
         self.shared: SharedMetrics | None = None
 
     def watch_services(self, services: Services) -> None:
-        """From now on, the state of these services is told."""
+        """Reports the state of these services from now on."""
         if self._state is not None:
             self._registry.unregister(self._state)
         self._state = _ServiceState(services)

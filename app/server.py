@@ -44,7 +44,7 @@ class Server(uvicorn.Server):
         *,
         drain_seconds: float = 0,
     ) -> None:
-        """`started` is called with the URL once connections are accepted. `drain_seconds` is how
+        """Calls `started` with the URL once connections are accepted. `drain_seconds` is how
         long connections may be used for one more request when the server stops."""
         super().__init__(config)
         self._bounds = ConnectionBounds()

@@ -1,4 +1,4 @@
-"""Whether commits succeed: with a full disk, for one, a database can be read but not written."""
+"""Watches whether commits succeed: with a full disk, a database can be read but not written."""
 
 import logging
 from collections.abc import Callable

@@ -119,7 +119,8 @@ class Database:
         await self._writer.dispose()
 
     def read(self, *, snapshot: bool = False) -> AbstractAsyncContextManager[ReadSession]:
-        """With `snapshot`, all statements read one snapshot; without, each reads its own."""
+        """Opens a session for reading. With `snapshot` all its statements read one snapshot;
+        without, each reads its own."""
         return _Reading(self._read_pool, snapshot=snapshot)
 
     @asynccontextmanager

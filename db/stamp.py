@@ -17,7 +17,7 @@ NEVER = Stamp("")
 def make_stamp(
     at: datetime, *, sequence: int, deactivation: bool, event_id: str, source: str
 ) -> Stamp:
-    """`sequence` is from 0, which stands for none, to 2**63 - 1."""
+    """Makes a stamp; `sequence` is from 0, which stands for none, to 2**63 - 1."""
     moment = (at if at.tzinfo is UTC else at.astimezone(UTC)).isoformat(timespec="microseconds")
     digits = str(sequence)
     # With a letter for the number of digits in front, larger numbers sort after smaller ones.

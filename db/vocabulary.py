@@ -53,7 +53,7 @@ class ActivationState(StrEnum):
 
 
 class AccessLevel(IntEnum):
-    """What a member may do in the app. A higher level includes the lower ones."""
+    """The rights of a member in the app. A higher level includes the lower ones."""
 
     NONE = 0
     MEMBER = 1
@@ -82,7 +82,7 @@ class SyncOutcome(StrEnum):
 
 
 class EntryMark(StrEnum):
-    """What may be wrong about a log entry, to be counted and looked after.
+    """A doubt about a log entry, to be counted and looked after.
 
     CONFLICT: its event id belongs to another event. OVERTAKEN: it is older than a statement that
     was received before it. TIED: another event of the same time and sequence states something else.
@@ -134,7 +134,7 @@ class ReconciliationStatus(StrEnum):
 
 
 class DriftAction(StrEnum):
-    """What a run did about a difference.
+    """The deed of a run about a difference.
 
     HELD: the deletion guard holds it. BEATEN: a later statement stands. CORRECTED: a correction
     stands. DISCARDED: a person has decided that what is here stays. FOUND: the run was a dry run.

@@ -94,7 +94,7 @@ class Context:
         return replace(self, sink=None, _viewer=_known(viewer))
 
     async def viewer(self) -> Viewer | None:
-        """The viewer of this operation, looked up once; None when anonymous.
+        """Returns the viewer of this operation, looked up once; None when anonymous.
 
         Raises MemberUnknownError or MemberInactiveError.
         """
@@ -114,7 +114,8 @@ class Context:
         return viewer
 
     async def current_viewer(self, session: ReadSession | None = None) -> Viewer | None:
-        """The viewer as the database has them now, active or not; None when anonymous or unknown.
+        """Returns the viewer as the database has them now, active or not; None when anonymous or
+        unknown.
 
         The operation goes on with this viewer. With a session, they are read in its snapshot.
         """

@@ -39,7 +39,8 @@ REFUSED_KEPT = timedelta(days=30)
 
 @dataclass(frozen=True, slots=True)
 class KeptBodies:
-    """How long bodies are kept: after the event was applied, or after one came that was refused."""
+    """The time for which bodies are kept: after the event was applied, or after one came that was
+    refused."""
 
     applied: timedelta
     refused: timedelta = REFUSED_KEPT

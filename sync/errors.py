@@ -70,7 +70,7 @@ class OverloadedError(SyncError):
 
 
 class CorrectionFault(StrEnum):
-    """What is wrong with a correction."""
+    """The fault of a correction that is refused."""
 
     MEMBER_NOT_FOUND = "MEMBER_NOT_FOUND"
     ORGANIZATION_NOT_FOUND = "ORGANIZATION_NOT_FOUND"

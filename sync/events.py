@@ -137,7 +137,8 @@ AnyEvent = Event | ChapterEvent
 
 
 class Outline(msgspec.Struct, frozen=True):
-    """What can be read of a body that is not applied: type, time, person and chapter."""
+    """The outline of a body that is not applied: its type, time, person and chapter, where they can
+    be read."""
 
     type: str | None = None
     occurred_at: datetime | None = None

@@ -1,4 +1,4 @@
-"""What the sync log says about events: refusals, and remarks on what was mended or may be wrong.
+"""The texts of the sync log: refusals, and remarks on what was mended or may be wrong.
 
 All of them stand here, so that the console can say each one in Norwegian as well.
 """

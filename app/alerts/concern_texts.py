@@ -1,4 +1,4 @@
-"""What a concern is called in a message, and what to do about it, in Norwegian and English."""
+"""The texts of concerns, with what to do about each, in Norwegian and English."""
 
 from dataclasses import dataclass
 

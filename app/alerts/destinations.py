@@ -1,4 +1,5 @@
-"""Where messages go: whatever Apprise knows, such as e-mail, Teams, Slack and SMS gateways."""
+"""Destinations of messages: all that Apprise knows, such as e-mail, Teams, Slack and SMS
+gateways."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""What a client is told when its token is refused. No text says anything of keys or secrets.
+"""The errors a client gets for a refused token. No text says anything of keys or secrets.
 
 AuthenticationError
 ├── InvalidTokenError       the token is refused; the client needs another one

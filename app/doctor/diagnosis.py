@@ -1,4 +1,4 @@
-"""What a check has found."""
+"""A diagnosis: the findings of one check."""
 
 from dataclasses import dataclass
 from enum import StrEnum

@@ -28,7 +28,7 @@ _EXCHANGE = "likeperson_exchange"
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """What the layer asks at each request."""
+    """The bounds and counters that the layer asks at each request."""
 
     times: RequestTimes
     headers: SecurityHeaders

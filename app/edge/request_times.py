@@ -16,7 +16,7 @@ class RequestTimes:
     """Knows the routes that requests are reported by."""
 
     def __init__(self, paths: frozenset[str], report: Report) -> None:
-        """`paths` are those of the routes; whatever else is asked for is reported together."""
+        """Reports times by the `paths` of the routes; all other paths are reported together."""
         self._exact = frozenset(path for path in paths if not path.endswith("}"))
         folders = {path.partition("{")[0]: path for path in paths - self._exact}
         # The most particular first.

@@ -25,7 +25,7 @@ class Outbox:
         write: Callable[[Sequence[Parts]], bool] | None = None,
         report: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """`report` is called with the number of bytes that are queued, whenever it changes."""
+        """Calls `report` with the number of queued bytes whenever it changes."""
         self._send = send
         self._write = write
         self._report = report

@@ -30,7 +30,7 @@ class UnidentifiedSockets:
     """The sockets of each address that have not sent credentials."""
 
     def __init__(self, most_per_address: int | None) -> None:
-        """None sets no limit."""
+        """Limits operations per address; None sets no limit."""
         self._most = most_per_address
         self._by_address: defaultdict[str, set[Hashable]] = defaultdict(set)
 

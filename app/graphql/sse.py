@@ -36,7 +36,7 @@ class EventStream:
     def __init__(
         self, send: Send, request_id: str, report: Callable[[int], None] = lambda _: None
     ) -> None:
-        """`report` is called with the number of bytes that are queued, whenever it changes."""
+        """Calls `report` with the number of queued bytes whenever it changes."""
         self._send = send
         self._request_id = request_id
         self._outbox = Outbox(partial(_send_body, send), report=report)

@@ -75,7 +75,7 @@ class WorkerProcess:
 
 class Supervisor:
     def __init__(self, listening: socket.socket, workers: int, arguments: Sequence[str]) -> None:
-        """`arguments` are those of `serve` for each worker."""
+        """Prepares the workers; `arguments` are those of `serve` for each of them."""
         self._listening = listening
         self._arguments = arguments
         self._workers: list[WorkerProcess | None] = [None] * workers

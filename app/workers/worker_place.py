@@ -1,4 +1,4 @@
-"""What a worker process is given by its supervisor."""
+"""The place of a worker process: its number, socket and files, as its supervisor gives them."""
 
 import asyncio
 import os

@@ -150,7 +150,8 @@ def _cause(error: Exception) -> BaseException:
 
 
 def _key_is_taken(cause: BaseException) -> bool:
-    """SQLite raises one exception for every kind of constraint; its name says which it was."""
+    """Says whether a key is taken. SQLite raises one exception for every kind of constraint; its
+    name says which it was."""
     return isinstance(cause, asyncpg.UniqueViolationError) or getattr(
         cause, "sqlite_errorname", None
     ) in ("SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY")

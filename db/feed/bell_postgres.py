@@ -100,7 +100,7 @@ class PostgresBackend(BroadcastBackend):
                 await connection.close(timeout=PATIENCE)
 
     async def _listen(self, connection: Any) -> None:
-        """Never returns; raises when the connection is lost or no longer answers."""
+        """Listens for ever; raises when the connection is lost or no longer answers."""
         lost = asyncio.Event()
         connection.add_termination_listener(lambda _: lost.set())
         await connection.add_listener(self._channel, self._on_notify)

@@ -29,7 +29,8 @@ class KeysetColumn:
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """At most `size` rows after (or, `backward`, before) the row with these key values."""
+    """A page to be read: at most `size` rows after (or, `backward`, before) the row with these key
+    values."""
 
     size: int
     start: KeyValues | None = None

@@ -10,7 +10,7 @@ from db.tables.profile import PROFILE_FIELDS
 
 
 class DataClass(StrEnum):
-    """What a column tells. PERSON: who somebody is, or what somebody wrote or did. MEMBERSHIP:
+    """The class of a column. PERSON: who somebody is, or what somebody wrote or did. MEMBERSHIP:
     where and as what somebody belongs, and when. OPERATIONAL: nothing of a single person."""
 
     PERSON = "person"
@@ -19,7 +19,7 @@ class DataClass(StrEnum):
 
 
 class Kept(StrEnum):
-    """How long a column is kept."""
+    """The time for which a column is kept."""
 
     UNLIMITED = "no limit"
     BODY = "`LIKEPERSON_BODY_DAYS`"
@@ -28,8 +28,8 @@ class Kept(StrEnum):
 
 
 class Erasure(StrEnum):
-    """What forgetting a person has to do. DELETE: the row goes. CLEAR: the value goes, and the row
-    stays. REPLACE: a text that points to nobody takes its place. KEEP: it stays."""
+    """The effect of forgetting a person on a column. DELETE: the row goes. CLEAR: the value goes,
+    and the row stays. REPLACE: a text that points to nobody takes its place. KEEP: it stays."""
 
     DELETE = "row deleted"
     CLEAR = "cleared"
@@ -39,8 +39,8 @@ class Erasure(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Handling:
-    """How a column is handled. `export`: a person who asks for their own data gets it. `why` is the
-    reason for what is kept from the person, or kept of a person who was forgotten."""
+    """The handling of a column. `export`: a person who asks for their own data gets it. `why` is
+    the reason for what is kept from the person, or kept of a person who was forgotten."""
 
     data_class: DataClass
     kept: Kept = Kept.UNLIMITED

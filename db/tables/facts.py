@@ -56,7 +56,8 @@ class ChangeFacts(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ToldConcern(msgspec.Struct, frozen=True):
-    """When people were last told of a concern, and since when it has been missing, if it is."""
+    """The time at which people were last told of a concern, and since when it has been over, if it
+    is."""
 
     told_at: datetime
     missing_since: datetime | None = None

@@ -266,7 +266,7 @@ class Change(Base):
 
 
 class RefusedDeliveries(Base):
-    """How many deliveries of a source were refused within an hour, by reason.
+    """The refused deliveries of a source within an hour, counted by reason.
 
     `skew_seconds` is how far the sender's clock is ahead of ours, where a signature proved it.
     """
@@ -282,7 +282,7 @@ class RefusedDeliveries(Base):
 
 
 class PortalStateRow(Base):
-    """How far the portal of a source has been read. The delta links are the portal's, by table."""
+    """The state of reading the portal of a source. The delta links are the portal's, by table."""
 
     __tablename__ = "portal_states"
     __table_args__ = (UniqueConstraint("source"),)

@@ -1,1 +1,1 @@
-"""What an operator does to a database as a whole: look at it, grant rights, copy it."""
+"""Upkeep of a database as a whole: examine it, grant rights, copy it."""

@@ -1,4 +1,4 @@
-"""What the role of the service may do on PostgreSQL, where another role owns the tables."""
+"""The privileges of the service's role on PostgreSQL, where another role owns the tables."""
 
 from collections.abc import Iterator
 

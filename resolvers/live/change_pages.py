@@ -46,7 +46,7 @@ class ChangePage:
 
 @dataclass(slots=True)
 class _Reading:
-    """What was read of the feed for all with one sight. `own_ends` has the first change of each
+    """A part of the feed, read for all with one sight. `own_ends` has the first change of each
     member by which they may have come to see other things."""
 
     at: Position

@@ -46,10 +46,11 @@ class Projection(Protocol[V]):
         """The part of the association the stream is restricted to."""
 
     def operation(self, change: CommittedChange) -> tuple[int, ChangeOperation] | None:
-        """The id of the row that changed and what happened to it; None for a hidden change."""
+        """Returns the id of the row that changed and what happened to it; None for a hidden
+        change."""
 
     async def views(self, batch: ChangeBatch, ids: Collection[int]) -> dict[int, V]:
-        """The current state of these rows, as far as they are visible."""
+        """Returns the current state of these rows, as far as they are visible."""
 
 
 @dataclass(frozen=True, slots=True)

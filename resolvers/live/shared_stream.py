@@ -61,7 +61,7 @@ class StreamRegistry(Protocol):
         """The last position that was offered to live streams."""
 
     def live_stream(self, key: Hashable) -> "SharedStream[Any] | None":
-        """The live stream for selections with this key."""
+        """Returns the live stream for selections with this key; None where there is none."""
 
     def register(self, stream: "SharedStream[Any]") -> None:
         """Makes the stream live: it is offered every change that is read from now on."""

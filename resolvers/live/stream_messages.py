@@ -12,7 +12,7 @@ V = TypeVar("V")
 
 
 class ResyncReason(Enum):
-    """Why a subscriber has to query again before subscribing anew."""
+    """The reason for which a subscriber has to query again before subscribing anew."""
 
     CURSOR_EXPIRED = "CURSOR_EXPIRED"
     SLOW_CONSUMER = "SLOW_CONSUMER"

@@ -50,7 +50,7 @@ class Sink(Protocol):
 
 
 class Stream(Protocol):
-    """What a subscriber can leave."""
+    """A stream, as its subscribers know it: they can leave it."""
 
     def remove(self, subscriber: "Subscriber") -> None: ...
 
@@ -73,7 +73,7 @@ class Subscriber:
 
 @dataclass(frozen=True, slots=True)
 class Selection(Generic[V]):
-    """What a subscriber asked for. Subscribers with equal keys share one stream.
+    """The selection of a subscriber. Subscribers with equal keys share one stream.
 
     `text` identifies the document and its variables, whatever the projection.
     """

@@ -102,7 +102,8 @@ class Documents:
         self.misses = 0
 
     def read(self, text: str, *, trusted: bool = False) -> Document:
-        """Never raises. A trusted document may be larger."""
+        """Returns the document, read once, with what is wrong about it. A trusted one may be
+        larger."""
         key = (text, trusted)
         document = self._kept.get(key)
         if document is not None:

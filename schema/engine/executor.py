@@ -56,7 +56,7 @@ C_contra = TypeVar("C_contra", contravariant=True)
 
 
 class Policy(Protocol[C_contra]):
-    """What the service decides. The engine passes the context on and knows nothing of it."""
+    """The decisions that the engine leaves to the service. It knows nothing of the context."""
 
     def client(self, context: C_contra) -> Client: ...
 
@@ -164,7 +164,7 @@ def _nobody_asks(_operation: Operation, _result: str, _seconds: float) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What one operation may take. `cost` is the most that its text may ask for, and the most items
+    """The limits of one operation. `cost` is the most that its text may ask for, and the most items
     that the lists of its answer may hold; `seconds` bound a query or mutation, or one event of a
     subscription. What takes longer is cancelled, together with its statement in the database."""
 

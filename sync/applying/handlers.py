@@ -59,7 +59,8 @@ def membership_reactivated(event: Event, draft: Draft) -> None:
 
 
 def membership_stated(event: Event, draft: Draft) -> None:
-    """What a row or a line of a file says: any part of a member, and nothing of the others."""
+    """Applies a row or a line of a file: it states any part of a member, and nothing of the
+    others."""
     _state_profile(event, draft)
     _state_organization(event, draft)
     _state_roles(event, draft)

@@ -1,4 +1,4 @@
-"""Which corrections stand: those of parts of which the portal says what it had said before."""
+"""Corrections that stand: those of parts of which the portal says what it had said before."""
 
 from collections.abc import Iterable
 from hashlib import sha256

@@ -1,1 +1,1 @@
-"""What people state of members because the portal has it wrong."""
+"""Corrections: statements of people about members of whom the portal is wrong."""

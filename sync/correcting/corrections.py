@@ -62,7 +62,8 @@ class CorrectedRole:
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """What is right of a member, with the ids of the portal. What is not given stays as it is.
+    """The right values of a member, with the ids of the portal. A part that is not given stays as
+    it is.
 
     `profile` holds fields by their names in events; None clears one. `organization_id` is None for
     no home. `roles` is the complete set.
@@ -87,7 +88,7 @@ class Correction:
 
 @dataclass(frozen=True, slots=True)
 class Corrected:
-    """What a correction changed, or would. `entry_id` is its log entry, None in a dry run."""
+    """The effect of a correction. `entry_id` is its log entry, None in a dry run."""
 
     member_id: MemberId
     entry_id: EntryId | None

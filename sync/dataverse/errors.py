@@ -1,4 +1,4 @@
-"""What can go wrong with the Web API of the portal.
+"""The errors of the portal's Web API.
 
 PortalError
 ├── PortalUnavailableError   not now: throttled, down, no answer, or the token is refused

@@ -208,7 +208,7 @@ _STEP = re.compile(r"\.([A-Za-z_][\w-]*)|\[(\d+|\.\.\.)\]")
 
 
 def _steps(path: str) -> list[str | int]:
-    """`$.role[1].codes` as names and numbers; what is in any element ends the path."""
+    """Splits `$.role[1].codes` into names and numbers; what is in any element ends the path."""
     steps: list[str | int] = []
     for name, index in _STEP.findall(path):
         if index == "...":
@@ -259,7 +259,7 @@ _TABLES: dict[str, tuple[type[_Strict], ...]] = {
 
 
 def _allowed(document: Mapping[str, Any], steps: list[str | int]) -> str:
-    """What may stand where the steps lead, or in the table around it."""
+    """Describes what is allowed where the steps lead, or in the table around it."""
     names = [step for step in steps if isinstance(step, str)]
     for length in range(len(names), 0, -1):
         if form := _FORMS.get(".".join(names[:length])):
@@ -278,7 +278,7 @@ def _allowed(document: Mapping[str, Any], steps: list[str | int]) -> str:
 
 
 def _end_of_table(steps: list[str | int], names: list[str]) -> int:
-    """How many steps lead to the table of these names: its number in a list is one of them."""
+    """Counts the steps to the table of these names: its number in a list is one of them."""
     end = len(names)
     return end + 1 if len(steps) > end and isinstance(steps[end], int) else end
 
@@ -296,8 +296,8 @@ _KEY_LINE = re.compile(r"\s*([\w-]+)\s*=")
 
 
 def _line_of(text: str, steps: list[str | int]) -> int:
-    """The line of what the steps lead to, else of the table around it. TOML's own reader knows no
-    lines."""
+    """Finds the line of what the steps lead to, else of the table around it. TOML's own reader
+    knows no lines."""
     names = [step for step in steps if isinstance(step, str)]
     wanted = next((step for step in steps if isinstance(step, int)), None)
     table: list[str] = []

@@ -108,9 +108,9 @@ def _step_id(document: Mapping[str, Any]) -> str:
 
 
 def _created_at(value: object) -> datetime | None:
-    """The time of the operation. It is written in the local time of the server as if that were
-    UTC, so that its offset has to be added: `/Date(1506409448000-0700)/` is the same moment as a
-    `modifiedon` of `/Date(1506384248000)/`."""
+    """Returns the time of the operation. It is written in the local time of the server as if that
+    were UTC, so that its offset has to be added: `/Date(1506409448000-0700)/` is the same moment as
+    a `modifiedon` of `/Date(1506384248000)/`."""
     if not isinstance(value, str) or not (found := _DATE.fullmatch(value)):
         return None
     moment = _moment(int(found[1]))
@@ -131,7 +131,7 @@ def _moment(milliseconds: int) -> datetime | None:
 def _rows(
     document: Mapping[str, Any], table: str, parameters: Mapping[str, Value]
 ) -> Iterator[Row]:
-    """The rows that the message shows: one, or one for each of its targets."""
+    """Yields the rows that the message shows: one, or one for each of its targets."""
     images = document.get("PreEntityImages"), document.get("PostEntityImages")
     targets = parameters.get("Targets")
     if isinstance(targets, list):
@@ -146,7 +146,7 @@ def _rows(
 
 
 def _nth(images: object, index: int) -> object:
-    """The images of one of several targets stand in arrays beside them."""
+    """Returns the image of one of several targets; they stand in arrays beside them."""
     return images[index] if isinstance(images, list) and index < len(images) else None
 
 
@@ -173,7 +173,7 @@ def _version(*candidates: object) -> int | None:
 
 
 def _image(images: object) -> Columns:
-    """All images together: a step may have several, with a part of the columns each."""
+    """Joins all images: a step may have several, with a part of the columns each."""
     columns: Columns = {}
     for entity in _pairs(images).values():
         if isinstance(entity, dict) and _is_entity(entity):
@@ -195,7 +195,8 @@ def columns_of_entity(value: Value) -> Columns:
 
 
 def _pairs(value: object) -> Columns:
-    """An array of keys and values as a mapping; some serializers write a mapping themselves."""
+    """Turns an array of keys and values into a mapping; some serializers write a mapping
+    themselves."""
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items() if key != "__type"}
     if not isinstance(value, list):
@@ -208,7 +209,7 @@ def _pairs(value: object) -> Columns:
 
 
 def _plain(value: Any) -> Value:
-    """A value without its wrapping; an entity stays as it is, since it has more than columns."""
+    """Unwraps a value; an entity stays as it is, since it has more than columns."""
     if isinstance(value, str):
         found = _DATE.fullmatch(value)
         return _moment(int(found[1])) if found else _mended(value)
@@ -231,7 +232,7 @@ def _is_text(value: object) -> TypeGuard[str]:
 
 
 def _id(value: object) -> PortalId | None:
-    """A GUID; the empty one stands for none."""
+    """Returns a GUID; None for the empty one and for anything else."""
     if not isinstance(value, str) or not _GUID.fullmatch(value):
         return None
     id = canonical_portal_id(value)
@@ -247,7 +248,7 @@ _MOJIBAKE = re.compile("[\u00c2-\u00f4][\u0080-\u00bf\u0152-\u2122]")
 
 
 def _mended(text: str) -> str:
-    """UTF-8 that somebody read as Windows-1252 on its way: `KÃ¥re` is `Kåre`."""
+    """Mends UTF-8 that was read as Windows-1252 on its way: `KÃ¥re` is `Kåre`."""
     if not _MOJIBAKE.search(text):
         return text
     try:
@@ -257,5 +258,6 @@ def _mended(text: str) -> str:
 
 
 def _windows_1252(character: str) -> bytes:
-    """The five bytes that Windows-1252 leaves undefined are read as control characters."""
+    """Returns the byte of a character; the five that Windows-1252 leaves undefined are control
+    characters."""
     return character.encode("latin-1" if "\x80" <= character <= "\x9f" else "cp1252")

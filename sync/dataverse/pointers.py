@@ -1,4 +1,4 @@
-"""Which members a message points at, for a source whose rows can be read.
+"""Finds the members that a message points at, for a source whose rows can be read.
 
 Such a message never carries the answer: it says which rows to look at.
 """
@@ -45,7 +45,7 @@ def _merged(message: Message) -> PortalId | None:
 
 
 def _linked(message: Message, mapping: PortalMapping) -> Iterator[PortalId]:
-    """Either side of a link may be the member."""
+    """Yields the members of a link; either side may be one."""
     relationship = message.parameters.get("Relationship")
     name = relationship.get("SchemaName") if isinstance(relationship, dict) else None
     rules = [rule for rule in mapping.role if isinstance(rule, LinkedRoles)]

@@ -1,4 +1,5 @@
-"""What rows read over the Web API say: everything of a member, as of the moment of the reading."""
+"""Turns rows read over the Web API into statements: all of a member, as of the moment of the
+reading."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime

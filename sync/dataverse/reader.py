@@ -75,7 +75,7 @@ class MessageReader:
     def _documents(
         self, document: Mapping[str, Any], headers: Headers, received_at: datetime
     ) -> list[dict[str, Any]]:
-        """The events, or why there are none."""
+        """Returns the events of a message, or one that says why there are none."""
         origin = {"headers": _kept(headers)}
         try:
             message = read_message(document, stripped=_TOO_LARGE in headers)
@@ -143,7 +143,8 @@ def _rejected(type: str, error: NotAnEventError, origin: Mapping[str, Any]) -> d
 
 
 def _event_id(document: Mapping[str, Any], body: bytes) -> str:
-    """Two steps may send the same operation, and the organization need not be in the body."""
+    """Computes the id of an event from its body, organization and step: two steps may send the same
+    operation, and the organization need not be in the body."""
     step = document.get("OwningExtension")
     parts = (
         document.get("OrganizationId"),
@@ -165,7 +166,7 @@ def _origin(message: Message) -> dict[str, Any]:
 
 
 def _kept(headers: Headers) -> dict[str, str]:
-    """A replay has only what is stored, so that what matters of the headers is stored as well."""
+    """Returns the headers that are stored with the body, since a replay has only what is stored."""
     return {
         name.decode(): headers[name].decode("latin-1") for name in _KEPT_HEADERS if name in headers
     }

@@ -1,4 +1,4 @@
-"""What a message says, by the mapping, as events in the format of our own.
+"""Translates a message, by the mapping, into events in our own format.
 
 A message tells a part of a row. What it does not tell is not guessed: it is left unsaid, with a
 remark, or the message is rejected with the reason.
@@ -139,7 +139,8 @@ class _Translation:
         return self._foreign
 
     def _merge(self) -> Iterator[Statement]:
-        """The one that lives on may have got columns of the other, which is then inactive."""
+        """Yields the statements of a merge: the survivor may have got columns of the other, which
+        is then inactive."""
         survivor = id_of(self._message.parameters.get("Target")) or self._message.id
         merged = id_of(self._message.parameters.get("SubordinateId"))
         if merged is None or survivor is None:
@@ -188,7 +189,8 @@ class _Translation:
         return self._message.created_at or self._received_at
 
     def _ended(self, id: PortalId, reason: str, *, certain: bool) -> Statement:
-        """`certain`: it is known to have been a member, so that one not known here is created."""
+        """Returns the statement that a member has left. `certain`: it is known to have been a
+        member, so that one not known here is created."""
         at = self._message.created_at or self._received_at
         data = {"member": {"id": id}, "reason": reason}
         return Statement(EventType.MEMBERSHIP_DEACTIVATED, at, data, only_if_known=not certain)
@@ -266,7 +268,7 @@ class _MemberReading:
         self.remarks: list[str] = []
 
     def is_member(self) -> bool | None:
-        """Whether the row is a member's; None if the columns do not tell."""
+        """True if the row is a member's; None if the columns do not tell."""
         return all_hold(self._mapping.member.include, self._known)
 
     def profile(self) -> dict[str, str | None]:
@@ -318,7 +320,8 @@ class _MemberReading:
         return sorted(codes)
 
     def state(self) -> str | None:
-        """Active is only who is known to fulfil everything; what is missing is remarked on."""
+        """Returns the state: active is only who is known to fulfil everything. What is missing is
+        remarked on."""
         table = self._mapping.member
         deciding = {*table.include, *table.active}
         if table.member_until:

@@ -37,7 +37,7 @@ JsonRow = dict[str, Any]
 
 
 class IncompleteError(PortalUnavailableError):
-    """Not everything came that was asked for: a row, or a column of one."""
+    """A row that was asked for is missing, or a column of one."""
 
 
 class _Page(msgspec.Struct):
@@ -52,7 +52,7 @@ class Attribute(msgspec.Struct):
 
 
 class TableDefinition(msgspec.Struct):
-    """What the portal says of a table. `tracked`: its changes can be asked for."""
+    """A table as the portal describes it. `tracked`: its changes can be asked for."""
 
     entity_set: str = msgspec.field(name="EntitySetName")
     tracked: bool = msgspec.field(name="ChangeTrackingEnabled")
@@ -61,8 +61,8 @@ class TableDefinition(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What has changed in a table, and the link to what changes from then on. A row that is deleted
-    is known by its id only."""
+    """The changes in a table, and the link to those from then on. A deleted row is known by its id
+    only."""
 
     rows: list[JsonRow]
     deleted: list[str]
@@ -71,7 +71,7 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class TableQuery:
-    """Which rows of a table to read. `expand` is a navigation property with its columns."""
+    """The rows of a table to be read. `expand` is a navigation property with its columns."""
 
     entity_set: str
     select: Sequence[str]
@@ -216,7 +216,8 @@ class WebApi:
             url, parameters = self._own(page.next_link) or url, None
 
     def _own(self, link: str | None) -> str | None:
-        """The token goes to the portal only, wherever a link may point."""
+        """Returns a link of the portal; one to another host raises, since the token goes to the
+        portal only."""
         if link is not None and urlsplit(link)[:2] != urlsplit(self._url)[:2]:
             raise PortalRefusedError("A link of the portal points to another host.")
         return link
@@ -224,7 +225,7 @@ class WebApi:
     async def _get(
         self, url: str, parameters: Mapping[str, str] | None, prefer: str
     ) -> bytes | None:
-        """The body of the answer; None for 404."""
+        """Returns the body of the answer; None for 404."""
         why, wait = "no answer", 0.0
         for attempt in range(self._attempts):
             if wait:

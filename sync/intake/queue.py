@@ -31,7 +31,7 @@ class Intake:
     accepted delivery is recorded."""
 
     def __init__(self, record: Recorder, *, at_once: int = 1) -> None:
-        """`at_once`: the number of transactions at the same time."""
+        """Makes a queue that runs at most `at_once` transactions at the same time."""
         self._record = record
         self._at_once = at_once
         self._waiting: deque[WaitingDelivery] = deque()

@@ -1,1 +1,1 @@
-"""From the bytes of a delivery to an event: what is needed is required, the rest is mended."""
+"""Parses the bytes of a delivery into an event: what is needed is required, the rest is mended."""

@@ -1,4 +1,4 @@
-"""What a statement of a source says otherwise than what is known here, and why."""
+"""Compares a statement of a source with what is known here, and says why they differ."""
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ from sync.events import Event, OrganizationStatement
 
 
 class Why(StrEnum):
-    """Why the two sides differ. Only what counts is applied."""
+    """The reason for a difference. Only a difference that counts is applied."""
 
     COUNTS = "counts"
     BEATEN = "beaten"
@@ -36,7 +36,7 @@ class FieldDifference:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What differs of one person, or of the chapter that the statement names."""
+    """The differences of one person, or of the chapter that the statement names."""
 
     portal_id: PortalId
     known: bool

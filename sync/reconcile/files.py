@@ -159,7 +159,7 @@ def read_event(number: int, body: bytes, *, dated: bool) -> Line | WrongLine:
 
 
 def _document(row: Mapping[str, Any], at: datetime) -> dict[str, Any]:
-    """The event of a line; what the line does not name is not in it."""
+    """Returns the event of a line, without what the line does not name."""
     member: dict[str, Any] = {"id": _field(row, "portalId")}
     if not member["id"]:
         raise WrongLineError("has no portalId")
@@ -201,7 +201,8 @@ def _organization(row: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _roles(value: object) -> Iterator[dict[str, str]]:
-    """`code` or `code@organizationId`, separated by `|`; in JSON also a list of these."""
+    """Yields the roles of a text of `code` or `code@organizationId`, separated by `|`, or of a list
+    of these."""
     parts = value if isinstance(value, list) else str(value or "").split("|")
     for part in parts:
         code, at, where = str(part).strip().partition("@")

@@ -12,7 +12,7 @@ SMALLEST_CHAPTER = 10
 
 @dataclass(slots=True)
 class Removals:
-    """What a run would take away. `active` counts the active members of the source by their home,
+    """The removals of a run. `active` counts the active members of the source by their home,
     `earlier` what runs of the last day have taken away already."""
 
     earlier: int = 0

@@ -1,4 +1,4 @@
-"""What the deletion guard holds back: kept until a person decides, whatever runs come after it."""
+"""Removals that the deletion guard holds back until a person decides, whatever runs come after."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -29,7 +29,7 @@ class NothingHeldError(Exception):
 
 
 class Holding:
-    """What is held of one source, and what a run finds of it."""
+    """The held removals of one source, as a run finds them."""
 
     def __init__(self, known: Sequence[Held]) -> None:
         self._known = {(item.portal_id, item.part): item for item in known}

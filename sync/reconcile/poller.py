@@ -52,8 +52,8 @@ class TrackedPortal(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How often a portal is asked for changes and read whole. `automatic`: also for the first time,
-    which a person starts otherwise."""
+    """The intervals at which a portal is asked for changes and read whole. With `automatic` the
+    first full run begins by itself; otherwise a person starts it."""
 
     poll: timedelta
     full: timedelta

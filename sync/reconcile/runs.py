@@ -90,9 +90,9 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to compare. `lines` gives the lines as often as it is called, as of `at`; `origin` says
-    where they are from. `run` is the run that was begun for it, and `told`: a webhook should have
-    told what differs."""
+    """A comparison to be made. `lines` gives the lines as often as it is called, as of `at`;
+    `origin` says where they are from. `run` is the run that was begun for it, and `told`: a webhook
+    should have told what differs."""
 
     source: str
     lines: Callable[[], Iterator[Line | WrongLine]]
@@ -106,8 +106,8 @@ class Request:
 
 @dataclass(slots=True)
 class Report:
-    """What a run found and did. The counts are of members; `differences` and `wrong` are the first
-    of them."""
+    """The findings and deeds of a run. The counts are of members; `differences` and `wrong` are the
+    first of them."""
 
     read: int = 0
     equal: int = 0
@@ -324,7 +324,7 @@ class _Run:
         self._holding.find(difference)
 
     def _read_and_check(self) -> Iterator[Line]:
-        """The lines that can be read; the others go into the report."""
+        """Yields the lines that can be read; the others go into the report."""
         for line in self._request.lines():
             if isinstance(line, WrongLine):
                 self._add_wrong(line)
@@ -360,7 +360,8 @@ class _Run:
                 yield line, difference
 
     def _line_of_absence(self, portal_id: PortalId) -> Line:
-        """A complete file states of those who are not in it that they are no members."""
+        """Returns the line by which a complete file states that somebody who is absent is no
+        member."""
         document = {
             "type": EventType.MEMBERSHIP_DEACTIVATED,
             "timestamp": self._request.at.astimezone(UTC).isoformat(),
@@ -398,7 +399,7 @@ class _Run:
             self._progress(doing, done)
 
     def _learn(self, stated: OrganizationStatement | UnsetType | None) -> None:
-        """Of a chapter that every line repeats, the first line tells the news."""
+        """Leaves the news of a chapter, which every line repeats, to the first line."""
         if isinstance(stated, OrganizationStatement):
             known = self._organizations.get(stated.id, KnownOrganization(None, None))
             name = stated.name if isinstance(stated.name, str) else known.name
@@ -432,8 +433,8 @@ class _Run:
             await self._record(waiting)
 
     def _body(self, line: Line, difference: Difference) -> bytes | None:
-        """The event of the line, without what is held, discarded or corrected; None if nothing is
-        left of it."""
+        """Returns the event of the line, without what is held, discarded or corrected; None if
+        nothing is left of it."""
         left_out = {
             one.field
             for one in difference.fields
@@ -470,7 +471,7 @@ class _Run:
 
 
 def _is_out_of_scope(line: Line, difference: Difference) -> bool:
-    """Who is not known here and no member there is nobody's concern."""
+    """Says whether the line is of somebody unknown here who is no member there."""
     return not difference.known and line.event.state is ActivationState.INACTIVE
 
 

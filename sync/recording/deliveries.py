@@ -36,7 +36,7 @@ class Delivery(msgspec.Struct, frozen=True):
 
     @property
     def outline(self) -> Outline:
-        """What can be read of a body that is not applied."""
+        """Returns what can be read of a body that is not applied."""
         return outline_of(self.content)
 
 

@@ -58,7 +58,7 @@ async def read_rows(
 
 
 async def _without_overruled(database: Database, rows: Sequence[ReadRow]) -> list[ReadRow]:
-    """A correction stands against a row that says what it said before."""
+    """Leaves out the rows that say what they said before a correction."""
     events = {
         row: content
         for row in rows

@@ -255,7 +255,8 @@ async def _apply_and_insert(
 
 
 def _mark_if_overtaken(entry: EntryRecord, result: Result) -> None:
-    """Only of a first delivery: what waited for a retry or a replay was overtaken here."""
+    """Marks a first delivery that a later statement had overtaken. What waited for a retry or a
+    replay was overtaken here, which is no fault."""
     if result.beaten_at is not None and result.mark is None:
         entry.mark = EntryMark.OVERTAKEN
         remark = remarks.overtaken(result.beaten_at.isoformat())

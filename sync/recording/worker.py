@@ -57,7 +57,7 @@ class RetryWorker:
         clock: Callable[[], datetime],
         readers: RowReaders = NO_READERS,
     ) -> None:
-        """`readers` read the rows that messages of their sources point at."""
+        """Makes a worker; `readers` read the rows that messages of their sources point at."""
         self._readers = readers
         self._database = database
         self._feed = feed

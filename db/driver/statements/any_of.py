@@ -61,12 +61,13 @@ def _json_each(element: _IsAnyOf, compiler: SQLCompiler, **options: Any) -> str:
 def any_of(
     column: InstrumentedAttribute[Any], values: Collection[int] | Collection[str]
 ) -> ColumnElement[bool]:
-    """The column is one of these values."""
+    """Returns the condition that the column is one of these values."""
     return _IsAnyOf(column, bindparam(None, list(values), type_=_Values(column.type)))
 
 
 def any_of_parameter(
     column: InstrumentedAttribute[Any] | Column[Any], name: str
 ) -> ColumnElement[bool]:
-    """The column is one of the values of this parameter, which are given at execution."""
+    """Returns the condition that the column is one of the values of this parameter, given at
+    execution."""
     return _IsAnyOf(column, bindparam(name, type_=_Values(column.type)))

@@ -37,7 +37,8 @@ class StatementCache:
 def in_literals(
     column: ColumnElement[Any] | InstrumentedAttribute[Any], values: Collection[Enum]
 ) -> ColumnElement[bool]:
-    """The column is one of these values of an enumeration, written into the statement itself.
+    """Returns the condition that the column is one of these values, written into the statement
+    itself.
 
     The planner has to know them to use a partial index and to tell rare values from common ones.
     """

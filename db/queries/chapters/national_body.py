@@ -55,7 +55,7 @@ class NationalBody:
         )
 
     def parameters(self) -> dict[str, Any]:
-        """The parameters of the subquery, for compiled statements."""
+        """Returns the parameters of the subquery, for compiled statements."""
         return {} if self.portal_id is None and self.guessed else {"national_body": self.portal_id}
 
 

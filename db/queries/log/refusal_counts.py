@@ -1,4 +1,4 @@
-"""How many deliveries of each source were refused, by reason and hour."""
+"""Counts of refused deliveries of each source, by reason and hour."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

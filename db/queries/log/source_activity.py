@@ -1,4 +1,4 @@
-"""When something was last heard of a source, and how much lately."""
+"""The activity of sources: when each was last heard of, and how much lately."""
 
 from collections.abc import Collection
 from datetime import datetime

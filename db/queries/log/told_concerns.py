@@ -1,4 +1,4 @@
-"""Which concerns people were told of, which process tells them, and that writing works."""
+"""Concerns that people were told of, which process tells them, and that writing works."""
 
 from collections.abc import Mapping
 from datetime import datetime

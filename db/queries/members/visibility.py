@@ -14,7 +14,7 @@ from db.vocabulary import MemberId, OrganizationId
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What a viewer may see at this moment.
+    """The sight of a viewer at this moment.
 
     Operators, and those who look from the national body, see all members or the whole log, also
     what belongs to no organization. Others see themselves, the members of the organizations they
@@ -28,7 +28,7 @@ class Sight:
     administered: frozenset[OrganizationId] = frozenset()
 
     def sees_member(self, member_id: int, organization_ids: Iterable[int]) -> bool:
-        """`organization_ids`: where they belong or hold a role."""
+        """Says whether a member is visible who belongs or holds a role in these organizations."""
         return (
             self.all_members
             or member_id == self.member_id

@@ -1,4 +1,4 @@
-"""What portals had last said of the parts of members that were corrected."""
+"""The last statements of portals about parts of members that were corrected."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""How far the portal of a source has been read, and which process reads it."""
+"""The state of reading each source's portal: how far, and by which process."""
 
 from dataclasses import dataclass, field
 from datetime import datetime

@@ -26,7 +26,8 @@ _COLUMNS = [getattr(ReconciliationRequest, name) for name in Requested._fields]
 async def add_request(
     session: WriteSession, source: str, now: datetime, *, whole: bool, dry_run: bool
 ) -> None:
-    """ConcurrentWriteError means that somebody else asks for one of this source at this moment."""
+    """Adds a request. ConcurrentWriteError means that somebody else asks for one of this source at
+    this moment."""
     values = {"source": source, "whole": whole, "dry_run": dry_run, "requested_at": now}
     await session.run(insert(ReconciliationRequest).values(values))
 

@@ -17,8 +17,8 @@ _PORTION = 500
 
 
 class RunCounts(msgspec.Struct, frozen=True):
-    """Of members. `missing` were missing there, `missed` is what a webhook should have told, and
-    `unlisted` differ without a drift line that says how."""
+    """The counts of a run, of members. `missing` were missing there, `missed` is what a webhook
+    should have told, and `unlisted` differ without a drift line that says how."""
 
     compared: int = 0
     created: int = 0

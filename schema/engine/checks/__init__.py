@@ -1,1 +1,1 @@
-"""What a document is checked for before it is executed: its shape, its price, its overlaps."""
+"""Checks of a document before it is executed: its shape, its price, its overlaps."""

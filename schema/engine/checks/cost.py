@@ -56,7 +56,7 @@ class ListSizeDirective:
 
 @dataclass(frozen=True, slots=True)
 class ListSize:
-    """How many items a list may have: the largest slicing argument, else the assumed size."""
+    """The most items a list may have: the largest slicing argument, else the assumed size."""
 
     slices: tuple[ValueNode, ...]
     assumed: int

@@ -83,7 +83,8 @@ class Counts:
     depth: int = 0
 
     def add(self, other: "Counts", *, below: int) -> None:
-        """`below`: how many levels deeper the other stands; its root fields then do not count."""
+        """Adds the counts of another selection, `below` levels deeper; its root fields then do not
+        count."""
         self.fields += other.fields
         self.aliases += other.aliases
         self.directives += other.directives

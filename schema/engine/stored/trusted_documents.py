@@ -13,7 +13,7 @@ _PREFIX = "sha256:"
 
 
 class Allowed(Enum):
-    """Which documents are executed."""
+    """The documents that may be executed."""
 
     ANY = "any"
     TRUSTED = "trusted"

@@ -77,8 +77,9 @@ class SimulatedWebApi:
         self._tokens.clear()
 
     async def _token(self, request: Request) -> Response:
-        """The client credentials grant (entra/identity-platform/v2-oauth2-client-creds-grant-flow,
-        below https://learn.microsoft.com/)."""
+        """Answers the client credentials grant
+        (entra/identity-platform/v2-oauth2-client-creds-grant-flow, below
+        https://learn.microsoft.com/)."""
         form = parse_qs((await request.body()).decode())
         if form.get("client_secret") != [self.secret]:
             return JSONResponse({"error": "invalid_client"}, HTTPStatus.UNAUTHORIZED)
@@ -108,7 +109,7 @@ class SimulatedWebApi:
         return self._many(request, table)
 
     def _definition(self, entity: str) -> Response:
-        """What a table is (webapi/query-metadata-web-api); 404 for one that there is not."""
+        """Describes a table (webapi/query-metadata-web-api); 404 for an unknown one."""
         for table in self.tables.by_set.values():
             if table.entity == entity:
                 names = [table.id, "modifiedon", "versionnumber", *table.columns, *table.lookups]
@@ -122,7 +123,7 @@ class SimulatedWebApi:
         return _error(HTTPStatus.NOT_FOUND, "0x80060888", f"Could not find an entity {entity}.")
 
     def _one(self, request: Request, entity_set: str, id: str) -> Response:
-        """One row by its id; 404 with 0x80040217 if there is none
+        """Answers with one row by its id; 404 with 0x80040217 if there is none
         (webapi/compose-http-requests-handle-errors)."""
         table = self.tables.by_set.get(entity_set)
         row = table.rows.get(id) if table else None
@@ -135,7 +136,7 @@ class SimulatedWebApi:
             return _unknown_column(error, table)
 
     def _many(self, request: Request, table: SimulatedTable) -> Response:
-        """A page of rows, with a link to the next one that is to be used as it stands
+        """Answers with a page of rows, with a link to the next one that is to be used as it stands
         (webapi/query/page-results). The count ends at 5,000 (webapi/query/count-rows)."""
         query = dict(request.query_params)
         rows = [row for row in table.rows.values() if _matches(row, query.get("$filter"))]
@@ -162,8 +163,9 @@ class SimulatedWebApi:
         return f"{request.url.replace(query='')}?{urlencode(query)}"
 
     def _changes(self, request: Request, table: SimulatedTable) -> Response:
-        """New and changed rows since the link was given, and the ids of deleted ones; a link lasts
-        seven days (use-change-tracking-synchronize-data-external-systems)."""
+        """Answers with the rows that are new or changed since the link was given, and the ids of
+        deleted ones; a link lasts seven days
+        (use-change-tracking-synchronize-data-external-systems)."""
         since = int(request.query_params["$deltatoken"])
         if since < self._oldest_link:
             return _error(HTTPStatus.GONE, "0x80044352", "Version stamp in the request is expired.")
@@ -185,8 +187,8 @@ def _matches(row: Columns, filter: str | None) -> bool:
 
 
 def _shown(row: Columns, table: SimulatedTable, request: Request) -> Columns:
-    """The selected columns; a lookup is `_name_value`, with its table as an annotation for who asks
-    (webapi/query/select-columns, webapi/request-annotations)."""
+    """Returns the selected columns; a lookup is `_name_value`, with its table as an annotation if
+    asked for (webapi/query/select-columns, webapi/request-annotations)."""
     annotated = "lookuplogicalname" in request.headers.get("Prefer", "")
     shown: Columns = {"@odata.etag": f'W/"{row["versionnumber"]}"'}
     for name in request.query_params.get("$select", "").split(","):
@@ -210,7 +212,8 @@ def _shown(row: Columns, table: SimulatedTable, request: Request) -> Columns:
 
 
 def _faulty(fault: Fault) -> Response:
-    """The limits for service protection answer 429 with Retry-After (api-limits)."""
+    """Answers with a fault; the limits for service protection say 429 with Retry-After
+    (api-limits)."""
     headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
     if fault.body is not None:
         return JSONResponse(fault.body, fault.status, headers)
