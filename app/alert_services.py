@@ -2,9 +2,8 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from app.alerts.current_concerns import concerns_of
 from app.alerts.destinations import Destinations
 from app.alerts.heartbeat import WatchmanPing
 from app.alerts.quiet_hours import QuietHours
@@ -12,19 +11,23 @@ from app.alerts.watch import AlertWatch
 from app.settings import Settings
 from db.database import Database
 from db.feed.change_feed import LiveFeed
+from sync.concerns.keeper import ConcernKeeper
 
 
 @asynccontextmanager
 async def open_alerts(
-    settings: Settings, database: Database, feed: LiveFeed, clock: Callable[[], datetime]
+    settings: Settings,
+    database: Database,
+    feed: LiveFeed,
+    concerns: ConcernKeeper,
+    clock: Callable[[], datetime],
 ) -> AsyncIterator[None]:
     """Tells people of concerns, and a watchman that all is well, as long as the block lasts."""
     async with AsyncExitStack() as stack:
         if settings.alerts:
-            silence = timedelta(hours=settings.longest_silence_hours)
             watch = AlertWatch(
                 database,
-                concerns_of(database, silence),
+                concerns.standing,
                 Destinations([url.get_secret_value() for url in settings.alerts]),
                 clock,
                 quiet=quiet_hours_of(settings),

@@ -127,6 +127,14 @@ class _ServiceState(Collector):
             "Log entries whose bodies and values this process has removed for their age.",
             self._services.body_retention.removed,
         )
+        concerns = GaugeMetricFamily(
+            "likeperson_concern",
+            "1 for each concern that somebody must look after, as this process saw it last.",
+            labels=["kind", "source", "state"],
+        )
+        for concern in self._services.concerns.last:
+            concerns.add_metric([concern.kind, concern.source or "", concern.state], 1)
+        yield concerns
         in_use = GaugeMetricFamily(
             "likeperson_connections_in_use", "Database connections in use.", labels=["pool"]
         )

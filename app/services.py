@@ -13,6 +13,7 @@ from app.auth.tokens import Authenticator, authenticator_of, identity_provider
 from app.open_connections import OpenConnections
 from app.portals import configured_sources, open_portals, poll_portals
 from app.settings import PREFIX, Settings
+from app.storage import storage_fault
 from db.database import Database, SilentBell
 from db.driver.urls import is_sqlite
 from db.errors import DatabaseUnavailableError
@@ -29,6 +30,8 @@ from resolvers.live.change_pages import ChangePages
 from resolvers.live.streams import LiveStreams
 from resolvers.source_views import ConfiguredSource
 from sync.body_retention import BodyRetention, KeptBodies
+from sync.concerns.keeper import ConcernKeeper
+from sync.concerns.survey import Watched
 from sync.intake.queue import Intake
 from sync.intake.refusals import Refusals
 from sync.recording.record import record_deliveries
@@ -51,7 +54,7 @@ class Services:
     refusals: Refusals
     connections: OpenConnections
     authenticator: Authenticator
-    longest_silence: timedelta
+    concerns: ConcernKeeper
     viewers: ViewerLookups
     body_retention: BodyRetention
     sources: Sequence[ConfiguredSource]
@@ -131,7 +134,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         Retention(database, keep, utc_now),
         BodyRetention(database, kept_bodies(settings), utc_now) as body_retention,
         Refusals(database, utc_now) as refusals,
-        open_alerts(settings, database, feed, utc_now),
+        ConcernKeeper(database, watched(settings, database), utc_now) as concerns,
+        open_alerts(settings, database, feed, concerns, utc_now),
         Intake(partial(record_deliveries, database), at_once=database.writes_at_once) as intake,
     ):
         _tune_garbage_collector()
@@ -145,7 +149,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             refusals,
             connections,
             authenticator,
-            timedelta(hours=settings.longest_silence_hours),
+            concerns,
             viewers,
             body_retention,
             configured_sources(settings),
@@ -161,6 +165,16 @@ async def _member(database: Database, portal_id: PortalId) -> MemberRow | None:
 def national_body_of(settings: Settings) -> NationalBody:
     named = None if settings.national_body is None else PortalId(settings.national_body)
     return NationalBody(named, guessed=settings.env == "development")
+
+
+def watched(settings: Settings, database: Database) -> Watched:
+    """Returns what is looked after, as the settings say."""
+    return Watched(
+        [source.name for source in configured_sources(settings)],
+        timedelta(hours=settings.longest_silence_hours),
+        national_body_of(settings),
+        partial(storage_fault, settings, database),
+    )
 
 
 def kept_bodies(settings: Settings) -> KeptBodies:

@@ -93,6 +93,39 @@ class EntryMark(StrEnum):
     TIED = "TIED"
 
 
+class ConcernKind(StrEnum):
+    """A kind of matter that somebody must look after, the most urgent first."""
+
+    REFUSED_DEACTIVATION = "REFUSED_DEACTIVATION"
+    REFUSALS = "REFUSALS"
+    STORAGE = "STORAGE"
+    DEAD = "DEAD"
+    WAITING = "WAITING"
+    REJECTIONS = "REJECTIONS"
+    UNKNOWN_TYPES = "UNKNOWN_TYPES"
+    MASS_DEACTIVATION = "MASS_DEACTIVATION"
+    HELD = "HELD"
+    SILENCE = "SILENCE"
+    NEVER_RECEIVED = "NEVER_RECEIVED"
+    MISSED_WEBHOOKS = "MISSED_WEBHOOKS"
+    DRIFT = "DRIFT"
+    OVERTAKEN = "OVERTAKEN"
+    UNDECIDED_ROLES = "UNDECIDED_ROLES"
+    HOMELESS = "HOMELESS"
+    CYCLE = "CYCLE"
+    SECOND_ROOT = "SECOND_ROOT"
+    SHARED_MEMBER_NUMBER = "SHARED_MEMBER_NUMBER"
+
+
+class ConcernState(StrEnum):
+    """OPEN: nobody has taken it on. ACKNOWLEDGED: an administrator has, until it grows. OVER: there
+    is nothing left to look after."""
+
+    OPEN = "OPEN"
+    ACKNOWLEDGED = "ACKNOWLEDGED"
+    OVER = "OVER"
+
+
 class AttemptTrigger(StrEnum):
     """The reason why an attempt was made."""
 
@@ -114,6 +147,7 @@ class AuditAction(StrEnum):
     RECONCILIATION_STARTED = "RECONCILIATION_STARTED"
     HELD_RELEASED = "HELD_RELEASED"
     HELD_DISCARDED = "HELD_DISCARDED"
+    CONCERN_ACKNOWLEDGED = "CONCERN_ACKNOWLEDGED"
 
 
 class ReconciliationKind(StrEnum):

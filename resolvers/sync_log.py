@@ -12,8 +12,8 @@ from db.queries.chapters.organizations import OrganizationRow, organizations_by_
 from db.queries.keyset import PageRequest, Slice
 from db.queries.log.attempt_records import Attempt, attempts_of
 from db.queries.log.entries import (
-    EntryFilter,
     EntryRow,
+    EntrySelection,
     entries_by_id,
     entry_count,
     entry_counts_of,
@@ -63,7 +63,7 @@ class EntryPage:
 async def page_of_entries(
     database: Database,
     sight: Sight,
-    filter: EntryFilter,
+    filter: EntrySelection,
     page: PageRequest,
     fields: EntryFields,
     *,

@@ -67,6 +67,14 @@ async def require_reconciler(info: Info) -> Viewer:
     return await _require_national(info, "Sources are for administrators of the national body.")
 
 
+async def require_concern_keeper(info: Info) -> Viewer:
+    """Admits operators and administrators of the national body: a concern that is taken on is told
+    to nobody else. Raises ForbiddenError."""
+    return await _require_national(
+        info, "Concerns are taken on by administrators of the national body."
+    )
+
+
 async def _require_national(info: Info, otherwise: str) -> Viewer:
     """Raises ForbiddenError with the text for anybody else."""
     viewer = await require_viewer(info.context)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from random import getrandbits
 from typing import Any, TypeVar
@@ -22,6 +22,7 @@ from resolvers.source_views import ConfiguredSource
 from schema.engine.executor import Prepared
 from schema.engine.field_use import UNNAMED_CLIENT, Client
 from schema.errors import MemberInactiveError, MemberUnknownError
+from sync.concerns.keeper import ConcernKeeper
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -60,7 +61,7 @@ class Context:
     streams: LiveStreams
     pages: ChangePages
     clock: Callable[[], datetime]
-    longest_silence: timedelta
+    concerns: ConcernKeeper
     viewers: ViewerLookups
     sources: Sequence[ConfiguredSource] = ()
     credentials: Credentials | None = None

@@ -3,20 +3,8 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from app.alerts.concern_texts import text_of
-
-
-@dataclass(frozen=True, slots=True)
-class StandingConcern:
-    """A concern as it stands. `detail` is the service's own sentence about it."""
-
-    kind: str
-    source: str | None = None
-    detail: str = ""
-
-    @property
-    def key(self) -> str:
-        return self.kind if self.source is None else f"{self.kind} {self.source}"
+from sync.concerns.concern_texts import text_of
+from sync.concerns.standing import StandingConcern
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +23,11 @@ class News:
 class AlertMessage:
     title: str
     body: str
+
+
+def told_key(concern: StandingConcern) -> str:
+    """Returns the text under which it is remembered what people were told of a concern."""
+    return concern.kind if concern.source is None else f"{concern.kind} {concern.source}"
 
 
 def message_of(news: News, link: str | None) -> AlertMessage:

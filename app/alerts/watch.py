@@ -7,13 +7,15 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from app.alerts.alert_messages import AlertMessage, News, StandingConcern, message_of
+from app.alerts.alert_messages import AlertMessage, News, message_of, told_key
 from app.alerts.quiet_hours import QuietHours
 from db.background_task import BackgroundTask
 from db.database import Database
 from db.errors import ConcurrentWriteError, DatabaseError
 from db.queries.log.told_concerns import lease_alerts, save_told
 from db.tables.facts import ToldConcern
+from db.vocabulary import ConcernState
+from sync.concerns.standing import StandingConcern
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +26,7 @@ REMINDER = timedelta(days=1)
 SETTLED = timedelta(minutes=10)
 """How long a concern must be gone to count as over, so that one that flickers is told once."""
 
-ReadConcerns = Callable[[datetime], Awaitable[Sequence[StandingConcern]]]
+ReadConcerns = Callable[[], Awaitable[Sequence[StandingConcern]]]
 
 
 class SendsMessages(Protocol):
@@ -37,12 +39,16 @@ def compare(
     standing: Sequence[StandingConcern], told: Mapping[str, ToldConcern], now: datetime
 ) -> tuple[News, dict[str, ToldConcern]]:
     """Returns what is to be told now, and what will then have been told."""
-    by_key = {concern.key: concern for concern in standing}
+    by_key = {told_key(concern): concern for concern in standing}
     begun, lasting, over = [], [], []
     after: dict[str, ToldConcern] = {}
     for key, concern in by_key.items():
         before = told.get(key)
-        if before is None:
+        if concern.state is ConcernState.ACKNOWLEDGED:
+            # Somebody has taken it on: nobody is told again, and it is not over.
+            if before is not None:
+                after[key] = ToldConcern(before.told_at)
+        elif before is None:
             begun.append(concern)
             after[key] = ToldConcern(now)
         elif now - before.told_at >= REMINDER:
@@ -97,7 +103,7 @@ class AlertWatch(BackgroundTask):
             return
         after = told
         try:
-            news, then_told = compare(await self._read_concerns(now), told, now)
+            news, then_told = compare(await self._read_concerns(), told, now)
             if not news or await self._destinations.send(message_of(news, self._link)):
                 after = then_told
         finally:

@@ -2,7 +2,6 @@
 
 import os
 import resource
-import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,12 +9,11 @@ from pathlib import Path
 from app.doctor.diagnosis import Diagnosis, doubtful, wrong
 from app.main import STATIC
 from app.settings import Settings
+from app.storage import GIB, NEEDED_FREE, existing_folder, free_at
 from db.driver.urls import sqlite_file
 
 _AREA = "machine"
-_GIB = 2**30
-_NEEDED_FREE = _GIB // 4
-_WANTED_FREE = 2 * _GIB
+_WANTED_FREE = 2 * GIB
 _WANTED_DESCRIPTORS = 4096
 
 
@@ -29,7 +27,7 @@ def machine(settings: Settings) -> Iterator[Diagnosis]:
 
 
 def _database_file(file: Path) -> Iterator[Diagnosis]:
-    folder = _existing(file.parent)
+    folder = existing_folder(file.parent)
     if not os.access(folder, os.W_OK | os.X_OK):
         yield wrong(
             _AREA,
@@ -56,20 +54,15 @@ def _database_file(file: Path) -> Iterator[Diagnosis]:
 
 
 def _disk(file: Path) -> Diagnosis:
-    folder = _existing(file.parent)
-    free = shutil.disk_usage(folder).free
-    what = f"{free / _GIB:.1f} GiB are free at {folder}"
-    if free < _NEEDED_FREE:
+    folder = existing_folder(file.parent)
+    free = free_at(folder)
+    what = f"{free / GIB:.1f} GiB are free at {folder}"
+    if free < NEEDED_FREE:
         return wrong(_AREA, what, "Make room: with a full disk, every delivery is answered 503.")
     size = file.stat().st_size if file.is_file() else 0
     if free < max(_WANTED_FREE, size):
         return doubtful(_AREA, what, "Make room for the database to grow, and for its backups.")
     return Diagnosis(_AREA, what)
-
-
-def _existing(folder: Path) -> Path:
-    """Returns the folder, or the nearest one above it that exists."""
-    return next((it for it in (folder, *folder.absolute().parents) if it.exists()), Path("/"))
 
 
 def _descriptors() -> Diagnosis:

@@ -15,7 +15,7 @@ def request_context(services: Services, scope: Scope, client: Client = UNNAMED_C
         services.streams,
         services.pages,
         services.clock,
-        services.longest_silence,
+        services.concerns,
         services.viewers,
         services.sources,
         request_id=request_id_of(scope),

@@ -205,6 +205,11 @@ DATA_MAP: Mapping[str, Mapping[str, Handling]] = {
         # Who knows how it is made can try whether a guessed value is the right one.
         "fingerprint": _person(export=False, why="It is a sum that only this program can compare."),
     },
+    "concerns": {
+        **dict.fromkeys(("id", "kind", "source", "since"), _PLAIN),
+        **dict.fromkeys(("acknowledged_at", "acknowledged_extent"), _PLAIN),
+        "acknowledged_by": _person(erasure=Erasure.REPLACE, export=False, why=_ACTOR),
+    },
     "alert_states": dict.fromkeys(("id", "leased_until", "told", "written_at"), _PLAIN),
     "schema_compatibility": dict.fromkeys(("id", "oldest"), _PLAIN),
 }

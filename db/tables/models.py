@@ -15,6 +15,7 @@ from db.vocabulary import (
     ActivationState,
     AttemptTrigger,
     AuditAction,
+    ConcernKind,
     DriftAction,
     EntryMark,
     ReconciliationKind,
@@ -137,6 +138,8 @@ _IS_DUE = text("next_attempt_at IS NOT NULL")
 # index over the whole column but read the log from its end to find them.
 _IS_MARKED = text("mark IS NOT NULL")
 _HAS_BODY = text("body_removed_at IS NULL")
+# Unknown types, and bursts of deactivations, are looked for among few entries.
+_TELLS = text("outcome IN ('IGNORED', 'DEACTIVATED')")
 IS_OPEN = text("status IN ('PENDING', 'FAILED', 'DEAD', 'REJECTED')")
 
 
@@ -168,6 +171,12 @@ class SyncLogEntry(Base):
             "received_at",
             postgresql_where=_IS_MARKED,
             sqlite_where=_IS_MARKED,
+        ),
+        Index(
+            "ix_sync_log_telling",
+            *("outcome", "source", "received_at", "event_type"),
+            postgresql_where=_TELLS,
+            sqlite_where=_TELLS,
         ),
         Index(
             "ix_sync_log_bodies",
@@ -384,6 +393,25 @@ class OverruledStatement(Base):
     portal_id: Mapped[str] = mapped_column(Text)
     part: Mapped[str] = mapped_column(Text)
     fingerprint: Mapped[str] = mapped_column(Text)
+
+
+class ConcernRow(Base):
+    """A concern since it was noticed, and who has acknowledged it at which extent.
+
+    `source` is empty where it is about no source. The row goes when the concern is over, unless
+    what came before the acknowledgement must not count again.
+    """
+
+    __tablename__ = "concerns"
+    __table_args__ = (UniqueConstraint("kind", "source"),)
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    kind: Mapped[ConcernKind] = mapped_column(_names(ConcernKind, 32))
+    source: Mapped[str] = mapped_column(Text)
+    since: Mapped[datetime] = mapped_column(Instant)
+    acknowledged_at: Mapped[datetime | None] = mapped_column(Instant)
+    acknowledged_by: Mapped[str | None] = mapped_column(Text)
+    acknowledged_extent: Mapped[int | None]
 
 
 class AlertState(Base):

@@ -2,6 +2,7 @@
 
 import strawberry
 
+from schema.mutations.acknowledge_concern import AcknowledgeConcernResult, acknowledge_concern
 from schema.mutations.correct_membership import CorrectMembershipResult, correct_membership_of
 from schema.mutations.release_held import ReleaseHeldResult, release_held
 from schema.mutations.replay_events import ReplayEventsResult, replay_events
@@ -40,5 +41,10 @@ class Mutation:
         resolver=release_held,
         description="Decides what the deletion guard holds back since a run: it is applied, or "
         "what is here stays. For administrators of the national body.",
+        directives=[cost(WRITING)],
+    )
+    acknowledge_concern: AcknowledgeConcernResult = strawberry.mutation(
+        resolver=acknowledge_concern,
+        description="Takes a concern on, until it grows. For administrators of the national body.",
         directives=[cost(WRITING)],
     )

@@ -5,11 +5,12 @@ from typing import Annotated
 import strawberry
 
 from db.queries.log.attempt_records import matching_entry_ids
-from db.queries.log.entries import EntryFilter
+from db.queries.log.entries import EntryFilter, EntrySelection
 from db.vocabulary import EntryId, SyncOutcome, SyncStatus
 from schema.access import require_log_reader
 from schema.context import Info
 from schema.mutations.reasons import too_long_of
+from schema.types.concerns import concern_of
 from schema.types.costs import list_size
 from schema.types.inputs import SyncLogFilterInput
 from schema.types.loading import entry_filter
@@ -20,7 +21,7 @@ from sync.recording.replay import Replayed, ReplayRequest, replay_entries
 MAX_EVENTS = 1000
 
 
-@strawberry.input(description="The events to replay: either `ids` or `filter`.")
+@strawberry.input(description="The events to replay: one of `ids`, `filter` and `concernId`.")
 class ReplayEventsInput:
     ids: list[strawberry.ID] | None = strawberry.field(
         default=None, description="Ids of sync-log entries; at most 1000."
@@ -30,6 +31,9 @@ class ReplayEventsInput:
     )
     organization_id: strawberry.ID | None = strawberry.field(
         default=None, description="Restricts the filter to this organization and those below it."
+    )
+    concern_id: strawberry.ID | None = strawberry.field(
+        default=None, description="Replays all entries that this concern is about; at most 1000."
     )
     reason: str | None = strawberry.field(
         default=None, description="The reason, which is kept with each attempt."
@@ -82,8 +86,9 @@ async def replay_events(
     ],
 ) -> ReplayEventsResult:
     viewer = await require_log_reader(info)
-    if (input.ids is None) == (input.filter is None):
-        return _unclear("Give either `ids` or `filter`.", "ids")
+    given = [it for it in (input.ids, input.filter, input.concern_id) if it is not None]
+    if len(given) != 1:
+        return _unclear("Give one of `ids`, `filter` and `concernId`.", "ids")
     too_long = too_long_of(storable(input.reason or "", "reason"))
     if too_long is not None:
         return _unclear(too_long, "reason")
@@ -91,9 +96,15 @@ async def replay_events(
         text = f"`ids` names {len(input.ids)} events; the limit is {MAX_EVENTS}."
         return _unclear(text, "ids")
     wanted = None
-    condition = EntryFilter()
+    condition: EntrySelection = EntryFilter()
     if input.ids is not None:
         wanted = [EntryId(row_id(id, "SyncLogEntry", "ids")) for id in input.ids]
+    elif input.concern_id is not None:
+        entries = await _entries_of_concern(info, input.concern_id)
+        if entries is None:
+            text = "This concern does not stand any more, or is about no events."
+            return _unclear(text, "concernId")
+        condition = entries
     else:
         condition = await entry_filter(info.context, input.organization_id, input.filter)
     context = info.context
@@ -107,6 +118,12 @@ async def replay_events(
     request = ReplayRequest(context.actor, input.reason, input.dry_run)
     replayed = await replay_entries(context.database, ids, request, context.clock)
     return _success(replayed, dry_run=input.dry_run)
+
+
+async def _entries_of_concern(info: Info, id: str) -> EntrySelection | None:
+    concerns = info.context.concerns
+    concern = concern_of(await concerns.standing(), row_id(id, "Concern", "concernId"))
+    return None if concern is None else await concerns.entries(concern.key)
 
 
 def _unclear(message: str, field: str) -> ReplaySelectionError:

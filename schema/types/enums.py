@@ -11,6 +11,8 @@ from db.vocabulary import (
     AttemptTrigger,
     AuditAction,
     ChangeOperation,
+    ConcernKind,
+    ConcernState,
     DriftAction,
     ReconciliationKind,
     ReconciliationStatus,
@@ -98,6 +100,7 @@ _described(
         "MEMBERSHIP_CORRECTED": "Corrected what the portal has wrong of a member.",
         "RECONCILIATION_STARTED": "Asked for a comparison of a source.",
         "HELD_RELEASED": "Released what the deletion guard had held back.",
+        "CONCERN_ACKNOWLEDGED": "Took on a concern.",
         "HELD_DISCARDED": "Decided that what the deletion guard had held back stays as it is here.",
     },
 )
@@ -163,5 +166,42 @@ _described(
         "CURSOR_EXPIRED": "The changes after the cursor are no longer kept.",
         "SLOW_CONSUMER": "The client reads too slowly.",
         "ACCESS_CHANGED": "The viewer's access or the access level of a role has changed.",
+    },
+)
+_described(
+    ConcernKind,
+    "A kind of matter that somebody must look after, the most urgent first.",
+    {
+        "REFUSED_DEACTIVATION": "A deactivation was rejected or ignored, so that somebody may keep "
+        "access.",
+        "REFUSALS": "Deliveries of a source do not prove who sent them, or come too late.",
+        "STORAGE": "The database cannot be written, or its disk is almost full.",
+        "DEAD": "Events have failed for so long that they are no longer retried.",
+        "WAITING": "An event has been waiting for more than a minute.",
+        "REJECTIONS": "Events were rejected, since they cannot be read.",
+        "UNKNOWN_TYPES": "Events were ignored, since their type is not known here.",
+        "MASS_DEACTIVATION": "Within an hour, webhooks deactivated more than ten members and more "
+        "than 2 % of all.",
+        "HELD": "The deletion guard holds removals back until somebody decides.",
+        "SILENCE": "No event of a source was applied for longer than the settings allow.",
+        "NEVER_RECEIVED": "A source has never sent anything.",
+        "MISSED_WEBHOOKS": "A comparison found changes that a webhook should have told.",
+        "DRIFT": "The last comparison failed, or left differences as they are.",
+        "OVERTAKEN": "More than ten events of the last day came after newer ones, or tied with "
+        "others.",
+        "UNDECIDED_ROLES": "Roles have come with events, and nobody has decided their access.",
+        "HOMELESS": "Active members or chapters belong to nobody.",
+        "CYCLE": "Chapters are below each other in a circle.",
+        "SECOND_ROOT": "A chapter stands beside the national body.",
+        "SHARED_MEMBER_NUMBER": "Several active members have one member number.",
+    },
+)
+_described(
+    ConcernState,
+    "The state of a concern.",
+    {
+        "OPEN": "Nobody has taken it on.",
+        "ACKNOWLEDGED": "An administrator has taken it on; it is open again when it grows.",
+        "OVER": "There is nothing left to look after.",
     },
 )

@@ -1,8 +1,7 @@
 """The health of the sync: what needs attention, and counts of events."""
 
-from collections.abc import Iterator
-from datetime import datetime, timedelta
-from enum import Enum
+from collections.abc import Sequence
+from datetime import datetime
 
 import strawberry
 
@@ -17,26 +16,12 @@ from db.queries.log.sync_health import (
 )
 from db.vocabulary import SyncStatus
 from schema.context import Info
+from schema.types.concerns import ConcernType
 from schema.types.costs import COUNTING, cost, list_size
+from sync.concerns.standing import StandingConcern
 
-PATIENCE = timedelta(minutes=1)
-REJECTION_SHARE = 0.1
-
-
-@strawberry.enum(description="Something that needs attention.")
-class SyncConcern(Enum):
-    REJECTIONS = strawberry.enum_value(
-        "REJECTIONS", description="More than 10 % of the last hour's events were rejected."
-    )
-    WAITING = strawberry.enum_value(
-        "WAITING", description="An event has been waiting for more than a minute."
-    )
-    DEAD = strawberry.enum_value(
-        "DEAD", description="Events have failed for so long that they are no longer retried."
-    )
-    SILENCE = strawberry.enum_value(
-        "SILENCE", description="No event has come for longer than the settings allow."
-    )
+MOST_CONCERNS = 20
+"""About as many concerns as may stand at once."""
 
 
 @strawberry.type(description="The number of events, by status.")
@@ -78,9 +63,9 @@ class SyncHealth:
     now: strawberry.Private[datetime]
     healthy: bool = strawberry.field(description="True when nothing needs attention.")
     summary: str = strawberry.field(description="The health in one or more sentences.")
-    concerns: list[SyncConcern] = strawberry.field(
+    concerns: list[ConcernType] = strawberry.field(
         description="What needs attention, the most urgent first.",
-        directives=[list_size(len(SyncConcern))],
+        directives=[list_size(MOST_CONCERNS)],
     )
     last_received_at: datetime | None = strawberry.field(description="The time of the last event.")
     waiting: int = strawberry.field(
@@ -95,13 +80,14 @@ class SyncHealth:
     )
 
     @classmethod
-    def from_row(cls, row: HealthRow, now: datetime, longest_silence: timedelta) -> "SyncHealth":
-        worries = dict(_worries(row, now, longest_silence))
+    def from_row(
+        cls, row: HealthRow, now: datetime, concerns: Sequence[StandingConcern]
+    ) -> "SyncHealth":
         return cls(
             now=now,
-            healthy=not worries,
-            summary=" ".join(worries.values()) or "All is well.",
-            concerns=list(worries),
+            healthy=not concerns,
+            summary=" ".join(concern.detail for concern in concerns) or "All is well.",
+            concerns=[ConcernType(concern) for concern in concerns],
             last_received_at=row.last_received_at,
             waiting=row.waiting,
             oldest_waiting_since=row.oldest_waiting_since,
@@ -149,21 +135,3 @@ class SyncHealth:
             Rejections(reason=row.reason, last_hour=row.last_hour, last_day=row.last_day)
             for row in rows
         ]
-
-
-def _worries(
-    row: HealthRow, now: datetime, longest_silence: timedelta
-) -> Iterator[tuple[SyncConcern, str]]:
-    received = sum(row.last_hour.values())
-    rejected = row.last_hour.get(SyncStatus.REJECTED, 0)
-    if rejected > REJECTION_SHARE * received:
-        text = f"{rejected} of {received} events of the last hour could not be read."
-        yield SyncConcern.REJECTIONS, text
-    if row.oldest_waiting_since is not None and now - row.oldest_waiting_since > PATIENCE:
-        yield SyncConcern.WAITING, "An event has been waiting for more than a minute."
-    if row.dead:
-        text = f"{row.dead} event(s) could not be applied and are no longer tried."
-        yield SyncConcern.DEAD, text
-    if row.last_received_at is not None and now - row.last_received_at > longest_silence:
-        text = f"Nothing has come since {row.last_received_at:%Y-%m-%d %H:%M} UTC."
-        yield SyncConcern.SILENCE, text

@@ -15,6 +15,7 @@ from db.queries.chapters.organizations import (
 )
 from db.queries.chapters.roles import RoleRow
 from db.queries.log.attempt_records import Attempt
+from db.queries.log.entries import EntrySelection
 from db.queries.members.member_pages import MemberOrderField, member_count
 from db.tables.facts import FieldChange
 from db.vocabulary import (
@@ -465,9 +466,16 @@ async def sync_log_connection(
     filter: SyncLogFilterInput | None,
     arguments: PageArguments,
 ) -> SyncLogConnection:
+    entries = await entry_filter(info.context, organization_id, filter)
+    return await connection_of_entries(info, entries, arguments)
+
+
+async def connection_of_entries(
+    info: Info, entries: EntrySelection, arguments: PageArguments
+) -> SyncLogConnection:
+    """Reads a page of those of the entries that the viewer may see."""
     viewer = await require_viewer(info.context)
     request = arguments.request("syncLog", (int, int))
-    entries = await entry_filter(info.context, organization_id, filter)
     asked = selected(info)
     page = await page_of_entries(
         info.context.database,

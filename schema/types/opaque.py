@@ -20,6 +20,7 @@ MAX_ROW_ID = 2**63 - 1
 # No more digits than that: Python takes none of thousands.
 _DIGITS = re.compile("0|[1-9][0-9]{0,18}")
 NODE_TYPES = (
+    "Concern",
     "Member",
     "Organization",
     "Reconciliation",

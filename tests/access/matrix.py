@@ -73,7 +73,8 @@ _FIELDS = {
     },
     "Mutation": {
         "log": "replayEvents",
-        "role catalogue": "setRoleAccess correctMembership startReconciliation releaseHeld",
+        "role catalogue": "setRoleAccess correctMembership startReconciliation releaseHeld "
+        "acknowledgeConcern",
     },
     "Subscription": {
         "live: own access": "viewerChanges",
@@ -114,6 +115,10 @@ _FIELDS = {
     "SyncHealth": {
         "anything of the log": "healthy summary lastReceivedAt waiting oldestWaitingSince dead "
         "lagP95Ms lastHour lastDay concerns hours rejections"
+    },
+    "Concern": {
+        "anything of the log": "id kind source since state detail advice count acknowledgedAt "
+        "acknowledgedBy entries",
     },
     "HourlyDeliveries": {"anything of the last hours": "begins counts"},
     "Rejections": {"anything of the log": "reason lastHour lastDay"},
@@ -158,6 +163,8 @@ _FIELDS = {
     "StartReconciliationError": {"role catalogue": "code message path"},
     "ReleaseHeldSuccess": {"role catalogue": "reconciliation decided"},
     "ReleaseHeldError": {"role catalogue": "code message path"},
+    "AcknowledgeConcernSuccess": {"role catalogue": "concern"},
+    "AcknowledgeConcernError": {"role catalogue": "code message path"},
     "UserError": {"role catalogue": "code message path"},
     "StreamHeartbeat": {"live: own access": "cursor serverTime"},
     "ResyncRequired": {"live: own access": "cursor reason"},
@@ -199,6 +206,8 @@ _START = """mutation { startReconciliation(input: {source: "portal", reason: "as
     ... on %s { %s } } }"""
 _RELEASE = """mutation { releaseHeld(input: {reconciliationId: $run, release: true, reason: "%s"}) {
     ... on %s { %s } } }"""
+_ACKNOWLEDGE = """mutation { acknowledgeConcern(input: {concernId: %s}) { ... on %s { %s } } }"""
+_NO_CONCERN = '"Q29uY2Vybjox"'  # Concern:1
 _KARI = guid("Kari")
 
 WAYS = {
@@ -223,6 +232,7 @@ WAYS = {
     "FieldChange": _ENTRIES % "changes { %s }",
     "SyncAttempt": _ENTRIES % "attemptHistory { %s }",
     "SyncHealth": "{ syncHealth { %s } }",
+    "Concern": "{ syncHealth { concerns { %s } } }",
     "DeliveryCounts": "{ syncHealth { lastHour { %s } lastDay { %s } } }",
     "HourlyDeliveries": "{ syncHealth { hours { %s } } }",
     "Rejections": "{ syncHealth { rejections { %s } } }",
@@ -258,6 +268,8 @@ WAYS = {
     "StartReconciliationError": _START % ("StartReconciliationError", "%s"),
     "ReleaseHeldSuccess": _RELEASE % ("asked", "ReleaseHeldSuccess", "%s"),
     "ReleaseHeldError": _RELEASE % ("", "ReleaseHeldError", "%s"),
+    "AcknowledgeConcernSuccess": _ACKNOWLEDGE % ("$concern", "AcknowledgeConcernSuccess", "%s"),
+    "AcknowledgeConcernError": _ACKNOWLEDGE % (_NO_CONCERN, "AcknowledgeConcernError", "%s"),
     "UserError": _SET_ACCESS % ("no such role", "UserError", "%s"),
 }
 """How something of each type is reached, by a query or mutation."""
@@ -281,10 +293,16 @@ _SELECTED = {
     'reason: "asked"}) { __typename }',
     ("Mutation", "releaseHeld"): "releaseHeld(input: {reconciliationId: $run, release: true, "
     'reason: "asked"}) { __typename }',
+    ("Mutation", "acknowledgeConcern"): f"acknowledgeConcern(input: {{concernId: {_NO_CONCERN}}}) "
+    "{ __typename }",
 }
 """Fields that take arguments, or of which more must be asked to see anything."""
 
-_VARIABLES = {"id": "ID!", "who": "MemberLookup!", "name": "String!", "oslo": "ID!", "run": "ID!"}
+_VARIABLES = {
+    **dict.fromkeys(("id", "oslo", "run", "concern"), "ID!"),
+    "who": "MemberLookup!",
+    "name": "String!",
+}
 
 
 def document(type_name: str, selections: Sequence[str]) -> str:
@@ -311,6 +329,7 @@ def variables(text: str, person: str, ids: dict[str, str]) -> dict[str, Any]:
         "name": person,
         "oslo": ids["Oslo"],
         "run": ids["decided run"],
+        "concern": ids["concern"],
     }
     return {name: value for name, value in given.items() if f"${name}:" in text}
 
@@ -390,6 +409,8 @@ async def found_larger_association(service: Service) -> dict[str, str]:
         reason: "asked"}) { __typename } }""",
         run=decided,
     )
+    health = await service.data("{ syncHealth { concerns { id kind } } }")
+    concerns = {it["kind"]: it["id"] for it in health["syncHealth"]["concerns"]}
     nobody = "TWVtYmVyOjk5OTk5OQ"  # Member:999999
     everybody = await service.data("{ members(first: 100) { edges { node { id givenName } } } }")
     ids = {edge["node"]["givenName"]: edge["node"]["id"] for edge in everybody["members"]["edges"]}
@@ -399,4 +420,5 @@ async def found_larger_association(service: Service) -> dict[str, str]:
         "nobody": nobody,
         "Oslo": found["member"]["organization"]["id"],
         "decided run": decided,
+        "concern": concerns["HELD"],
     }

@@ -51,15 +51,41 @@ def test_the_health_says_in_a_sentence_whether_all_is_well(
     own_service.deliver(b"{}")
 
     verdict = page.get_by_test_id("verdict")
-    expect(verdict).to_contain_text("2 av 12 hendelser den siste timen", timeout=15_000)
+    expect(verdict).to_contain_text("2 hendelser fra portal kunne ikke leses.", timeout=15_000)
     reasons = page.get_by_role("table", name="Avvist siste døgn")
     expect(reasons).to_contain_text("Innholdet er ikke gyldig JSON.")
     expect(reasons).to_contain_text("Meldingen mangler type")
     page.get_by_role("link", name="Medlemmer").click()
-    expect(page.get_by_test_id("health-banner")).to_contain_text("2 av 12 hendelser")
+    expect(page.get_by_test_id("health-banner")).to_contain_text("2 hendelser fra portal")
     page.get_by_role("link", name="Se driftsstatus").click()
     page.get_by_role("link", name="Se hendelsene").click()
     expect(page.get_by_test_id("log").locator("tbody tr")).to_have_count(2)
+
+
+def test_concern_is_taken_on_or_its_events_are_processed_again(
+    visit: Visit, own_service: ConsoleService
+) -> None:
+    own_service.tell(person("Eva", "Ny", OSLO, "treasurer"))
+    own_service.deliver(b"{}")
+    page = visit("/driftsstatus", at=own_service)
+    roles = page.get_by_test_id("concern-UNDECIDED_ROLES")
+    expect(roles).to_contain_text("1 ny rolle mangler tilgang.")
+
+    roles.get_by_role("button", name="Ta ansvar for denne").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("Andre ser at du følger den opp")
+    dialog.get_by_role("button", name="Jeg følger den opp").click()
+
+    expect(roles).to_contain_text("Følges opp av operator")
+    expect(roles.get_by_role("button")).to_have_count(0)
+    page.get_by_role("link", name="Medlemmer").click()
+    banner = page.get_by_test_id("health-banner")
+    expect(banner).to_contain_text("1 hendelse fra portal kunne ikke leses.")
+    expect(banner).not_to_contain_text("ny rolle")
+    page.get_by_role("link", name="Se driftsstatus").click()
+    rejections = page.get_by_test_id("concern-REJECTIONS")
+    rejections.get_by_role("button", name="Behandle på nytt").click()
+    expect(page.get_by_test_id("expected")).to_contain_text("1 hendelse.")
 
 
 def test_correction_shows_what_it_would_change_before_it_is_made(

@@ -42,6 +42,8 @@ async def metrics_of(service: Service) -> set[str]:
     await service.tell(created("Kari"))
     await service.deliver(created("Kari"), webhook_signature="v1,AAAA")
     await service.data("query Viewer { viewer { accessLevel } }")
+    await service.deliver({"type": "role-updated", "timestamp": "?"})
+    await service.data("{ syncHealth { healthy } }")
     page = (await service.http.get(f"{service.url}/metrics")).text
     return set(re.findall(r"^([a-z]\w+)[ {]", page, re.MULTILINE))
 

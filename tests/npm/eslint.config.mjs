@@ -3,6 +3,7 @@ import graphql from '@graphql-eslint/eslint-plugin';
 
 // What has no id because it has no identity: it is a part or a summary of something else.
 const VALUES = [
+  'AcknowledgeConcernSuccess',
   'CorrectMembershipSuccess',
   'DeliveryCounts',
   'HourlyDeliveries',

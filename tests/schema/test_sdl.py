@@ -49,6 +49,19 @@ filter: SyncLogFilter): SyncLogChangeMessage!
 Mutation.replayEvents(input: ReplayEventsInput!): ReplayEventsResult!
 Mutation.startReconciliation(input: StartReconciliationInput!): StartReconciliationResult!
 Mutation.releaseHeld(input: ReleaseHeldInput!): ReleaseHeldResult!
+Mutation.acknowledgeConcern(input: AcknowledgeConcernInput!): AcknowledgeConcernResult!
+SyncHealth.healthy: Boolean!
+SyncHealth.summary
+SyncHealth.concerns: [Concern!]!
+Concern.id: ID!
+Concern.kind: ConcernKind!
+Concern.source
+Concern.since
+Concern.state: ConcernState!
+Concern.detail
+Concern.advice
+Concern.count
+Concern.entries(first: Int, after: String, last: Int, before: String): SyncLogConnection
 StartReconciliationInput.source
 StartReconciliationInput.full
 StartReconciliationInput.dryRun

@@ -9,7 +9,7 @@ from msgspec.structs import asdict
 from sqlalchemy import func, select, update
 
 from db.driver.statements.any_of import any_of
-from db.queries.log.entries import EntryFilter, EntryRecord
+from db.queries.log.entries import EntryRecord, EntrySelection
 from db.queries.members.visibility import Sight, sight_values, visible_entries
 from db.queries.rows import columns_of
 from db.sessions import ReadSession, WriteSession
@@ -91,7 +91,7 @@ async def entries_to_replay(session: WriteSession, ids: Collection[EntryId]) -> 
 async def matching_entry_ids(
     session: ReadSession,
     sight: Sight,
-    filter: EntryFilter,
+    filter: EntrySelection,
     *,
     limit: int,
     ids: Collection[EntryId] | None = None,

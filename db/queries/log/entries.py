@@ -1,9 +1,9 @@
 """The sync log: the record of every event, written by the sync and read by administrators."""
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 from msgspec.structs import asdict
@@ -162,6 +162,17 @@ class EntryFilter(Filter[EntryFacts]):
     )
 
 
+class EntrySelection(Protocol):
+    """A condition on log entries: an EntryFilter, or the entries of a concern. Selections of one
+    shape make the same condition, but for the values of its parameters."""
+
+    def condition(self) -> ColumnElement[bool]: ...
+
+    def shape(self) -> Hashable: ...
+
+    def parameters(self) -> dict[str, Any]: ...
+
+
 Recorded = dict[EventKey, tuple[EntryRow, bytes]]
 
 ENTRY_COLUMNS = columns_of(EntryRow, SyncLogEntry)
@@ -203,7 +214,7 @@ _found = StatementCache()
 
 
 async def entry_page(
-    session: ReadSession, sight: Sight, filter: EntryFilter, page: PageRequest
+    session: ReadSession, sight: Sight, filter: EntrySelection, page: PageRequest
 ) -> Slice[EntryRow]:
     statement = _pages.statement(
         (sight_shape(sight), filter.shape()),
@@ -216,7 +227,7 @@ async def entry_page(
     return found.map(lambda row: EntryRow(*row))
 
 
-async def entry_count(session: ReadSession, sight: Sight, filter: EntryFilter) -> int:
+async def entry_count(session: ReadSession, sight: Sight, filter: EntrySelection) -> int:
     statement = _found.statement(
         ("count", sight_shape(sight), filter.shape()),
         lambda: select(func.count(SyncLogEntry.id)).where(

@@ -13,9 +13,10 @@ from db.vocabulary import SyncStatus
 
 RECONCILED, RELEASED = "reconcile-", "released-"
 """How ids of events begin that a comparison with the source has found, and not a webhook told."""
-_WAS_DELIVERED = and_(
+WAS_DELIVERED = and_(
     SyncLogEntry.event_id.not_like(f"{RECONCILED}%"), SyncLogEntry.event_id.not_like(f"{RELEASED}%")
 )
+"""Selects the entries of events that webhooks have brought."""
 
 
 async def last_received(session: ReadSession, source: str) -> datetime | None:
@@ -25,7 +26,7 @@ async def last_received(session: ReadSession, source: str) -> datetime | None:
 
 async def last_delivered(session: ReadSession, source: str) -> datetime | None:
     """Returns when the newest webhook of the source came; None if none ever did."""
-    return await _newest(session, source, SyncLogEntry.received_at, _WAS_DELIVERED)
+    return await _newest(session, source, SyncLogEntry.received_at, WAS_DELIVERED)
 
 
 async def last_applied(session: ReadSession, source: str) -> datetime | None:
@@ -34,13 +35,31 @@ async def last_applied(session: ReadSession, source: str) -> datetime | None:
     return await _newest(session, source, SyncLogEntry.processed_at, succeeded)
 
 
+async def has_delivered_since(session: ReadSession, source: str, since: datetime) -> bool:
+    """Says whether a webhook of the source came after this time."""
+    found = select(SyncLogEntry.id).where(
+        SyncLogEntry.source == source, SyncLogEntry.received_at > since, WAS_DELIVERED
+    )
+    return await session.scalar(found.limit(1)) is not None
+
+
+async def has_applied_since(session: ReadSession, source: str, since: datetime) -> bool:
+    """Says whether an event of the source that came after this time was applied."""
+    found = select(SyncLogEntry.id).where(
+        SyncLogEntry.source == source,
+        SyncLogEntry.received_at > since,
+        SyncLogEntry.status == SyncStatus.SUCCESS,
+    )
+    return await session.scalar(found.limit(1)) is not None
+
+
 async def delivered_since(
     session: ReadSession, sources: Collection[str], since: datetime
 ) -> dict[str, int]:
     """Returns how many events webhooks have brought, by source."""
     rows = await session.all(
         select(SyncLogEntry.source, func.count(SyncLogEntry.id))
-        .where(SyncLogEntry.received_at >= since, SyncLogEntry.source.in_(sources), _WAS_DELIVERED)
+        .where(SyncLogEntry.received_at >= since, SyncLogEntry.source.in_(sources), WAS_DELIVERED)
         .group_by(SyncLogEntry.source)
     )
     return {source: int(count) for source, count in rows}

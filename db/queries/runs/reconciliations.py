@@ -205,6 +205,29 @@ async def missed_since(session: ReadSession, since: datetime) -> dict[str, int]:
     return {source: int(count) for source, count in rows}
 
 
+class HeldRemovals(NamedTuple):
+    number: int
+    since: datetime
+
+
+async def held_by_source(session: ReadSession) -> dict[str, HeldRemovals]:
+    """Returns how much of each source is held back and undecided, and since when."""
+    rows = await session.all(
+        select(HeldItem.source, func.count(HeldItem.id), func.min(HeldItem.held_since))
+        .where(HeldItem.discarded.is_(False))
+        .group_by(HeldItem.source)
+    )
+    return {source: HeldRemovals(count, since) for source, count, since in rows}
+
+
+async def beaten_in(session: ReadSession, run: int) -> int:
+    """Returns how many differences a run left as they are, because a later statement stands."""
+    found = select(func.count(DriftLine.id)).where(
+        DriftLine.reconciliation_id == run, DriftLine.action == DriftAction.BEATEN
+    )
+    return await session.scalar(found) or 0
+
+
 async def add_drift(session: WriteSession, id: int, lines: Sequence[Drift]) -> None:
     rows = [{"reconciliation_id": id, **line._asdict()} for line in lines]
     for start in range(0, len(rows), _PORTION):

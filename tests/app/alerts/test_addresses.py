@@ -16,12 +16,12 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from app.alerts.concern_texts import TEXTS
 from app.alerts.heartbeat import WatchmanPing
 from app.server import running
 from app.settings import Settings, SettingsError, load_settings
 from db.feed.bell import BroadcastBell
 from db.feed.change_feed import LiveFeed
+from sync.concerns.concern_texts import TEXTS
 from tests.faults.process import until
 from tests.support.brokers import free_port
 from tests.support.builders import created

@@ -8,16 +8,18 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.alerts.alert_messages import AlertMessage, StandingConcern
-from app.alerts.concern_texts import TEXTS
+from app.alerts.alert_messages import AlertMessage
 from app.alerts.quiet_hours import QuietHours
 from app.alerts.watch import LEASE, REMINDER, SETTLED, AlertWatch
 from db.database import Database
+from db.vocabulary import ConcernKind
+from sync.concerns.concern_texts import TEXTS
+from sync.concerns.standing import StandingConcern
 from tests.support.commands import ROOT
 from tests.support.opened import opened
 
-DEAD = StandingConcern("DEAD", None, "2 event(s) could not be applied.")
-SILENCE = StandingConcern("SILENCE", "min-side")
+DEAD = StandingConcern(ConcernKind.DEAD, None, "2 event(s) could not be applied.")
+SILENCE = StandingConcern(ConcernKind.SILENCE, "min-side")
 
 
 @dataclass
@@ -45,7 +47,7 @@ class Story:
         self._quiet = None if quiet is None else QuietHours.parse(quiet)
 
     def watch(self) -> AlertWatch:
-        async def read(_now: datetime) -> Sequence[StandingConcern]:
+        async def read() -> Sequence[StandingConcern]:
             return self.standing
 
         return AlertWatch(

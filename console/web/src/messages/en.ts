@@ -313,18 +313,106 @@ export const en: Messages = {
     tooMany: 'These cannot be replayed together. Choose fewer events, by a narrower filter.',
   },
 
+  concern: {
+    since: 'Since',
+    look: 'See what it is about',
+    replay: 'Process again',
+    acknowledge: 'Take this on',
+    taken: (actor) => `Taken on by ${actor}`,
+    more: (count) => `And ${many(count, 'more matter', 'more matters')}.`,
+    title: 'Take this on',
+    means: 'Others see that you look after it, and are not told again until there is more of it. If it is about something that has passed, it leaves this list.',
+    reason: 'Note (kept in the audit trail)',
+    go: 'I look after it',
+    cancel: 'Cancel',
+    gone: 'It is over already. Close the dialog to see what is left.',
+    done: 'You look after it',
+  },
+
   health: {
     title: 'Health',
     well: 'All is well. What happens in Min side arrives here.',
     notWell: 'Something needs to be looked after.',
     nothingYet: 'Nothing has been received yet.',
     concerns: {
-      REJECTIONS: (rejected, received) =>
-        `${number(rejected)} of ${many(received, 'event', 'events')} of the last hour could not be read.`,
-      WAITING: (minutes) => `An event has been waiting for ${many(Math.max(1, minutes), 'minute', 'minutes')}.`,
-      DEAD: (dead) => `${many(dead, 'event is', 'events are')} given up and no longer tried by itself.`,
-      SILENCE: (hours) =>
-        `Nothing has come from Min side ${hours < 1 ? 'for a while' : `for ${many(hours, 'hour', 'hours')}`}.`,
+      REFUSED_DEACTIVATION: {
+        is: (count, source) =>
+          `${many(count, 'deactivation', 'deactivations')} from ${source} could not be applied. The person may still have access.`,
+        advice: 'Find the person in the log and correct the state by hand. Then have the sender put right.',
+      },
+      REFUSALS: {
+        is: (count, source) =>
+          `${many(count, 'delivery', 'deliveries')} from ${source} were refused, since they do not prove who sent them.`,
+        advice: 'Compare the secret with the sender’s, and check its clock.',
+      },
+      STORAGE: {
+        is: () => 'The database cannot be written, or its disk is almost full.',
+        advice: 'Ask whoever runs the service to make room.',
+      },
+      DEAD: {
+        is: (count, source) => `${many(count, 'event', 'events')} from ${source} ${count === 1 ? 'is' : 'are'} given up and no longer tried.`,
+        advice: 'See in the log what is wrong. When the cause is gone, the events can be processed again.',
+      },
+      WAITING: {
+        is: (count, source) => `${many(count, 'event', 'events')} from ${source} ${count === 1 ? 'has' : 'have'} waited for more than a minute.`,
+        advice: 'They are tried again by themselves. See in the log why they wait.',
+      },
+      REJECTIONS: {
+        is: (count, source) => `${many(count, 'event', 'events')} from ${source} could not be read.`,
+        advice: 'See in the log what is wrong, have it put right at the sender, and process the events again.',
+      },
+      UNKNOWN_TYPES: {
+        is: (count, source) => `${many(count, 'event', 'events')} from ${source} ${count === 1 ? 'is' : 'are'} of an unknown type.`,
+        advice: 'Find out with the sender what they mean.',
+      },
+      MASS_DEACTIVATION: {
+        is: (count, source) => `${many(count, 'member was', 'members were')} deactivated by ${source} in a short time. That is unusual.`,
+        advice: 'Ask the sender whether it is right. If not, the deactivations can be corrected.',
+      },
+      HELD: {
+        is: (count, source) => `${many(count, 'removal', 'removals')} from ${source} ${count === 1 ? 'waits' : 'wait'} for a decision.`,
+        advice: 'See whom it is about, and decide whether it is taken away or kept.',
+      },
+      SILENCE: {
+        is: (_, source) => `It is long since anything from ${source} was applied.`,
+        advice: 'Check whether the sender sends, and what it is answered.',
+      },
+      NEVER_RECEIVED: {
+        is: (_, source) => `Nothing has ever come from ${source}.`,
+        advice: 'Check the address and the key at the sender.',
+      },
+      MISSED_WEBHOOKS: {
+        is: (count, source) => `${many(count, 'change', 'changes')} in ${source} ${count === 1 ? 'was' : 'were'} told by no webhook in the last day.`,
+        advice: 'The changes are in place here. Check whether webhooks are switched off at the sender, or fail there.',
+      },
+      DRIFT: {
+        is: (_, source) => `The last reconciliation of ${source} failed, or left differences.`,
+        advice: 'See in the reconciliation what differs, and why.',
+      },
+      OVERTAKEN: {
+        is: (count, source) => `${many(count, 'event', 'events')} from ${source} came after newer ones in the last day.`,
+        advice: 'Check the clock and the queue of the sender.',
+      },
+      UNDECIDED_ROLES: {
+        is: (count) => `${many(count, 'new role has', 'new roles have')} no access yet.`,
+        advice: 'Decide what they give access to.',
+      },
+      HOMELESS: {
+        is: (count) => `${number(count)} ${count === 1 ? 'member or chapter belongs' : 'members or chapters belong'} to nobody.`,
+        advice: 'Correct the chapter in Min side.',
+      },
+      CYCLE: {
+        is: (count) => `${many(count, 'chapter is', 'chapters are')} below each other in a circle.`,
+        advice: 'Correct the parent chapter in Min side.',
+      },
+      SECOND_ROOT: {
+        is: (count) => `${many(count, 'chapter stands', 'chapters stand')} beside the national body.`,
+        advice: 'Correct the parent chapter in Min side.',
+      },
+      SHARED_MEMBER_NUMBER: {
+        is: (count) => `${many(count, 'member number is', 'member numbers are')} used by several active members.`,
+        advice: 'Find out whether they are one person, and merge or correct them in Min side.',
+      },
     },
     see: 'See the health',
     seeEntries: 'See the events',

@@ -313,18 +313,110 @@ export const nb = {
     tooMany: 'Utvalget er for stort til å behandles på nytt samlet. Velg færre hendelser, eller et smalere filter.',
   },
 
+  concern: {
+    since: 'Siden',
+    look: 'Se hva det gjelder',
+    replay: 'Behandle på nytt',
+    acknowledge: 'Ta ansvar for denne',
+    taken: (actor: string) => `Følges opp av ${actor}`,
+    more: (count: number) => `Og ${many(count, 'ting', 'ting')} til.`,
+    title: 'Ta ansvar for denne',
+    means: 'Andre ser at du følger den opp, og blir ikke varslet igjen før det blir flere. Gjelder den noe som er over, forsvinner den herfra.',
+    reason: 'Merknad (lagres i revisjonssporet)',
+    go: 'Jeg følger den opp',
+    cancel: 'Avbryt',
+    gone: 'Den er alt over. Lukk vinduet for å se hva som gjenstår.',
+    done: 'Du følger den opp',
+  },
+
   health: {
     title: 'Driftsstatus',
     well: 'Alt er i orden. Det som skjer i Min side, kommer fram hit.',
     notWell: 'Noe må følges opp.',
     nothingYet: 'Ingenting er mottatt ennå.',
     concerns: {
-      REJECTIONS: (rejected: number, received: number) =>
-        `${number(rejected)} av ${many(received, 'hendelse', 'hendelser')} den siste timen kunne ikke leses.`,
-      WAITING: (minutes: number) => `En hendelse har ventet i ${many(Math.max(1, minutes), 'minutt', 'minutter')}.`,
-      DEAD: (dead: number) => `${many(dead, 'hendelse', 'hendelser')} er gitt opp og prøves ikke lenger automatisk.`,
-      SILENCE: (hours: number) =>
-        `Det har ikke kommet noe fra Min side ${hours < 1 ? 'på en stund' : `på ${many(hours, 'time', 'timer')}`}.`,
+      REFUSED_DEACTIVATION: {
+        is: (count: number, source: string) =>
+          `${many(count, 'utmelding', 'utmeldinger')} fra ${source} kunne ikke utføres. Personen kan fortsatt ha tilgang.`,
+        advice: 'Finn personen i loggen, og rett statusen for hånd. Rett deretter feilen hos avsenderen.',
+      },
+      REFUSALS: {
+        is: (count: number, source: string) =>
+          `${many(count, 'leveranse', 'leveranser')} fra ${source} er avvist fordi avsenderen ikke kunne bekreftes.`,
+        advice: 'Sammenlign hemmeligheten med avsenderens, og sjekk at klokken der går riktig.',
+      },
+      STORAGE: {
+        is: () => 'Databasen kan ikke skrives til, eller disken er nesten full.',
+        advice: 'Be den som har ansvar for driften, om å rydde plass.',
+      },
+      DEAD: {
+        is: (count: number, source: string) =>
+          `${many(count, 'hendelse', 'hendelser')} fra ${source} er gitt opp og prøves ikke lenger automatisk.`,
+        advice: 'Se i loggen hva som er galt. Når årsaken er borte, kan hendelsene behandles på nytt.',
+      },
+      WAITING: {
+        is: (count: number, source: string) =>
+          `${many(count, 'hendelse', 'hendelser')} fra ${source} har ventet i mer enn ett minutt.`,
+        advice: 'De prøves på nytt automatisk. Se i loggen hvorfor de venter.',
+      },
+      REJECTIONS: {
+        is: (count: number, source: string) => `${many(count, 'hendelse', 'hendelser')} fra ${source} kunne ikke leses.`,
+        advice: 'Se i loggen hva som er galt, få det rettet hos avsenderen, og behandle hendelsene på nytt.',
+      },
+      UNKNOWN_TYPES: {
+        is: (count: number, source: string) => `${many(count, 'hendelse', 'hendelser')} fra ${source} er av en ukjent type.`,
+        advice: 'Avklar med avsenderen hva de betyr.',
+      },
+      MASS_DEACTIVATION: {
+        is: (count: number, source: string) =>
+          `${many(count, 'medlem', 'medlemmer')} er meldt ut av ${source} på kort tid. Det er uvanlig mange.`,
+        advice: 'Spør avsenderen om det er riktig. Er det feil, kan utmeldingene rettes.',
+      },
+      HELD: {
+        is: (count: number, source: string) => `${many(count, 'fjerning', 'fjerninger')} fra ${source} venter på en avgjørelse.`,
+        advice: 'Se hvem det gjelder, og bestem om det skal tas bort eller beholdes.',
+      },
+      SILENCE: {
+        is: (_: number, source: string) => `Det er lenge siden noe fra ${source} ble utført.`,
+        advice: 'Sjekk om avsenderen sender, og hva den får til svar.',
+      },
+      NEVER_RECEIVED: {
+        is: (_: number, source: string) => `Det har aldri kommet noe fra ${source}.`,
+        advice: 'Sjekk adressen og nøkkelen hos avsenderen.',
+      },
+      MISSED_WEBHOOKS: {
+        is: (count: number, source: string) => `${many(count, 'endring', 'endringer')} i ${source} ble ikke varslet det siste døgnet.`,
+        advice: 'Endringene er på plass her. Sjekk om varslingen hos avsenderen er slått av, eller om jobber feiler der.',
+      },
+      DRIFT: {
+        is: (_: number, source: string) => `Den siste avstemmingen av ${source} mislyktes, eller etterlot forskjeller.`,
+        advice: 'Se på avstemmingen hva som er forskjellig, og hvorfor.',
+      },
+      OVERTAKEN: {
+        is: (count: number, source: string) =>
+          `${many(count, 'hendelse', 'hendelser')} fra ${source} kom etter nyere hendelser det siste døgnet.`,
+        advice: 'Sjekk klokken og køen hos avsenderen.',
+      },
+      UNDECIDED_ROLES: {
+        is: (count: number) => `${many(count, 'ny rolle', 'nye roller')} mangler tilgang.`,
+        advice: 'Bestem hva de gir tilgang til.',
+      },
+      HOMELESS: {
+        is: (count: number) => `${number(count)} ${count === 1 ? 'medlem eller lag' : 'medlemmer eller lag'} hører ikke til noe sted.`,
+        advice: 'Rett laget i Min side.',
+      },
+      CYCLE: {
+        is: (count: number) => `${many(count, 'lag', 'lag')} er registrert under hverandre i ring.`,
+        advice: 'Rett overordnet lag i Min side.',
+      },
+      SECOND_ROOT: {
+        is: (count: number) => `${many(count, 'lag', 'lag')} står ved siden av HLF sentralt.`,
+        advice: 'Rett overordnet lag i Min side.',
+      },
+      SHARED_MEMBER_NUMBER: {
+        is: (count: number) => `${many(count, 'medlemsnummer', 'medlemsnumre')} brukes av flere aktive medlemmer.`,
+        advice: 'Finn ut om det er samme person, og slå sammen eller rett i Min side.',
+      },
     },
     see: 'Se driftsstatus',
     seeEntries: 'Se hendelsene',

@@ -1,27 +1,21 @@
-import { Alert, Card, Heading, Link, Paragraph, Table } from '@digdir/designsystemet-react';
+import { Alert, Card, Heading, Paragraph, Table } from '@digdir/designsystemet-react';
 import type { ReactNode } from 'react';
-import { Link as To } from 'wouter';
 
-import { HealthDocument, type CountsFragment, type HealthQuery, type SyncConcern } from '../api/operations';
+import { HealthDocument, type CountsFragment, type HealthQuery } from '../api/operations';
 import { useQuery } from '../api/query';
 import { usePoll } from '../live/poll';
 import { useMessages } from '../messages';
 import { Failure } from '../ui/Failure';
 import { Loading } from '../ui/Loading';
 import { Remark } from '../ui/Tags';
-import { Ago, useNow } from '../ui/Time';
+import { Ago } from '../ui/Time';
 import { useTitle } from '../ui/title';
-import { sentences } from '../ui/concerns';
+import { Concerns } from './Concerns';
 import { HourChart } from './HourChart';
 
 type Found = HealthQuery['syncHealth'];
 
 const POLL_MS = 5_000;
-const ENTRIES: Partial<Record<SyncConcern, string>> = {
-  REJECTIONS: '/logg?status=REJECTED',
-  WAITING: '/logg?status=FAILED',
-  DEAD: '/logg?status=DEAD',
-};
 
 export function Health() {
   const text = useMessages();
@@ -37,7 +31,7 @@ export function Health() {
       <Heading level={1} data-size="lg">
         {text.health.title}
       </Heading>
-      <Verdict health={data.syncHealth} />
+      <Verdict health={data.syncHealth} onChange={refresh} />
       <Figures health={data.syncHealth} />
       <HourChart hours={data.syncHealth.hours} />
       <Reasons health={data.syncHealth} />
@@ -45,33 +39,12 @@ export function Health() {
   );
 }
 
-function Verdict({ health }: { health: Found }) {
+function Verdict({ health, onChange }: { health: Found; onChange: () => void }) {
   const text = useMessages();
-  const wrong = sentences(health, useNow(), text);
-  if (wrong.length === 0) {
-    return (
-      <Alert data-color="success" className="notice" data-testid="verdict">
-        {health.lastReceivedAt ? text.health.well : text.health.nothingYet}
-      </Alert>
-    );
-  }
+  if (health.concerns.length > 0) return <Concerns concerns={health.concerns} onChange={onChange} />;
   return (
-    <Alert data-color="danger" className="notice" data-testid="verdict">
-      <Heading level={2} data-size="2xs">
-        {text.health.notWell}
-      </Heading>
-      <ul>
-        {wrong.map(([concern, sentence]) => (
-          <li key={concern}>
-            {sentence}{' '}
-            {ENTRIES[concern] && (
-              <Link asChild>
-                <To href={ENTRIES[concern]}>{text.health.seeEntries}</To>
-              </Link>
-            )}
-          </li>
-        ))}
-      </ul>
+    <Alert data-color="success" className="notice" data-testid="verdict">
+      {health.lastReceivedAt ? text.health.well : text.health.nothingYet}
     </Alert>
   );
 }

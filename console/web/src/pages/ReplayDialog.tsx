@@ -2,16 +2,28 @@ import { Alert, Button, Dialog, Heading, Paragraph, Spinner, Textfield } from '@
 import { useEffect, useState } from 'react';
 import { useMutation } from 'urql';
 
-import { ReplayDocument, type ReplayMutation, type SyncLogFilter } from '../api/operations';
+import { ReplayDocument, type ReplayEventsInput, type ReplayMutation, type SyncLogFilter } from '../api/operations';
 import { announce } from '../live/announcements';
 import { useMessages } from '../messages';
 import { Failure } from '../ui/Failure';
 
 export type Selection =
   | { kind: 'ids'; ids: string[] }
-  | { kind: 'matching'; organizationId?: string; filter: SyncLogFilter };
+  | { kind: 'matching'; organizationId?: string; filter: SyncLogFilter }
+  | { kind: 'concern'; concernId: string };
 
 type Result = ReplayMutation['replayEvents'];
+
+function inputOf(selection: Selection): ReplayEventsInput {
+  switch (selection.kind) {
+    case 'ids':
+      return { ids: selection.ids };
+    case 'matching':
+      return { filter: selection.filter, organizationId: selection.organizationId };
+    case 'concern':
+      return { concernId: selection.concernId };
+  }
+}
 
 /** Tries it out first, and says how many there are and what would change; then does it, if that is wanted. */
 export function ReplayDialog(props: { selection: Selection; onClose: () => void; onDone?: () => void }) {
@@ -20,10 +32,7 @@ export function ReplayDialog(props: { selection: Selection; onClose: () => void;
   const [reason, explain] = useState('');
   const [trial, tryOut] = useMutation(ReplayDocument);
   const [run, replay] = useMutation(ReplayDocument);
-  const input =
-    selection.kind === 'ids'
-      ? { ids: selection.ids }
-      : { filter: selection.filter, organizationId: selection.organizationId };
+  const input = inputOf(selection);
 
   const attempt = (): void => void tryOut({ input: { ...input, dryRun: true } });
   useEffect(attempt, []);

@@ -35,6 +35,11 @@ export function managesSources(viewer: ViewerFieldsFragment): boolean {
   return viewer.national;
 }
 
+/** A concern that is taken on is told to nobody else. */
+export function keepsConcerns(viewer: ViewerFieldsFragment): boolean {
+  return viewer.national;
+}
+
 /** A correction is the association's word against the portal's. */
 export function correctsMembers(viewer: ViewerFieldsFragment): boolean {
   return viewer.national;

@@ -1,21 +1,32 @@
-import type { ConcernsQuery, SyncConcern } from '../api/operations';
+import type { ConcernFieldsFragment, ConcernKind } from '../api/operations';
 import type { Messages } from '../messages';
 
-type Health = Pick<
-  ConcernsQuery['syncHealth'],
-  'concerns' | 'lastReceivedAt' | 'oldestWaitingSince' | 'dead' | 'lastHour'
->;
+/** What is wrong, in a plain sentence with its figures. */
+export function sentence({ kind, count, source }: ConcernFieldsFragment, { health: text }: Messages): string {
+  return text.concerns[kind].is(count, source ?? '');
+}
 
-const MINUTE = 60_000;
+/** Concerns whose events can be applied again as a whole. */
+export const REPLAYABLE: ReadonlySet<ConcernKind> = new Set(['REFUSED_DEACTIVATION', 'REJECTIONS', 'DEAD', 'UNKNOWN_TYPES']);
 
-/** What is wrong, each in a plain sentence. */
-export function sentences(health: Health, now: number, { health: text }: Messages): [SyncConcern, string][] {
-  const since = (at: string | null, unit: number): number => (at ? Math.floor((now - Date.parse(at)) / unit) : 0);
-  const say: Record<SyncConcern, () => string> = {
-    REJECTIONS: () => text.concerns.REJECTIONS(health.lastHour.rejected, health.lastHour.received),
-    WAITING: () => text.concerns.WAITING(since(health.oldestWaitingSince, MINUTE)),
-    DEAD: () => text.concerns.DEAD(health.dead),
-    SILENCE: () => text.concerns.SILENCE(since(health.lastReceivedAt, 60 * MINUTE)),
+/** Where the console shows what a concern is about. */
+export function placeOf({ kind, source }: ConcernFieldsFragment): string | undefined {
+  const of = source ? `&kilde=${encodeURIComponent(source)}` : '';
+  const places: Partial<Record<ConcernKind, string>> = {
+    REFUSED_DEACTIVATION: `/logg?status=REJECTED${of}`,
+    REJECTIONS: `/logg?status=REJECTED${of}`,
+    UNKNOWN_TYPES: `/logg?status=SKIPPED${of}`,
+    OVERTAKEN: `/logg?status=SKIPPED${of}`,
+    WAITING: `/logg?status=FAILED${of}`,
+    DEAD: `/logg?status=DEAD${of}`,
+    MASS_DEACTIVATION: `/logg?hendelse=membership-deactivated${of}`,
+    UNDECIDED_ROLES: '/roller',
+    HELD: '/kilder',
+    DRIFT: '/kilder',
+    MISSED_WEBHOOKS: '/kilder',
+    SILENCE: '/kilder',
+    NEVER_RECEIVED: '/kilder',
+    REFUSALS: '/kilder',
   };
-  return health.concerns.map((concern) => [concern, say[concern]()]);
+  return places[kind];
 }

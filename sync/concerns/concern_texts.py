@@ -122,6 +122,12 @@ TEXTS = {
         "Rydd plass, eller gi den mer.",
         "Make room, or give it more.",
     ),
+    "SHARED_MEMBER_NUMBER": ConcernText(
+        "Flere aktive medlemmer har samme medlemsnummer",
+        "Several active members have one member number",
+        "Finn ut om det er samme person, og slå sammen eller rett i portalen.",
+        "Find out whether they are one person, and merge or correct them in the portal.",
+    ),
 }
 
 

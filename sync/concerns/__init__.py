@@ -1,0 +1,1 @@
+"""Concerns: what somebody must look after, the same in GraphQL, console, metrics and alerts."""

@@ -1,0 +1,138 @@
+"""Keeps the list of concerns: asks for it, remembers it, and acknowledges what is on it."""
+
+import logging
+from asyncio import sleep
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime, timedelta
+
+from db.background_task import BackgroundTask
+from db.database import Database
+from db.errors import ConcurrentWriteError, DatabaseError, DatabaseUnavailableError
+from db.queries.log.audit_trail import Act, record_act
+from db.queries.log.concern_entries import KINDS_OF_ENTRIES, ConcernEntries
+from db.queries.log.concern_records import (
+    Acknowledgement,
+    ConcernKey,
+    forget_concerns,
+    remember_concerns,
+    remembered_concerns,
+    save_acknowledgement,
+)
+from db.queries.members.register_faults import shared_numbers
+from db.sessions import ReadSession
+from db.vocabulary import AuditAction, ConcernKind
+from sync.concerns.standing import PASSING, NoticedConcern, StandingConcern, standing
+from sync.concerns.survey import DAY, Remembered, Watched, entries_of, survey
+
+logger = logging.getLogger(__name__)
+
+PAUSE_SECONDS = 15.0
+MOST_TRIES = 5
+SHARED_LAST = timedelta(minutes=1)
+"""How long the count of shared member numbers is used again: all members are read for it."""
+_OF_THE_LAST_DAY = (ConcernKind.OVERTAKEN, ConcernKind.MASS_DEACTIVATION)
+
+
+class ConcernKeeper(BackgroundTask):
+    """Answers which concerns stand. Inside `async with` a task remembers since when they do, so
+    that all processes on a database say the same."""
+
+    _task_name = "concerns"
+
+    def __init__(
+        self,
+        database: Database,
+        watched: Watched,
+        clock: Callable[[], datetime],
+        *,
+        pause: float = PAUSE_SECONDS,
+    ) -> None:
+        self._database = database
+        self._watched = watched
+        self._clock = clock
+        self._pause = pause
+        self._shared: tuple[datetime, int] | None = None
+        self.last: list[StandingConcern] = []
+        """The concerns that stood when somebody looked last."""
+
+    async def standing(self) -> list[StandingConcern]:
+        """Returns the concerns that stand now, the most urgent first.
+
+        New ones are remembered at once, so that all who ask are told the same time of beginning;
+        while nothing can be written, they are told with the time of asking.
+        """
+        now = self._clock()
+        noticed, remembered = await self._look(now)
+        new = [it.key for it in noticed if it.key not in remembered]
+        if new:
+            with suppress(DatabaseError):
+                async with self._database.write() as session:
+                    await remember_concerns(session, new, now)
+        self.last = standing(noticed, remembered, now)
+        return self.last
+
+    async def entries(self, key: ConcernKey) -> ConcernEntries | None:
+        """Returns which log entries a concern is about; None if it is about none."""
+        if key.kind not in KINDS_OF_ENTRIES:
+            return None
+        earliest = self._clock() - DAY if key.kind in _OF_THE_LAST_DAY else None
+        async with self._database.read() as session:
+            return entries_of(key, await remembered_concerns(session), earliest)
+
+    async def acknowledge(self, concern: StandingConcern, actor: str, reason: str | None) -> None:
+        """Takes a concern on, and records who did."""
+        now = self._clock()
+        where = f" of {concern.source}" if concern.source else ""
+        detail = f"{concern.kind}{where}" + (f": {reason}" if reason else "")
+        given = Acknowledgement(now, actor, concern.count)
+        for _ in range(MOST_TRIES):
+            try:
+                async with self._database.write() as session:
+                    await save_acknowledgement(session, concern.key, concern.since or now, given)
+                    act = Act(actor, AuditAction.CONCERN_ACKNOWLEDGED, detail=detail)
+                    await record_act(session, act, now)
+            except ConcurrentWriteError:
+                continue  # Another process remembers the concern at the same moment.
+            return
+        raise DatabaseUnavailableError("Other processes keep writing the same rows.")
+
+    async def refresh(self) -> None:
+        """Remembers what stands now, and forgets what is over."""
+        now = self._clock()
+        noticed, remembered = await self._look(now)
+        self.last = standing(noticed, remembered, now)
+        keys = {it.key for it in noticed}
+        new = [key for key in keys if key not in remembered]
+        over = [
+            key
+            for key, known in remembered.items()
+            if key not in keys and not (key.kind in PASSING and known.acknowledgement)
+        ]
+        if new or over:
+            async with self._database.write() as session:
+                await remember_concerns(session, new, now)
+                await forget_concerns(session, over)
+
+    async def _look(self, now: datetime) -> tuple[list[NoticedConcern], Remembered]:
+        async with self._database.read() as session:
+            remembered = await remembered_concerns(session)
+            shared = await self._shared_at(session, now)
+            return await survey(session, self._watched, shared, remembered, now), remembered
+
+    async def _shared_at(self, session: ReadSession, now: datetime) -> int:
+        if self._shared is None or now - self._shared[0] >= SHARED_LAST:
+            self._shared = now, await shared_numbers(session)
+        return self._shared[1]
+
+    async def _run(self) -> None:
+        while True:
+            with suppress(ConcurrentWriteError):
+                try:
+                    await self.refresh()
+                except DatabaseError as error:
+                    logger.warning("Concerns cannot be looked at now: %s", error)
+                except Exception:
+                    # The keeper must go on, whatever one round meets.
+                    logger.exception("Looking at the concerns has failed.")
+            await sleep(self._pause)
