@@ -78,6 +78,7 @@ class CorrectionFault(StrEnum):
     REASON_MISSING = "REASON_MISSING"
     NOTHING_TO_CORRECT = "NOTHING_TO_CORRECT"
     VALUE_REFUSED = "VALUE_REFUSED"
+    LAST_ADMINISTRATOR = "LAST_ADMINISTRATOR"
 
 
 class CorrectionRefusedError(SyncError):

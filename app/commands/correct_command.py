@@ -11,7 +11,7 @@ from msgspec import UNSET
 from app.commands.actor import command_line_actor
 from app.commands.plain_text import plain
 from app.errors import CommandError
-from app.services import open_database, utc_now
+from app.services import national_body_of, open_database, utc_now
 from app.settings import Settings, load_settings
 from db.vocabulary import ActivationState, EntryId
 from sync.correcting.corrections import Corrected, CorrectedRole, Correction, correct_membership
@@ -116,7 +116,10 @@ async def _restore(
 ) -> list[Corrected]:
     async with open_database(settings) as (database, _):
         actor = command_line_actor()
-        return await restore(database, ids, reason, actor, utc_now, dry_run=dry_run)
+        body = national_body_of(settings)
+        return await restore(
+            database, ids, reason, actor, utc_now, national_body=body, dry_run=dry_run
+        )
 
 
 def _role(text: str) -> CorrectedRole:
@@ -150,7 +153,10 @@ def _refusals_told() -> Iterator[None]:
 async def _correct(settings: Settings, correction: Correction, *, dry_run: bool) -> Corrected:
     async with open_database(settings) as (database, _):
         actor = command_line_actor()
-        return await correct_membership(database, correction, actor, utc_now, dry_run=dry_run)
+        body = national_body_of(settings)
+        return await correct_membership(
+            database, correction, actor, utc_now, national_body=body, dry_run=dry_run
+        )
 
 
 def _show(corrected: Corrected, verb: str) -> None:

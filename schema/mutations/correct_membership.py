@@ -12,7 +12,7 @@ from resolvers.members import member_views
 from resolvers.sync_log import entry_views
 from schema.access import require_corrector, require_viewer
 from schema.context import Context, Info
-from schema.mutations.set_role_access import RoleNotFoundError
+from schema.mutations.set_role_access import LastAdministratorError, RoleNotFoundError
 from schema.types.costs import list_size
 from schema.types.loading import entry_fields, member_fields
 from schema.types.nodes import FieldChangeType, MemberType, SyncLogEntryType
@@ -153,17 +153,25 @@ CorrectMembershipResult = Annotated[
     | MemberNotFoundError
     | OrganizationNotFoundError
     | RoleNotFoundError
+    | LastAdministratorError
     | CorrectionError,
     strawberry.union("CorrectMembershipResult", description="The result of `correctMembership`."),
 ]
 
 _ERRORS: Mapping[
     CorrectionFault,
-    type[MemberNotFoundError | OrganizationNotFoundError | RoleNotFoundError | CorrectionError],
+    type[
+        MemberNotFoundError
+        | OrganizationNotFoundError
+        | RoleNotFoundError
+        | LastAdministratorError
+        | CorrectionError
+    ],
 ] = {
     CorrectionFault.MEMBER_NOT_FOUND: MemberNotFoundError,
     CorrectionFault.ORGANIZATION_NOT_FOUND: OrganizationNotFoundError,
     CorrectionFault.ROLE_NOT_FOUND: RoleNotFoundError,
+    CorrectionFault.LAST_ADMINISTRATOR: LastAdministratorError,
 }
 
 
@@ -182,6 +190,7 @@ async def correct_membership_of(
             input.to_correction(),
             context.actor,
             context.clock,
+            national_body=context.viewers.national_body,
             dry_run=input.dry_run,
         )
     except CorrectionRefusedError as error:

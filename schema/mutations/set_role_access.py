@@ -24,7 +24,7 @@ class RoleNotFoundError(UserError):
 
 
 @strawberry.type(
-    description="With this access level, no member would be administrator of the national body."
+    description="After this mutation, no member would be administrator of the national body."
 )
 class LastAdministratorError(UserError):
     pass

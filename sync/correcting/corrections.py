@@ -16,8 +16,9 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from db.database import Database
-from db.driver.locks import LockName, member_lock, organization_lock
+from db.driver.locks import LockName, member_lock, organization_lock, role_catalogue_lock
 from db.errors import ConcurrentWriteError, DatabaseUnavailableError
+from db.queries.chapters.national_body import NationalBody, has_national_administrator
 from db.queries.chapters.organizations import organization_ids
 from db.queries.chapters.roles import roles_by_code
 from db.queries.log.audit_trail import Act, record_act
@@ -104,11 +105,13 @@ async def correct_membership(
     actor: str,
     clock: Callable[[], datetime],
     *,
+    national_body: NationalBody,
     dry_run: bool = False,
 ) -> Corrected:
     """Records and applies a correction, and the audit record of it, in one transaction.
 
-    A dry run does the same and keeps nothing. Raises CorrectionRefusedError or
+    A dry run does the same and keeps nothing. The last administrator of the national body stays
+    one: without them, nobody could correct anything. Raises CorrectionRefusedError or
     DatabaseUnavailableError; then nothing is changed.
     """
     ids = _Ids.of(correction)
@@ -118,7 +121,14 @@ async def correct_membership(
     for _ in range(MAX_ROUNDS):
         try:
             async with database.write(exclusive=ids.locks()) as session:
+                # Two corrections at once could each leave it to the other to keep an administrator.
+                await session.lock([role_catalogue_lock()])
+                had_administrator = await has_national_administrator(session, national_body)
                 corrected = await _correct(session, correction, ids, actor, clock())
+                if had_administrator and not await has_national_administrator(
+                    session, national_body
+                ):
+                    raise _last_administrator(ids.member)
                 if dry_run:
                     session.discard()
         except ConcurrentWriteError:
@@ -193,6 +203,15 @@ def _unknown_organization(text: str, field: str) -> CorrectionRefusedError:
         CorrectionFault.ORGANIZATION_NOT_FOUND,
         field,
         f"No organization with the portal id {text!r} is known. Query `organizations` for all.",
+    )
+
+
+def _last_administrator(id: PortalId) -> CorrectionRefusedError:
+    return CorrectionRefusedError(
+        CorrectionFault.LAST_ADMINISTRATOR,
+        "portalId",
+        f"{id} is the last administrator of the national body, and nobody could administer it "
+        "after this. Make another member administrator there first.",
     )
 
 

@@ -11,6 +11,7 @@ from datetime import datetime
 from msgspec import UNSET, UnsetType
 
 from db.database import Database
+from db.queries.chapters.national_body import NationalBody
 from db.queries.log.entries import EventKey, RecordedBody, applied_bodies, keys_of
 from db.queries.members.member_pages import stamps_of
 from db.sessions import ReadSession
@@ -32,6 +33,7 @@ async def restore(
     actor: str,
     clock: Callable[[], datetime],
     *,
+    national_body: NationalBody,
     dry_run: bool = False,
 ) -> list[Corrected]:
     """Corrects each member whom these entries still decide something of, in a transaction each.
@@ -42,7 +44,14 @@ async def restore(
     for correction in await corrections_for(database, entry_ids, reason):
         try:
             corrected.append(
-                await correct_membership(database, correction, actor, clock, dry_run=dry_run)
+                await correct_membership(
+                    database,
+                    correction,
+                    actor,
+                    clock,
+                    national_body=national_body,
+                    dry_run=dry_run,
+                )
             )
         except CorrectionRefusedError as error:
             # What the entries state is what was stated before them as well.

@@ -208,6 +208,77 @@ async def test_administrators_of_a_chapter_correct_nobody(service: Service) -> N
     assert await kari(service) == before
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        pytest.param({"state": "INACTIVE"}, id="no member"),
+        pytest.param({"roles": []}, id="without the role"),
+        pytest.param({"organizationPortalId": guid("Oslo")}, id="elsewhere"),
+    ],
+)
+async def test_last_administrator_of_the_national_body_stays_one(
+    service: Service, given: dict[str, Any]
+) -> None:
+    await found_association(service)
+    name = "admin of HLF"
+
+    for dry_run in (True, False):
+        refused = await correct(service, name, member=name, dryRun=dry_run, **given)
+
+        assert (refused["__typename"], refused["code"]) == (
+            "LastAdministratorError",
+            "LAST_ADMINISTRATOR",
+        )
+        assert refused["path"] == ["input", "portalId"]
+    viewer = await service.data("{ viewer { accessLevel } }", member=name)
+    assert viewer["viewer"]["accessLevel"] == "ADMIN"
+    assert (await service.data(TRAIL))["auditTrail"]["edges"] == []
+
+
+async def test_of_two_administrators_one_may_go_and_not_both_at_once(service: Service) -> None:
+    await found_association(service)
+    administrator = role("organization-administrator")
+    await service.tell(created("Liv", organization=chapter("HLF"), roles=[administrator]))
+
+    answers = await asyncio.gather(
+        *(correct(service, name, state="INACTIVE") for name in ("admin of HLF", "Liv"))
+    )
+
+    assert {answer["__typename"] for answer in answers} == {
+        "CorrectMembershipSuccess",
+        "LastAdministratorError",
+    }
+
+
+@pytest.mark.child_process
+async def test_command_keeps_the_last_administrator_as_well(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await found_association(service)
+    monkeypatch.setenv("LIKEPERSON_NATIONAL_BODY", guid("HLF"))
+    id = guid("admin of HLF")
+
+    corrected = await run(service, monkeypatch, id, "--reason", "x", "--no-roles", "--yes")
+    await service.tell(role_updated("Liv", 3, roles=[], organization=chapter("HLF")))
+    raised = await correct(
+        service, "Liv", roles=[{"code": "organization-administrator"}], state="ACTIVE"
+    )
+    gone = await correct(service, "admin of HLF", state="INACTIVE")
+    undone = await run(
+        service,
+        monkeypatch,
+        *(await entry_ids(service, "membership-stated"))[2:],
+        *("--reason", "x", "--yes"),
+    )
+
+    assert corrected[0] == 1
+    assert f"PORTAL_ID: {id} is the last administrator of the national body" in corrected[1]
+    assert raised["outcome"] in ("CREATED", "UPDATED")
+    assert gone["__typename"] == "CorrectMembershipSuccess"
+    assert undone[0] == 1
+    assert f"{guid('Liv')} is the last administrator of the national body" in undone[1]
+
+
 async def test_who_is_corrected_away_can_no_longer_use_the_app(service: Service) -> None:
     await found_association(service)
 

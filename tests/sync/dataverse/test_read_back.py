@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from app.server import running
 from app.settings import Settings, SettingsError, SourceSettings, load_settings
 from db.database import Database
+from db.queries.chapters.national_body import NationalBody
 from db.vocabulary import ActivationState, PortalId, SyncOutcome, SyncStatus
 from sync.correcting.corrections import Correction, correct_membership
 from sync.dataverse.mapping import parse_mapping
@@ -237,7 +238,9 @@ async def test_correction_stands_until_the_row_says_something_new(database: Data
     now = datetime.now(UTC)
     assert await read_back(now - timedelta(hours=1), phone="1") == "1"
     correction = Correction(KARI, "wrong", profile={"phone": "2"})
-    await correct_membership(database, correction, "an operator", lambda: now)
+    await correct_membership(
+        database, correction, "an operator", lambda: now, national_body=NationalBody()
+    )
 
     assert await read_back(now + timedelta(minutes=1), email="kari@example.no") == "2"
     assert (await world_of(database)).people[PortalId(KARI)].profile["email"] == "kari@example.no"

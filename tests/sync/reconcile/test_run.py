@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from db.database import Database
+from db.queries.chapters.national_body import NationalBody
 from db.tables.models import SyncAttempt
 from db.vocabulary import ActivationState, AttemptTrigger
 from sync.correcting.corrections import Correction, correct_membership
@@ -177,7 +178,9 @@ async def test_correction_ends_when_a_run_finds_something_new(
 ) -> None:
     await run(database, tmp_path, [row("Kari")])
     correction = Correction(guid("Kari"), "wrong", profile={"phone": "7"})
-    await correct_membership(database, correction, "an operator", lambda: AT)
+    await correct_membership(
+        database, correction, "an operator", lambda: AT, national_body=NationalBody()
+    )
 
     same = await run(database, tmp_path, [row("Kari")], at=LATER)
     assert (same.corrected, (await world_of(database)).person("Kari").profile["phone"]) == (1, "7")

@@ -174,6 +174,8 @@ export const en: Messages = {
       REASON_MISSING: 'Write why you correct the details.',
       NOTHING_TO_CORRECT: 'You have not changed anything. Change what is wrong, and try again.',
       VALUE_REFUSED: 'One of the values is too long, or has characters that cannot be used. Write it anew, and try again.',
+      LAST_ADMINISTRATOR:
+        'This is the last administrator of the national body, and without one nobody could put anything right. First make another member administrator there.',
       MEMBER_NOT_FOUND: 'The member is not there any more. Go back to the list of members.',
       ORGANIZATION_NOT_FOUND: 'The chapter is not there any more. Choose another one.',
       ROLE_NOT_FOUND: 'The role is not there any more. Choose another one.',

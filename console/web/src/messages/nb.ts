@@ -174,6 +174,8 @@ export const nb = {
       REASON_MISSING: 'Skriv hvorfor du retter opplysningene.',
       NOTHING_TO_CORRECT: 'Du har ikke endret noe. Endre det som er feil, og prøv igjen.',
       VALUE_REFUSED: 'En av verdiene er for lang eller inneholder tegn som ikke kan brukes. Skriv den om, og prøv igjen.',
+      LAST_ADMINISTRATOR:
+        'Dette er den siste administratoren i HLF sentralt, og uten en administrator kan ingen rette noe. Gjør først et annet medlem til administrator der.',
       MEMBER_NOT_FOUND: 'Medlemmet finnes ikke lenger. Gå tilbake til listen over medlemmer.',
       ORGANIZATION_NOT_FOUND: 'Laget finnes ikke lenger. Velg et annet.',
       ROLE_NOT_FOUND: 'Rollen finnes ikke lenger. Velg en annen.',
