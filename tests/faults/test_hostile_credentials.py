@@ -13,13 +13,13 @@ from urllib.parse import urlsplit
 import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from app.server import running
 from app.settings import DEVELOPMENT_AUTH_SECRET, Settings
 from tests.app.auth.test_keys import header_of, public, serving
 from tests.faults.hostile import ODD_HEADERS, json_texts
+from tests.faults.made_up import act_on
 from tests.faults.wire import Answer, Attack, Headers, exchange, json_headers, request
 from tests.support.provider import AUDIENCE, new_key
 from tests.support.statements import of_requests, recorded
@@ -158,15 +158,6 @@ def test_no_token_that_is_not_good_lets_anybody_in_or_costs_a_statement(
 ) -> None:
     verdicts: Counter[str] = Counter()
 
-    @settings(
-        max_examples=cases // TOGETHER,
-        deadline=None,
-        derandomize=not long,
-        database=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(st.lists(attacks(), min_size=TOGETHER, max_size=TOGETHER))
     def attack(wave: list[Attack]) -> None:
         with recorded() as statements:
             answers = runner.run(assault(port, wave))
@@ -179,7 +170,8 @@ def test_no_token_that_is_not_good_lets_anybody_in_or_costs_a_statement(
             verdicts[said] += 1
         assert of_requests(statements) == []
 
-    attack()
+    waves = st.lists(attacks(), min_size=TOGETHER, max_size=TOGETHER)
+    act_on(waves, attack, cases // TOGETHER, anew=long)
 
     print(f"{verdicts.total()} cases: {dict(verdicts.most_common())}")  # noqa: T201
     assert verdicts["401"] > verdicts.total() / 2

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 from graphql import Lexer, Source, TokenKind
-from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from app.auth.own_tokens import mint
 from app.settings import Settings
 from tests.faults.hostile import json_texts
+from tests.faults.made_up import act_on
 from tests.faults.process import ServiceProcess
 from tests.faults.wire import Answer, Attack, exchange, good_request, json_headers, request
 from tests.recorded.operations import OPERATIONS
@@ -144,15 +144,6 @@ def test_no_document_makes_the_service_fail_or_grow(
         runner.run(service.ready())
         ids = runner.run(found(service.port, token))
 
-        @settings(
-            max_examples=cases // TOGETHER,
-            deadline=None,
-            derandomize=not long,
-            database=None,
-            phases=[Phase.generate],
-            suppress_health_check=list(HealthCheck),
-        )
-        @given(st.lists(bodies(ids), min_size=TOGETHER, max_size=TOGETHER))
         def ask(wave: list[bytes]) -> None:
             for body, answer in zip(
                 wave, runner.run(assault(service.port, token, wave)), strict=True
@@ -164,7 +155,8 @@ def test_no_document_makes_the_service_fail_or_grow(
                 said.update(codes)
             memory.append(service.resident_mib())
 
-        ask()
+        waves = st.lists(bodies(ids), min_size=TOGETHER, max_size=TOGETHER)
+        act_on(waves, ask, cases // TOGETHER, anew=long)
         complaints = service.complaints()
 
     warm = memory[len(memory) // 4]

@@ -8,11 +8,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.faults.floods import HANDSHAKE, frame
 from tests.faults.hostile import json_texts, plain
+from tests.faults.made_up import act_on
 from tests.faults.process import PATIENCE, ServiceProcess
 from tests.faults.wire import Attack, exchange, good_request
 from tests.support.bare_sockets import CHANGES
@@ -85,20 +85,12 @@ def test_no_frames_make_the_service_fail_or_grow(
         async def assault(wave: list[bytes]) -> None:
             ends.update(await asyncio.gather(*(attack(service.port, sent) for sent in wave)))
 
-        @settings(
-            max_examples=cases // TOGETHER,
-            deadline=None,
-            derandomize=not long,
-            database=None,
-            phases=[Phase.generate],
-            suppress_health_check=list(HealthCheck),
-        )
-        @given(st.lists(attacks, min_size=TOGETHER, max_size=TOGETHER))
         def attack_in_waves(wave: list[bytes]) -> None:
             runner.run(assault(wave))
             memory.append(service.resident_mib())
 
-        attack_in_waves()
+        waves = st.lists(attacks, min_size=TOGETHER, max_size=TOGETHER)
+        act_on(waves, attack_in_waves, cases // TOGETHER, anew=long)
 
         good = Attack(good_request(b"evt_good", created("Good")), signed=True)
         answer = runner.run(exchange(service.port, good))

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.faults.hostile import attacks, nested, signed_attack
+from tests.faults.made_up import act_on
 from tests.faults.process import ServiceProcess
 from tests.faults.wire import (
     Answer,
@@ -71,22 +71,13 @@ def test_no_input_makes_the_service_fail_or_grow(
     answers: Counter[int | None] = Counter()
     memory: list[float] = []
 
-    # Each example is sent to the service as the one before left it.
-    @settings(
-        max_examples=cases // TOGETHER,
-        deadline=None,
-        derandomize=not long,
-        database=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(st.data())
-    def attack(data: st.DataObject) -> None:
-        wave = [data.draw(attacks) for _ in range(TOGETHER)]
+    # Each is sent to the service as the one before left it.
+    def attack(wave: list[Attack]) -> None:
         answers.update(map(status_of, runner.run(assault(service, wave))))
         memory.append(service.resident_mib())
 
-    attack()
+    waves = st.lists(attacks, min_size=TOGETHER, max_size=TOGETHER)
+    act_on(waves, attack, cases // TOGETHER, anew=long)
 
     runner.run(check_it_goes_on(service))
     warm = memory[len(memory) // 4]

@@ -1,5 +1,6 @@
 """Listens to what is sent to databases."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,25 +13,37 @@ from sqlalchemy.engine import Engine
 from db.driver.sqlite_driver import OneTripConnection
 
 
+class Statement(str):
+    """A statement, with the name of the task that sent it."""
+
+    task: str
+
+    def __new__(cls, text: str) -> "Statement":
+        statement = super().__new__(cls, text)
+        task = asyncio.current_task()
+        statement.task = "" if task is None else task.get_name()
+        return statement
+
+
 @contextmanager
-def recorded() -> Iterator[list[str]]:
+def recorded() -> Iterator[list[Statement]]:
     """The statements that this process sends to any database meanwhile."""
-    statements: list[str] = []
+    statements: list[Statement] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         if statement != "BEGIN":
-            statements.append(statement)
+            statements.append(Statement(statement))
 
     fetch = asyncpg.Connection.fetch
 
     async def noted_fetch(connection: Any, statement: str, *arguments: Any) -> Any:
-        statements.append(statement)
+        statements.append(Statement(statement))
         return await fetch(connection, statement, *arguments)
 
     fetch_on_sqlite = OneTripConnection.fetch
 
     async def noted_fetch_on_sqlite(connection: Any, *parts: Any) -> Any:
-        statements.extend(sql for sql, _ in parts)
+        statements.extend(Statement(sql) for sql, _ in parts)
         return await fetch_on_sqlite(connection, *parts)
 
     event.listen(Engine, "before_cursor_execute", note)
@@ -44,19 +57,20 @@ def recorded() -> Iterator[list[str]]:
             event.remove(Engine, "before_cursor_execute", note)
 
 
-_OF_TASKS = ("BEGIN", "SELECT changes.", "SELECT feed_head.", "SELECT min(", "DELETE FROM changes")
+_BESIDE_REQUESTS = {
+    "alerts",
+    "bell",
+    "body retention",
+    "change feed",
+    "concerns",
+    "heartbeat",
+    "open connections",
+    "refusals",
+    "retention",
+    "retry worker",
+}
 
 
-def of_requests(statements: list[str]) -> list[str]:
-    """Leaves out statements of background tasks: feed, retry worker, retention, refusals."""
-    of_tasks = (
-        "next_attempt_at <= ",
-        "refused_deliveries",
-        "body_removed_at IS NULL",
-        "pg_advisory",
-    )
-    return [
-        statement
-        for statement in statements
-        if not statement.startswith(_OF_TASKS) and not any(part in statement for part in of_tasks)
-    ]
+def of_requests(statements: list[Statement]) -> list[str]:
+    """Leaves out the statements of tasks that run beside requests."""
+    return [it for it in statements if it != "BEGIN" and it.task not in _BESIDE_REQUESTS]
