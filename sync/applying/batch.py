@@ -15,6 +15,7 @@ from db.vocabulary import (
     AccessLevel,
     ActivationState,
     EntryMark,
+    MemberId,
     OrganizationId,
     PortalId,
     SyncOutcome,
@@ -90,7 +91,8 @@ class Result:
 
     `member` is set if the event was applied to one. `chapter_id` is where it happened: the home of
     the member right after the event's own statement, or the chapter that it is about. `home` tells
-    whom a failed event is about, if known. `before` and `after` are set only if the member has
+    whom a failed event is about, if known. `gone` is the member whom a merge has made part of
+    `member`, if it was in the database. `before` and `after` are set only if the member has
     changed. `beaten_at` is the time of what a stale event is older than.
     """
 
@@ -100,6 +102,7 @@ class Result:
     member: MemberRecord | None = None
     chapter_id: OrganizationId | None = None
     home: MemberHome | None = None
+    gone: MemberId | None = None
     beaten_at: datetime | None = None
     mark: EntryMark | None = None
     field_changes: list[FieldChange] = field(default_factory=list)
@@ -181,6 +184,7 @@ class Batch:
         if gone is not None:
             result.outcome = SyncOutcome.UPDATED
             self.gone.append(gone)
+            result.gone = gone.id
         member = self.members[event.member_id]
         member.index()
         member.updated_at = member.updated_at or self.now

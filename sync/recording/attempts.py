@@ -148,6 +148,19 @@ def _complete(entry: EntryRecord, event: ReceivedEvent, result: Result, now: dat
         entry.member_id = result.member.id
 
 
+def follow_merges(entries: Collection[EntryRecord], results: Collection[Result]) -> None:
+    """Lets entries that were read or made before these results, and are not saved yet, be of the
+    person who lives on: the merged members are no longer there."""
+    lives_on = {
+        result.gone: result.member.id
+        for result in results
+        if result.gone is not None and result.member is not None
+    }
+    for entry in entries:
+        while entry.member_id in lives_on:
+            entry.member_id = lives_on[entry.member_id]
+
+
 def postpone(entry: EntryRecord, reason: str, now: datetime) -> Result:
     """Sets in the entry, which the caller saves, that it could not be tried for this reason."""
     entry.attempts += 1

@@ -44,7 +44,13 @@ from sync.applying.batch import Result
 from sync.applying.reading import Reading, member_locks, organization_locks
 from sync.errors import RejectedError
 from sync.events import AnyEvent, Outline, RowMessage
-from sync.recording.attempts import attempt, attempt_record, change_of, received_event
+from sync.recording.attempts import (
+    attempt,
+    attempt_record,
+    change_of,
+    follow_merges,
+    received_event,
+)
 from sync.recording.deliveries import (
     Content,
     Delivery,
@@ -238,6 +244,7 @@ async def _apply_and_insert(
     for (entry, _), result in zip(events, results, strict=True):
         if brought_by[entry.id].trigger is AttemptTrigger.DELIVERY:
             _mark_if_overtaken(entry, result)
+    follow_merges([entry for entry, _ in new], results)
     await insert_entries(session, [entry for entry, _ in new])
     by_id = {entry.id: result for (entry, _), result in zip(events, results, strict=True)}
     for entry, _ in new:

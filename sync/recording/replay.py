@@ -32,6 +32,7 @@ from sync.recording.attempts import (
     attempt,
     attempt_record,
     change_of,
+    follow_merges,
     locks_to_apply,
     received_event,
 )
@@ -121,6 +122,7 @@ async def _replay(
             # The entry keeps what the event did when it was applied.
             entry.status, entry.outcome = known.status, known.outcome
             entry.detail, entry.field_changes = known.detail, known.field_changes
+    follow_merges(entries, results)
     await update_entries(session, entries)
     await insert_attempts(session, await _first_attempts(session, before))
     who = {"actor": request.actor, "reason": request.reason}

@@ -32,6 +32,7 @@ from sync.recording.attempts import (
     attempt,
     attempt_record,
     change_of,
+    follow_merges,
     locks_of,
     locks_to_apply,
     postpone,
@@ -162,6 +163,7 @@ async def _retry_leased(
             *((entry, result) for (entry, _), result in zip(readable, results, strict=True)),
             *unread,
         ]
+        follow_merges(entries, results)
         await update_entries(session, [entry for entry, _ in tried])
         await save_payloads(session, {e.id: read[e.id] for e in entries if e.id in read})
         await insert_attempts(

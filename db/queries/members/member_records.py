@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 from msgspec.structs import asdict, replace
-from sqlalchemy import literal_column, null, select
+from sqlalchemy import literal_column, null, select, union_all
 
 from db.driver.statements.any_of import any_of_parameter
 from db.driver.statements.compiled_statements import CompiledStatement, SqlRow
@@ -17,7 +17,7 @@ from db.queries.rows import columns_of
 from db.queries.text_keys import number_key, search_key
 from db.sessions import WriteSession
 from db.stamp import Stamp
-from db.tables.models import Member, RoleAssignment
+from db.tables.models import Member, MemberMerge, RoleAssignment
 from db.tables.profile import PROFILE_FIELDS, Profile, empty_profile
 from db.vocabulary import ActivationState, MemberId, OrganizationId, PortalId, RoleId
 
@@ -123,12 +123,21 @@ class MemberHome(NamedTuple):
 
 
 _HOMES = CompiledStatement(
-    select(Member.portal_id, Member.id, Member.organization_id).where(_OF_THESE)
+    union_all(
+        select(Member.portal_id, Member.id, Member.organization_id).where(_OF_THESE),
+        *(
+            select(id, Member.id, Member.organization_id)
+            .join(Member, Member.id == MemberMerge.person_id)
+            .where(any_of_parameter(id, "portal_ids"))
+            for id in (MemberMerge.merged_id, MemberMerge.into_id)
+        ),
+    )
 )
 
 
 def member_homes(portal_ids: Collection[PortalId]) -> Query[dict[PortalId, MemberHome]]:
-    """Returns the ids and homes of those of these members who are known."""
+    """Returns the ids and homes of those of these members who are known; under an id that was
+    merged into another one, those of the person who lives on."""
     return Query(_HOMES, {"portal_ids": list(portal_ids)}, _homes)
 
 
