@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from itertools import islice
+from itertools import chain, islice
 from typing import TypeVar
 
 import msgspec
@@ -216,7 +216,8 @@ class _Run:
         self._first_line: dict[PortalId, int] = {}
         self._absent: list[PortalId] = []
         self._holding = Holding(())
-        self._merged: set[PortalId] = set()
+        self._merged: dict[PortalId, PortalId] = {}
+        self._stand_ins: list[Line] = []
         self._id: int | None = None
         self.report = Report()
 
@@ -290,19 +291,19 @@ class _Run:
             self._organizations = await known_organizations(session)
             self._holding = Holding(await held_items(session, self._request.source))
         removals = Removals()
+        of_merged: list[Line] = []
         async for line, difference in self._compared("Comparing", self._read_and_check()):
             self.report.read += 1
             if self._id is not None and self.report.read % NOTED_EVERY == 0:
                 async with self._database.write() as session:
                     await note_compared(session, self._id, self.report.read)
             if line.event.member_id in self._merged:
-                self.report.out_of_scope += 1
-            elif difference is None:
-                self.report.equal += 1
-            elif _is_out_of_scope(line, difference):
-                self.report.out_of_scope += 1
+                of_merged.append(line)
             else:
-                self._note(line, difference, removals)
+                self._judge(line, difference, removals)
+        self._let_stand_in(of_merged)
+        async for line, difference in self._compared("Comparing", iter(self._stand_ins)):
+            self._judge(line, difference, removals)
         await self._look_for_absent(removals)
         if self._request.options.release:
             return
@@ -314,6 +315,36 @@ class _Run:
         )
         if self.report.held:
             self.report.held_because = verdict or "they were held before, and nobody has decided"
+
+    def _judge(self, line: Line, difference: Difference | None, removals: Removals) -> None:
+        if difference is None:
+            self.report.equal += 1
+        elif _is_out_of_scope(line, difference):
+            self.report.out_of_scope += 1
+        else:
+            self._note(line, difference, removals)
+
+    def _let_stand_in(self, of_merged: Sequence[Line]) -> None:
+        """Takes a line of an id that was merged into another one for one of the person who lives
+        on, if none has the other id.
+
+        Not in a delta: it tells that the merged row has ended, and of the other one nothing. No
+        more does the end of a membership count in a file that is not complete.
+        """
+        is_delta = self._request.kind is ReconciliationKind.DELTA
+        for line in of_merged:
+            survivor = self._merged[line.event.member_id]
+            ends = line.event.state is ActivationState.INACTIVE
+            if (
+                is_delta
+                or survivor in self._first_line
+                or (ends and not self._request.options.complete)
+            ):
+                self.report.out_of_scope += 1
+                continue
+            self._first_line[survivor] = line.number
+            event = replace(line.event, member_id=survivor)
+            self._stand_ins.append(Line(line.number, event, line.body, line.dated))
 
     def _note(self, line: Line, difference: Difference, removals: Removals) -> None:
         self.report.add(difference)
@@ -386,7 +417,7 @@ class _Run:
             self._merged.update(merged)
             for line in chunk:
                 if line.event.member_id in merged:
-                    # The row that was merged into another one says nothing of the person.
+                    # Whether it says anything of the person is known once all lines are read.
                     yield line, None
                     continue
                 member = known.get(line.event.member_id)
@@ -417,7 +448,10 @@ class _Run:
         )
         absent = (self._line_of_absence(portal_id) for portal_id in self._absent)
         waiting: list[Delivery] = []
-        for doing, source in (("Applying", lines), ("Ending memberships", absent)):
+        for doing, source in (
+            ("Applying", chain(lines, self._stand_ins)),
+            ("Ending memberships", absent),
+        ):
             async for line, difference in self._compared(doing, source):
                 if difference is None or not difference.counts:
                     continue

@@ -136,6 +136,53 @@ async def test_who_was_told_by_webhook_is_a_member_of_the_source(
     assert (await world_of(database)).person("Mona").state is INACTIVE
 
 
+async def test_line_of_an_id_that_was_merged_is_about_the_person_who_lives_on(
+    database: Database, tmp_path: Path
+) -> None:
+    merge = event("membership-merged", "Kari", 5, mergedId=guid("Mona"))
+    await tell(database, created("Kari"), created("Mona"), merge)
+    rows = [row("Mona", phone="7", home="HLF Bergen")]
+
+    report = await run(database, tmp_path, rows)
+    again = await run(database, tmp_path, rows)
+
+    world = await world_of(database)
+    assert (report.changed, report.missing_there, report.out_of_scope) == (1, 0, 0)
+    assert world.people.keys() == {guid("Kari")}
+    kari = world.person("Kari")
+    assert (kari.profile["phone"], kari.home, kari.state) == ("7", guid("HLF Bergen"), ACTIVE)
+    assert (again.equal, again.differing) == (1, 0)
+
+
+async def test_end_of_a_merged_row_ends_a_membership_in_a_complete_file_alone(
+    database: Database, tmp_path: Path
+) -> None:
+    merge = event("membership-merged", "Kari", 5, mergedId=guid("Mona"))
+    await tell(database, created("Kari"), created("Mona"), merge)
+    rows = [row("Mona", state="INACTIVE")]
+
+    partial_run = await run(database, tmp_path, rows, complete=False)
+    untouched = (await world_of(database)).person("Kari").state
+    complete_run = await run(database, tmp_path, rows)
+
+    assert (partial_run.out_of_scope, partial_run.differing) == (1, 0)
+    assert untouched is ACTIVE
+    assert complete_run.deactivated == 1
+    assert (await world_of(database)).person("Kari").state is INACTIVE
+
+
+async def test_one_of_several_merged_ids_stands_in_for_the_person(
+    database: Database, tmp_path: Path
+) -> None:
+    merges = [event("membership-merged", "Kari", 5, mergedId=guid(id)) for id in ("Mona", "Siv")]
+    await tell(database, created("Kari"), created("Mona"), created("Siv"), *merges)
+
+    report = await run(database, tmp_path, [row("Mona", phone="7"), row("Siv", phone="8")])
+
+    assert (report.changed, report.out_of_scope) == (1, 1)
+    assert (await world_of(database)).person("Kari").profile["phone"] == "7"
+
+
 async def test_row_that_was_merged_into_another_says_nothing_of_the_person(
     database: Database, tmp_path: Path
 ) -> None:
