@@ -43,10 +43,11 @@ async def log_of(service: Service) -> list[dict[str, Any]]:
 
 
 async def stored(service: Service) -> dict[str, int]:
-    """Returns how many rows each table has, but that of the counts of refused deliveries."""
+    """Returns how many rows each table has, but those of refused deliveries and of concerns."""
     async with opened(service.settings.database_url) as database:
         counts = await row_counts(database)
     del counts["refused_deliveries"]
+    del counts["concerns"]
     return counts
 
 
