@@ -30,6 +30,8 @@ from db.migrate import check_schema
 from schema.access import AccessPolicy
 from schema.build import build_schema
 from schema.engine.executor import Bounds
+from sync.cloudevents.envelopes import EnvelopeReader
+from sync.cloudevents.scheme import CloudEventsHandshake, CloudEventsKey
 from sync.dataverse.mapping import load_mapping
 from sync.dataverse.reader import MessageReader
 from sync.dataverse.scheme import DataverseKey
@@ -151,11 +153,16 @@ def _source(name: str, settings: SourceSettings) -> Source:
         return Source(name, StandardWebhooks.from_secrets(settings.usable_secrets))
     keys = tuple(secret.encode() for secret in settings.usable_secrets)
     header = settings.header.lower().encode() if settings.header else None
-    if settings.mapping is None:
+    if settings.scheme == "shared-key":
         return Source(name, SharedKey(header or b"", keys))
-    mapping = load_mapping(settings.mapping)
-    reader = MessageReader(mapping, reads_rows=mapping.environment.api is not None)
-    return Source(name, DataverseKey(keys, header), reader, repeats_only_503=True)
+    messages: MessageReader | None = None
+    if settings.mapping is not None:
+        mapping = load_mapping(settings.mapping)
+        messages = MessageReader(mapping, reads_rows=mapping.environment.api is not None)
+    if settings.scheme == "cloudevents" or messages is None:
+        key = CloudEventsKey(keys, header)
+        return Source(name, key, EnvelopeReader(messages), handshake=CloudEventsHandshake())
+    return Source(name, DataverseKey(keys, header), messages, repeats_only_503=True)
 
 
 async def _healthz(_request: Request) -> Response:

@@ -66,12 +66,12 @@ class SettingsError(CommandError):
 
 
 class SourceSettings(BaseModel):
-    """The settings of one source. `header` belongs to the schemes `shared-key` and `dataverse`,
-    `mapping` to `dataverse`."""
+    """The settings of one source. `header` belongs to the schemes other than `standard-webhooks`,
+    `mapping` to `dataverse` and, for its messages in envelopes, to `cloudevents`."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
-    scheme: Literal["standard-webhooks", "shared-key", "dataverse"]
+    scheme: Literal["standard-webhooks", "shared-key", "cloudevents", "dataverse"]
     secrets: list[SecretStr]
     header: str | None = None
     mapping: Path | None = None
@@ -136,9 +136,9 @@ class Settings(BaseSettings):
     sources: Annotated[dict[str, SourceSettings], NoDecode] = Field(
         default_factory=_development_sources,
         description="JSON: the sources of webhooks by the NAME in `/webhooks/NAME`, each with "
-        "`scheme` (`standard-webhooks`, `shared-key` or `dataverse`), `secrets` (each of them is "
-        "valid), `header` for the last two and `mapping` for `dataverse`. A source without a "
-        "secret is switched off.",
+        "`scheme` (`standard-webhooks`, `shared-key`, `cloudevents` or `dataverse`), `secrets` "
+        "(each of them is valid), `header` for the last three and `mapping` for `dataverse` and "
+        "`cloudevents`. A source without a secret is switched off.",
     )
     sources_file: Path | None = Field(
         default=None,
@@ -583,11 +583,12 @@ def _inconsistent(settings: Settings) -> Iterator[str]:
 
 
 def _mapping_errors(name: str, source: SourceSettings) -> Iterator[str]:
-    if source.scheme != "dataverse":
-        if source.mapping is not None:
-            yield f"{PREFIX}SOURCES: {name}: a mapping belongs to the scheme dataverse only"
-    elif source.mapping is None:
-        yield f"{PREFIX}SOURCES: {name}: the scheme dataverse needs a mapping, which is a file"
+    if source.mapping is None:
+        if source.scheme == "dataverse":
+            yield f"{PREFIX}SOURCES: {name}: the scheme dataverse needs a mapping, which is a file"
+    elif source.scheme not in ("dataverse", "cloudevents"):
+        schemes = "the schemes dataverse and cloudevents only"
+        yield f"{PREFIX}SOURCES: {name}: a mapping belongs to {schemes}"
     else:
         try:
             mapping = load_mapping(source.mapping)

@@ -6,6 +6,9 @@ All of them stand here, so that the console can say each one in Norwegian as wel
 from collections.abc import Sequence
 
 BYTE_ORDER_MARK = "The body begins with a byte order mark, which was skipped."
+NOT_A_CLOUD_EVENT = (
+    "The body is no CloudEvent: it has no `specversion`, neither in the envelope nor as a header."
+)
 NOBODY_KNOWN = "Nobody with this id is known here, and nothing shows that it is a member."
 NOT_UTF8 = "The body is not UTF-8. Characters that could not be read were replaced."
 BODY_REMOVED = "The body is no longer kept, so there is nothing to apply."

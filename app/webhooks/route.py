@@ -26,14 +26,16 @@ class DeliveryRoute:
         await response(scope, receive, send)
 
     async def _respond(self, scope: Scope, receive: Receive) -> Response:
-        if scope["method"] != "POST":
+        asked = scope["path_params"]["source"], scope["headers"], scope["query_string"]
+        response: Response | None = None
+        if scope["method"] == "POST":
+            response = await self._webhook.respond(*asked, receive)
+        elif scope["method"] == "OPTIONS":
+            response = self._webhook.consent(*asked)
+        if response is None:
             response = problem(HTTPStatus.METHOD_NOT_ALLOWED, "Send deliveries by POST.")
             response.headers["Allow"] = "POST"
             return response
-        source = scope["path_params"]["source"]
-        response = await self._webhook.respond(
-            source, scope["headers"], scope["query_string"], receive
-        )
         if response.status_code == HTTPStatus.UNAUTHORIZED and self._refusals is not None:
             return self._unless_too_many(response, scope, self._refusals)
         return response

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from starlette.responses import Response
+
 from sync.errors import RefusalReason, VerificationError
 from sync.parsing.body import without_translation
 from sync.recording.deliveries import Delivery, read_delivery
@@ -35,6 +37,18 @@ class BodyReader(Protocol):
         ...
 
 
+class Handshake(Protocol):
+    """Answers what a sender asks before its first delivery. Whoever asks has shown the key."""
+
+    def consent(self, headers: Headers) -> Response | None:
+        """Returns the answer to `OPTIONS`, or None if nothing is asked."""
+        ...
+
+    def validation(self, headers: Headers, body: bytes) -> Response | None:
+        """Returns the answer to a body that asks, or None for one with events."""
+        ...
+
+
 def one_event(
     source: str, event_id: str, received_at: datetime, headers: Headers, body: bytes
 ) -> Sequence[Delivery]:
@@ -53,6 +67,7 @@ class Source:
     verifier: Verifier
     reader: BodyReader = one_event
     repeats_only_503: bool = False
+    handshake: Handshake | None = None
 
 
 def id_header(headers: Headers) -> bytes:
@@ -69,9 +84,14 @@ def required_header(headers: Headers, name: bytes) -> bytes:
     return value
 
 
+def is_event_id(text: bytes) -> bool:
+    """Returns True for an event id that can be part of a stamp."""
+    return _EVENT_ID.fullmatch(text) is not None
+
+
 def check_event_id(event_id: bytes) -> None:
     """Raises VerificationError for an event id that cannot be part of a stamp."""
-    if not _EVENT_ID.fullmatch(event_id):
+    if not is_event_id(event_id):
         raise VerificationError(RefusalReason.HEADER_MALFORMED)
 
 

@@ -94,6 +94,24 @@ class WebhookRoute:
         self._observer.answered(source.name, response.status_code, receipt)
         return response
 
+    def consent(self, name: str, headers: RawHeaders, query: bytes) -> Response | None:
+        """Returns the answer to `OPTIONS`: whether the sender may send. None if that is not how
+        this source asks, or nothing is asked."""
+        source = self._sources.get(name)
+        if source is None or source.handshake is None:
+            return None
+        given = _by_name(headers, query)
+        response = source.handshake.consent(given)
+        if response is None:
+            return None
+        try:
+            source.verifier.verify(given, b"", self._clock())
+        except VerificationError as error:
+            self._on_refusal(source.name, error)
+            response = problem(HTTPStatus.UNAUTHORIZED)
+        self._observer.answered(source.name, response.status_code, None)
+        return response
+
     async def _answer(
         self, source: Source, headers: Headers, receive: Receive
     ) -> tuple[Response, Receipt | None]:
@@ -103,7 +121,11 @@ class WebhookRoute:
             body = await self._body(receive)
             now = self._clock()
             event_id = source.verifier.verify(headers, body, now)
+            if source.handshake and (asked := source.handshake.validation(headers, body)):
+                return asked, None
             deliveries = source.reader(source.name, event_id, now, headers, body)
+            if len(deliveries) == 1:
+                event_id = deliveries[0].event_id
             receipt = await self._recorded(deliveries)
         except TooLargeError:
             text = f"The body has more than {self._max_bytes} bytes, which is the limit."

@@ -13,6 +13,10 @@ export const remarks: [RegExp, string][] = [
   [/Further unknown role codes, added likewise: (\d+)\./g, 'Flere ukjente rollekoder, lagt til på samme måte: $1.'],
   [/Events of the type '(.+?)' are not known here\./g, 'Hendelser av typen «$1» er ukjente her.'],
   [/The type '(.+?)' is not known\. Did you mean '(.+?)'\?/g, 'Typen «$1» er ukjent. Mente avsenderen «$2»?'],
+  [
+    /The body is no CloudEvent: it has no `specversion`, neither in the envelope nor as a header\./g,
+    'Meldingen er ikke en CloudEvent: Den mangler «specversion», både i konvolutten og blant hodene.',
+  ],
   [/`(?:\$\.)?(?:data\.)?(.+?)` is missing\./g, 'Meldingen mangler $1.'],
   [/`(?:\$\.)?(?:data\.)?(.+?)` must be an object\./g, 'Feltet «$1» må være et objekt.'],
   [/`(?:\$\.)?(?:data\.)?(.+?)` must be a list\./g, 'Feltet «$1» må være en liste.'],

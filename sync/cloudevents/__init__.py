@@ -1,0 +1,1 @@
+"""The cloudevents scheme, for brokers such as Azure Event Grid."""
