@@ -20,8 +20,8 @@ from app.graphql.rate_limits import rate_limits_of
 from app.metrics import Metrics
 from app.services import Services, open_services, utc_now
 from app.settings import Settings, SourceSettings
-from app.web.pages import BuiltFiles, page
-from app.web.sign_in import console_routes
+from app.web.pages import BuiltFiles, or_page, page
+from app.web.sign_in import CONSOLE, console_routes
 from app.webhooks.route import DeliveryRoute
 from app.workers.shared_metrics import SharedMetrics
 from app.workers.worker_place import WorkerPlace
@@ -78,6 +78,7 @@ def create_app(settings: Settings, place: WorkerPlace | None = None) -> Starlett
     app.middleware_stack = layers.around(
         app.router, app.routes, settings, metrics.requested, _answer_to
     )
+    app.router.default = or_page(app.router.default, CONSOLE / "index.html")
     # Senders of webhooks do not follow redirects.
     app.router.redirect_slashes = False
     return app

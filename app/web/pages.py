@@ -10,19 +10,34 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sync.intake.problems import problem
 
 
-def page(file: Path) -> Callable[[Request], Response]:
+def page(file: Path, status: HTTPStatus = HTTPStatus.OK) -> Callable[[Request], Response]:
     def answer(_request: Request) -> Response:
         if not file.is_file():
             return problem(
                 HTTPStatus.NOT_FOUND, "This page was not built: `console/build.py` builds it."
             )
         # The names of scripts and styles change with their content; that of the page does not.
-        return FileResponse(file, headers={"Cache-Control": "no-cache"})
+        return FileResponse(file, status, headers={"Cache-Control": "no-cache"})
+
+    return answer
+
+
+def or_page(otherwise: ASGIApp, file: Path) -> ASGIApp:
+    """Answers browsers with a page that says that nothing is at their address; programs get the
+    answer of `otherwise`."""
+    not_found = page(file, HTTPStatus.NOT_FOUND)
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        is_read = scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
+        if is_read and "text/html" in Headers(scope=scope).get("accept", ""):
+            await not_found(Request(scope))(scope, receive, send)
+        else:
+            await otherwise(scope, receive, send)
 
     return answer
 

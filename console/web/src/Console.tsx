@@ -1,7 +1,7 @@
 import { SkipLink } from '@digdir/designsystemet-react';
 import { useEffect, useRef, useState } from 'react';
 import { Provider } from 'urql';
-import { Route, Switch, useLocation } from 'wouter';
+import { Route, Switch } from 'wouter';
 
 import { openClient } from './api/client';
 import { ViewerDocument } from './api/operations';
@@ -22,7 +22,9 @@ import type { Credentials } from './session/ways';
 import { ConnectionContext, LostConnection } from './shell/ConnectionState';
 import { Header } from './shell/Header';
 import { HealthBanner } from './shell/HealthBanner';
-import { readsLog, useViewer, ViewerProvider } from './session/viewer';
+import { useReadingPlace } from './shell/reading';
+import { managesSources, readsLog, useViewer, ViewerProvider } from './session/viewer';
+import { Forbidden } from './ui/Failure';
 
 /** Everything behind the sign-in, with a cache and a socket of its own for whoever is signed in. */
 export function Console({ credentials }: { credentials: Credentials }) {
@@ -52,18 +54,9 @@ function Page() {
   const viewer = useViewer();
   const said = useAnnouncement(text.announce.fold);
   const main = useRef<HTMLElement>(null);
-  const [path] = useLocation();
-  const first = useRef(path);
 
   useEffect(beginAtTheTop, []);
-
-  // As after a link to another page, reading goes on at its top.
-  useEffect(() => {
-    if (first.current === path) return;
-    first.current = '';
-    main.current?.focus();
-    scrollTo(0, 0);
-  }, [path]);
+  useReadingPlace(main);
 
   return (
     <>
@@ -80,6 +73,8 @@ function Page() {
             <Members />
           </Route>
           <Route path="/medlemmer/:id">{({ id }) => <Member key={id} id={id} />}</Route>
+          {!readsLog(viewer) && <Route path={/^\/(?<page>logg|driftsstatus)(?:\/|$)/} component={Forbidden} />}
+          {!managesSources(viewer) && <Route path={/^\/(?<page>kilder)(?:\/|$)/} component={Forbidden} />}
           <Route path="/logg">
             <SyncLog />
           </Route>

@@ -1,4 +1,4 @@
-/** What somebody prefers, kept by the browser: language and theme. Never who they are. */
+/** What somebody prefers, kept by the browser: language, theme, and whether lists stand still. Never who they are. */
 import { store, type Store } from './store';
 
 export type Language = 'nb' | 'en';
@@ -11,6 +11,9 @@ export const language = kept<Language>('language', ['nb', 'en'], (value) => {
 export const theme = kept<Theme>('theme', ['auto', 'light', 'dark'], (value) => {
   document.documentElement.dataset.colorScheme = value;
 });
+
+/** `yes`: lists change only when they are told to. */
+export const paused = kept<'no' | 'yes'>('paused', ['no', 'yes'], () => {});
 
 /** The first of the values unless another one was chosen before. */
 function kept<T extends string>(name: string, values: [T, ...T[]], apply: (value: T) => void): Store<T> {

@@ -70,9 +70,18 @@ export const en: Messages = {
     changed: (name, what) => `${name}: ${what} changed`,
   },
 
+  news: {
+    pause: 'Pause updates',
+    show: (count) => `${many(count, 'change', 'changes')} – show`,
+  },
+
   failure: {
     title: 'Something went wrong',
     text: 'This could not be fetched. Please try again in a moment.',
+    unavailable: 'The service is not available at the moment. There is nothing wrong with your connection. We try again by ourselves.',
+    addressTitle: 'The link does not work',
+    address: 'The address holds something that we do not recognise. The link may have been cut off, or be from an older version.',
+    whole: 'Show the whole list',
     network: 'The service cannot be reached. Check your network connection.',
     forbidden: 'You do not have access to this.',
     unknownTitle: 'We do not know you yet',
@@ -257,7 +266,7 @@ export const en: Messages = {
     member: (name) => `Only ${name}`,
     onlyOneMember: 'Only one member',
     more: 'More filters',
-    newest: 'Newest',
+    newer: 'Newer',
     older: 'Older',
     open: 'Open',
     columns: { received: 'Received', event: 'Event', member: 'Member', status: 'Status', detail: 'Remark' },

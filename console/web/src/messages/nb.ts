@@ -70,10 +70,19 @@ export const nb = {
     changed: (name: string, what: string) => `${name}: ${what} er endret`,
   },
 
+  news: {
+    pause: 'Stopp oppdateringer',
+    show: (count: number) => `${many(count, 'endring', 'endringer')} – vis`,
+  },
+
   failure: {
     title: 'Noe gikk galt',
     text: 'Vi klarte ikke å hente dette. Prøv igjen om litt.',
-    network: 'Vi får ikke kontakt med tjenesten. Sjekk nettforbindelsen din.',
+    network: 'Vi får ikke kontakt med tjenesten. Vi prøver igjen automatisk. Varer det, kan du sjekke nettforbindelsen din.',
+    unavailable: 'Tjenesten er ikke tilgjengelig akkurat nå. Det er ikke noe galt hos deg. Vi prøver igjen automatisk.',
+    addressTitle: 'Lenken virker ikke',
+    address: 'Adressen inneholder noe vi ikke kjenner igjen. Kanskje er lenken klippet av, eller fra en eldre utgave.',
+    whole: 'Vis hele listen',
     forbidden: 'Du har ikke tilgang til dette.',
     unknownTitle: 'Vi finner deg ikke ennå',
     unknown: 'Min side har ikke meldt fra om medlemskapet ditt. Er du nettopp blitt medlem, kan du prøve igjen om litt.',
@@ -257,7 +266,7 @@ export const nb = {
     member: (name: string) => `Bare ${name}`,
     onlyOneMember: 'Bare ett medlem',
     more: 'Flere filtre',
-    newest: 'Nyeste',
+    newer: 'Nyere',
     older: 'Eldre',
     open: 'Åpne',
     columns: { received: 'Mottatt', event: 'Hendelse', member: 'Medlem', status: 'Status', detail: 'Merknad' },

@@ -16,12 +16,14 @@ import {
 import { useQuery } from '../api/query';
 import { useAnchor } from '../live/anchor';
 import { announce } from '../live/announcements';
+import { useHeld } from '../live/held';
 import { useLive } from '../live/live';
 import { useMarks } from '../live/marks';
 import { useThrottled } from '../live/throttle';
 import { useMessages } from '../messages';
 import { Failure } from '../ui/Failure';
 import { Loading } from '../ui/Loading';
+import { News } from '../ui/News';
 import { Pager } from '../ui/Pager';
 import { StateTag } from '../ui/Tags';
 import { Ago } from '../ui/Time';
@@ -85,6 +87,7 @@ export function Members() {
   const [marks, mark] = useMarks<Column>();
   const refresh = useThrottled(() => ask({ requestPolicy: 'network-only' }), REFRESH_MS);
   const recount = useThrottled(() => count({ requestPolicy: 'network-only' }), COUNT_MS);
+  const held = useHeld(refresh);
 
   useLive(MemberChangesDocument, anchor ? { ...which, after: anchor } : null, ({ memberChanges }) => memberChanges, {
     onMessage(message) {
@@ -98,7 +101,7 @@ export function Members() {
           mark(memberId, columns);
           announce(text.announce.changed(member.displayName, columns.map((it) => labels[it]).join(', ')));
         }
-        if (field === 'UPDATED_AT' || before?.displayName !== member.displayName) refresh();
+        if (field === 'UPDATED_AT' || before?.displayName !== member.displayName) held.arrived();
         return;
       }
       if (operation === 'ADDED' && member) {
@@ -107,7 +110,7 @@ export function Members() {
       } else if (before) {
         announce(text.announce.removed(before.displayName));
       }
-      refresh();
+      held.arrived();
       recount();
     },
     onEnd() {
@@ -135,6 +138,7 @@ export function Members() {
         <p data-testid="count">{total === null ? ' ' : text.members.count(total)}</p>
       </div>
       <Filters />
+      <News waiting={held.waiting} onShow={held.show} />
       {error && !data && <Failure error={error} onRetry={() => ask({ requestPolicy: 'network-only' })} />}
       {!data && !error && <Loading />}
       {data && rows.length === 0 && (
@@ -152,6 +156,7 @@ export function Members() {
           hover
           border
           className="members"
+          {...held.hand}
           data-testid="members"
           aria-busy={!current}
           aria-label={text.members.table}
@@ -294,8 +299,9 @@ function SearchField() {
     type(value);
     clearTimeout(pause.current);
     pause.current = setTimeout(() => {
+      const typing = asked.current !== '';
       asked.current = value.trim();
-      place.show({ sok: value.trim() });
+      place.show({ sok: value.trim() }, { replace: typing });
     }, SEARCH_PAUSE_MS);
   };
 

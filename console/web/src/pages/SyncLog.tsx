@@ -16,12 +16,14 @@ import {
 import { useQuery } from '../api/query';
 import { useAnchor } from '../live/anchor';
 import { announce } from '../live/announcements';
+import { useHeld } from '../live/held';
 import { useLive } from '../live/live';
 import { useMarks } from '../live/marks';
 import { useThrottled } from '../live/throttle';
 import { useMessages } from '../messages';
 import { Failure } from '../ui/Failure';
 import { Loading } from '../ui/Loading';
+import { News } from '../ui/News';
 import { Pager } from '../ui/Pager';
 import { Remark, Result } from '../ui/Tags';
 import { Moment } from '../ui/Time';
@@ -44,7 +46,10 @@ export function SyncLog() {
   const place = usePlace();
   const { page } = place;
   const which = selectionIn(place);
-  const variables = { ...which, first: page.size, ...(page.after && { after: page.after }) };
+  const ends = page.before
+    ? { last: page.size, before: page.before }
+    : { first: page.size, ...(page.after && { after: page.after }) };
+  const variables = { ...which, ...ends };
   useTitle(text.log.title);
 
   const [result, ask] = useQuery({ query: SyncLogDocument, variables, requestPolicy: 'cache-and-network' });
@@ -60,9 +65,11 @@ export function SyncLog() {
     const again = await client.query(SyncLogDocument, variables, { requestPolicy: 'network-only' });
     return again.data?.syncLog.changeCursor;
   });
+  const [chosen, choose] = useState<ReadonlySet<string>>(new Set());
   const [marks, mark] = useMarks<'row'>();
   const refresh = useThrottled(() => ask({ requestPolicy: 'network-only' }), REFRESH_MS);
   const recount = useThrottled(() => count({ requestPolicy: 'network-only' }), COUNT_MS);
+  const held = useHeld(refresh, chosen.size > 0);
 
   useLive(SyncLogChangesDocument, anchor ? { ...which, after: anchor } : null, ({ syncLogChanges }) => syncLogChanges, {
     onMessage(message) {
@@ -73,7 +80,7 @@ export function SyncLog() {
       }
       // A row that is shown has changed already; others come and go with the page.
       if (message.operation === 'UPDATED') return;
-      refresh();
+      held.arrived();
       recount();
     },
     onEnd() {
@@ -83,9 +90,8 @@ export function SyncLog() {
   });
 
   const rows = data?.syncLog.edges.map(({ node }) => node) ?? [];
-  const [chosen, choose] = useState<ReadonlySet<string>>(new Set());
   const [replaying, replay] = useState<Selection | null>(null);
-  const selected = rows.filter(({ id }) => chosen.has(id)).map(({ id }) => id);
+  const selected = [...chosen];
   const total = counted?.syncLog.totalCount ?? null;
   const from = (page.number - 1) * page.size + 1;
   const { pageInfo } = data?.syncLog ?? {};
@@ -117,6 +123,7 @@ export function SyncLog() {
           {text.replay.all}
         </Button>
       </div>
+      <News waiting={held.waiting} onShow={held.show} />
       {error && !data && <Failure error={error} onRetry={refresh} />}
       {!data && !error && <Loading />}
       {data && rows.length === 0 && (
@@ -135,6 +142,7 @@ export function SyncLog() {
             hover
             border
             className="log"
+            {...held.hand}
             data-testid="log"
             aria-busy={!current}
             aria-label={text.log.table}
@@ -144,7 +152,7 @@ export function SyncLog() {
                 <Table.HeaderCell className="check">
                   <Checkbox
                     aria-label={text.log.selectAll}
-                    checked={selected.length === rows.length}
+                    checked={rows.every(({ id }) => chosen.has(id))}
                     onChange={({ target }) => toggle(rows.map(({ id }) => id), target.checked)}
                   />
                 </Table.HeaderCell>
@@ -171,9 +179,9 @@ export function SyncLog() {
             position={total === null ? '' : text.pager.position(from, from + rows.length - 1, Math.max(total, from + rows.length - 1))}
             size={page.size}
             onSize={(size) => place.show({ antall: size })}
-            previous={text.log.newest}
+            previous={text.log.newer}
             next={text.log.older}
-            onPrevious={page.number > 1 ? () => place.show({}) : null}
+            onPrevious={page.number > 1 && pageInfo?.startCursor ? () => place.turn('previous', pageInfo.startCursor!) : null}
             onNext={pageInfo?.hasNextPage && pageInfo.endCursor ? () => place.turn('next', pageInfo.endCursor!) : null}
           />
         </>

@@ -1,6 +1,7 @@
 /** What a list shows stands in the page's address: it can be shared, kept, and gone back to. */
-import { useSearchParams } from 'wouter';
+import { useLocation, useSearchParams } from 'wouter';
 
+import { remember } from '../ui/Back';
 import { DEFAULT_SIZE } from '../ui/Pager';
 
 export interface Page {
@@ -15,16 +16,18 @@ type Changes = Record<string, string | number | null>;
 export interface Place {
   get(name: string): string | null;
   page: Page;
-  /** Other filters or another order begin with the first page again. */
-  show(changes: Changes): void;
+  /** Other filters or another order begin with the first page again. `replace`: no new step of the history. */
+  show(changes: Changes, options?: { replace: boolean }): void;
   turn(direction: 'next' | 'previous', cursor: string): void;
 }
 
 export function usePlace(): Place {
   const [params, setParams] = useSearchParams();
+  const [path] = useLocation();
+  remember(path, params);
   const number = Math.max(1, Number(params.get('side')) || 1);
 
-  const change = (changes: Changes): void => {
+  const change = (changes: Changes, { replace } = { replace: false }): void => {
     setParams(
       (now) => {
         const next = new URLSearchParams(now);
@@ -34,7 +37,7 @@ export function usePlace(): Place {
         }
         return next;
       },
-      { replace: true },
+      { replace },
     );
   };
 
@@ -46,7 +49,7 @@ export function usePlace(): Place {
       after: params.get('etter'),
       before: params.get('foer'),
     },
-    show: (changes) => change({ ...changes, side: null, etter: null, foer: null }),
+    show: (changes, options) => change({ ...changes, side: null, etter: null, foer: null }, options),
     turn: (direction, cursor) =>
       direction === 'next'
         ? change({ side: number + 1, etter: cursor, foer: null })
