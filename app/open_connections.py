@@ -152,9 +152,7 @@ class OpenConnections(BackgroundTask):
                 ended = {
                     change.member_id
                     for change in changes
-                    if change.member_id is not None
-                    and change.facts.member_after is not None
-                    and change.facts.member_after.state is ActivationState.INACTIVE
+                    if change.member_id is not None and _ends_a_membership(change)
                 }
                 self._refuse([c for id in ended for c in self._by_member.get(id, ())])
 
@@ -186,6 +184,12 @@ class OpenConnections(BackgroundTask):
 
 def _creates_a_member(change: CommittedChange) -> bool:
     return change.facts.member_before is None and change.facts.member_after is not None
+
+
+def _ends_a_membership(change: CommittedChange) -> bool:
+    after = change.facts.member_after
+    inactive = after is not None and after.state is ActivationState.INACTIVE
+    return inactive or change.facts.forgotten
 
 
 def _take_out(connection: Connection, among: dict[Key, set[Connection]], key: Key) -> None:

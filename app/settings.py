@@ -31,7 +31,7 @@ from app.errors import CommandError
 from db.vocabulary import canonical_portal_id
 from schema.engine.stored.trusted_documents import Allowed
 from sync.dataverse.mapping import MappingError, load_mapping, named_secret, secret_variable
-from sync.events import CORRECTION
+from sync.events import OWN_SOURCES
 from sync.standard_webhooks.secrets import standard_key
 
 PREFIX = "LIKEPERSON_"
@@ -341,10 +341,10 @@ class Settings(BaseSettings):
                     f"{name!r} is no name for a source, since it becomes part of /webhooks/NAME: "
                     "use letters from A to Z, digits, dots, - and _"
                 )
-            if name.casefold() == CORRECTION:
+            if name.casefold() in OWN_SOURCES:
                 raise ValueError(
-                    f"{name!r} is no name for a source: it is kept for corrections that people "
-                    "make here. Choose another"
+                    f"{name!r} is no name for a source: it is kept for what people state "
+                    "here. Choose another"
                 )
         return value
 

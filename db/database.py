@@ -147,6 +147,8 @@ class Database:
                             return
                         committed = await session.publish_changes(datetime.now(UTC))
                         await transaction.commit()
+                        if session.removes_for_good:
+                            await session.overwrite_removed()
                     except BaseException:
                         await transaction.rollback()
                         raise

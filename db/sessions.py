@@ -82,6 +82,7 @@ class WriteSession(ReadSession, ABC):
         super().__init__(connection, driver)
         self._changes: list[NewChange] = []
         self.discarded = False
+        self.removes_for_good = False
 
     def discard(self) -> None:
         """Makes the unit of work end without a commit: nothing of what was written stays."""
@@ -101,6 +102,10 @@ class WriteSession(ReadSession, ABC):
     @abstractmethod
     def require_locked_rows(self) -> None:
         """Raises ConcurrentWriteError if rows that were read for update are not locked."""
+
+    async def overwrite_removed(self) -> None:
+        """Takes what was removed out of the files that hold earlier versions of it; called after
+        the commit of a session that `removes_for_good`."""
 
     async def run(
         self, statement: Executable, parameters: Parameters | None = None

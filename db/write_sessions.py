@@ -59,6 +59,15 @@ class SqliteWriteSession(WriteSession):
         if ids:
             await self.rows(*bulk_delete(model, ids))
 
+    async def overwrite_removed(self) -> None:
+        # The log of writes holds pages as they were before. A reader who needs them is waited for
+        # half a second; after that, they go with a later checkpoint.
+        await self._driver.fetch(
+            ("PRAGMA busy_timeout=500", ()),
+            ("PRAGMA wal_checkpoint(TRUNCATE)", ()),
+            ("PRAGMA busy_timeout=10000", ()),
+        )
+
     def _nested(self) -> AbstractAsyncContextManager[Any]:
         return self._connection.begin_nested()
 

@@ -8,6 +8,7 @@ SyncError
 ├── SourceUnreadableError   what the source says cannot be read; the message says why
 │   └── ChangesUnknownError what has changed cannot be told; everything has to be read
 ├── CorrectionRefusedError  a person's correction cannot be made; names the field that is wrong
+├── ForgettingRefusedError  a person cannot be forgotten like this; names the field that is wrong
 └── OverloadedError         too many deliveries are waiting, or the service is stopping
 """
 
@@ -63,6 +64,25 @@ class SourceUnreadableError(SyncError):
 
 class ChangesUnknownError(SourceUnreadableError):
     pass
+
+
+class ForgettingFault(StrEnum):
+    """The reason for which nobody is forgotten."""
+
+    PORTAL_ID_INVALID = "PORTAL_ID_INVALID"
+    REASON_MISSING = "REASON_MISSING"
+    REASON_TOO_LONG = "REASON_TOO_LONG"
+    REASON_NAMES_PERSON = "REASON_NAMES_PERSON"
+    LAST_ADMINISTRATOR = "LAST_ADMINISTRATOR"
+
+
+class ForgettingRefusedError(SyncError):
+    """A person is not forgotten. `field` names what is wrong of the request, as in the API."""
+
+    def __init__(self, fault: ForgettingFault, field: str, message: str) -> None:
+        super().__init__(message)
+        self.fault = fault
+        self.field = field
 
 
 class OverloadedError(SyncError):

@@ -15,6 +15,13 @@ from db.vocabulary import ActivationState, PortalId
 CORRECTION = "correction"
 """The source of corrections, which stand until something new is stated. No sender has this name."""
 
+FORGETTING = "forgetting"
+RETENTION = "retention"
+"""The sources of what a person, or the end of the time for which it is kept, says to forget. No
+sender has these names."""
+
+OWN_SOURCES = (CORRECTION, FORGETTING, RETENTION)
+
 
 class EventType(StrEnum):
     MEMBERSHIP_CREATED = "membership-created"
@@ -24,6 +31,7 @@ class EventType(StrEnum):
     MEMBERSHIP_REACTIVATED = "membership-reactivated"
     MEMBERSHIP_STATED = "membership-stated"
     MEMBERSHIP_MERGED = "membership-merged"
+    MEMBERSHIP_ERASED = "membership-erased"
     ORGANIZATION_UPDATED = "organization-updated"
 
 

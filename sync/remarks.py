@@ -13,6 +13,19 @@ NOBODY_KNOWN = "Nobody with this id is known here, and nothing shows that it is 
 NOT_UTF8 = "The body is not UTF-8. Characters that could not be read were replaced."
 BODY_REMOVED = "The body is no longer kept, so there is nothing to apply."
 
+FORGOTTEN_BEFORE = "The person was forgotten before, so there is nothing left to remove."
+OLDER_THAN_FORGETTING = (
+    "The person was forgotten, and this is older. Nothing of it is kept or applied."
+)
+NOT_BEGUN_ANEW = (
+    "The person was forgotten, and the portal has not begun a new membership. Nothing of this is "
+    "kept or applied."
+)
+
+
+def forgotten(counts: str) -> str:
+    return f"The person is forgotten. Rows that were removed or emptied, by table: {counts}."
+
 
 def not_json(reason: str) -> str:
     return f"The body is not JSON: {reason}."

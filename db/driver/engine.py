@@ -119,6 +119,8 @@ def _sqlite(url: str, pool_size: int, begin: str) -> AsyncEngine:
         # An acknowledged event must survive a loss of power.
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.execute("PRAGMA foreign_keys=ON")
+        # What is deleted is overwritten with zeros: a person who is forgotten leaves the file.
+        cursor.execute("PRAGMA secure_delete=ON")
         cursor.close()
         opened = _identity(file)
         record.info[IS_IN_PLACE] = lambda: _identity(file) == opened

@@ -205,6 +205,18 @@ DATA_MAP: Mapping[str, Mapping[str, Handling]] = {
         # Who knows how it is made can try whether a guessed value is the right one.
         "fingerprint": _person(export=False, why="It is a sum that only this program can compare."),
     },
+    "forgotten_persons": {
+        **dict.fromkeys(("id", "bucket", "last_member_id"), _PLAIN),
+        **dict.fromkeys(
+            ("key", "tombstone", "as_of", "begun_at", "by_retention", "forgotten_at"),
+            _membership(
+                erasure=Erasure.KEEP,
+                export=False,
+                why="It only tells that an id was forgotten, so that old events do not bring it "
+                "back.",
+            ),
+        ),
+    },
     "concerns": {
         **dict.fromkeys(("id", "kind", "source", "since"), _PLAIN),
         **dict.fromkeys(("acknowledged_at", "acknowledged_extent"), _PLAIN),

@@ -46,6 +46,7 @@ class ChangeFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     REMOVED.
 
     `catalogue_changed`: the access level of a role has changed, for all its holders at once.
+    `forgotten`: the member was forgotten, and the facts before it do not tell who it was.
     """
 
     member_before: MemberFacts | None = None
@@ -53,6 +54,7 @@ class ChangeFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     entry_before: EntryFacts | None = None
     entry_after: EntryFacts | None = None
     catalogue_changed: bool = False
+    forgotten: bool = False
 
 
 class ToldConcern(msgspec.Struct, frozen=True):

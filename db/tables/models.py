@@ -395,6 +395,27 @@ class OverruledStatement(Base):
     fingerprint: Mapped[str] = mapped_column(Text)
 
 
+class ForgottenPerson(Base):
+    """A tombstone: it shows that an id of the portal was forgotten to those who ask for this id.
+
+    `tombstone` is a keyed digest of the id. What was stated up to `as_of` is not known any more.
+    `begun_at` is the first statement since then that began the person anew; `by_retention`: it may
+    be any that says that the membership is active. `last_member_id` is not given to anybody else.
+    """
+
+    __tablename__ = "forgotten_persons"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    bucket: Mapped[int] = mapped_column(index=True)
+    key: Mapped[str] = mapped_column(Text)
+    tombstone: Mapped[str] = mapped_column(Text)
+    as_of: Mapped[datetime] = mapped_column(Instant)
+    begun_at: Mapped[datetime | None] = mapped_column(Instant)
+    by_retention: Mapped[bool]
+    last_member_id: Mapped[int | None] = mapped_column(RowId, index=True)
+    forgotten_at: Mapped[datetime] = mapped_column(Instant)
+
+
 class ConcernRow(Base):
     """A concern since it was noticed, and who has acknowledged it at which extent.
 

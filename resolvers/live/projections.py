@@ -90,17 +90,20 @@ class MemberProjection:
     def operation(self, change: CommittedChange) -> tuple[int, ChangeOperation] | None:
         if change.member_id is None:
             return None
+        if change.facts.forgotten:
+            # The facts cannot tell any more whether a search had found the member.
+            seen = self._sees(change.member_id, change.facts.member_before)
+            return (change.member_id, ChangeOperation.REMOVED) if seen else None
         before = self._shows(change.member_id, change.facts.member_before)
         after = self._shows(change.member_id, change.facts.member_after)
         operation = _operation(before, after)
         return None if operation is None else (change.member_id, operation)
 
     def _shows(self, member_id: MemberId, facts: MemberFacts | None) -> bool:
-        return (
-            facts is not None
-            and self.sight.sees_member(member_id, facts.organization_ids)
-            and self.filter.matches(facts)
-        )
+        return facts is not None and self._sees(member_id, facts) and self.filter.matches(facts)
+
+    def _sees(self, member_id: MemberId, facts: MemberFacts | None) -> bool:
+        return facts is not None and self.sight.sees_member(member_id, facts.organization_ids)
 
     async def views(self, batch: ChangeBatch, ids: Collection[int]) -> dict[int, MemberView]:
         members = await batch.members(self.fields)

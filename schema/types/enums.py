@@ -101,6 +101,7 @@ _described(
         "RECONCILIATION_STARTED": "Asked for a comparison of a source.",
         "HELD_RELEASED": "Released what the deletion guard had held back.",
         "CONCERN_ACKNOWLEDGED": "Took on a concern.",
+        "MEMBER_FORGOTTEN": "Removed everything about a person.",
         "HELD_DISCARDED": "Decided that what the deletion guard had held back stays as it is here.",
     },
 )

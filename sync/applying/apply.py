@@ -17,7 +17,7 @@ from db.queries.chapters.organizations import (
     save_organizations,
 )
 from db.queries.chapters.roles import roles_by_code
-from db.queries.log.entries import EventKey, RecordedBody, applied_bodies
+from db.queries.log.entries import EventKey, applied_bodies
 from db.queries.members.member_records import MemberRecord, save_members
 from db.queries.members.merges import StatedMerge, merges_of, rename, save_merges, take_over
 from db.sessions import WriteSession
@@ -26,13 +26,12 @@ from db.vocabulary import PortalId, SyncOutcome, SyncStatus
 from sync import remarks
 from sync.applying.batch import Batch, ReceivedEvent, Result
 from sync.applying.draft import facts_of
+from sync.applying.forgetting import Forgetting, forgets, reread
 from sync.applying.history import DatedStatement, dated_statement, home_at, restate_times
 from sync.applying.merging import join, survivor_of, with_merge
 from sync.applying.reading import Reading
 from sync.applying.tree import settle_tree
-from sync.errors import RejectedError
 from sync.events import Event
-from sync.parsing.parser import parse_event
 
 
 async def apply_events(
@@ -57,11 +56,24 @@ async def apply_events(
     results: dict[int, Result] = {}
     # The oldest is applied first, so that as few events as possible are stale.
     oldest_first = sorted(range(len(events)), key=lambda index: events[index].stamp)
-    merging = Merging(session, batch, dict(known.survivors))
+    survivors = dict(known.survivors)
+    forgetting = Forgetting(session, batch, dict(known.forgotten), survivors)
     for index in oldest_first:
-        if _merges(events[index]):
+        if forgets(events[index]):
+            results[index] = await forgetting.forget(events[index])
+    for index in oldest_first:
+        if index not in results and (refused := forgetting.refused(events[index])):
+            results[index] = refused
+    await forgetting.save()
+    settled = set(results)
+    merging = Merging(session, batch, survivors)
+    for index in oldest_first:
+        if index not in settled and _merges(events[index]):
             results[index] = await merging.apply(events[index])
-    events = [merging.of_survivor(received) for received in events]
+    events = [
+        received if index in settled else merging.of_survivor(received)
+        for index, received in enumerate(events)
+    ]
     unrecorded = [merging.of_survivor(received) for received in unrecorded]
     for index in oldest_first:
         if index not in results:
@@ -222,7 +234,7 @@ async def _statements(
     statements: dict[EventKey, DatedStatement] = {}
     if member.id is not None:
         async for bodies in applied_bodies(session, member.id):
-            recorded = [event for body in bodies if (event := _reread(body)) is not None]
+            recorded = [event for body in bodies if (event := reread(body)) is not None]
             statements |= await _dated(session, recorded)
     statements |= await _dated(session, unsaved)
     return list(statements.values())
@@ -242,14 +254,3 @@ async def _dated(
         )
         for each, event in stated
     }
-
-
-def _reread(body: RecordedBody) -> ReceivedEvent | None:
-    try:
-        event = parse_event(body.payload, max_roles=None)
-    except RejectedError:
-        # It was applied when the parser allowed more.
-        return None
-    if not isinstance(event, Event):
-        return None
-    return ReceivedEvent(body.source, body.event_id, body.received_at, event)

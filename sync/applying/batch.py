@@ -93,7 +93,8 @@ class Result:
     the member right after the event's own statement, or the chapter that it is about. `home` tells
     whom a failed event is about, if known. `gone` is the member whom a merge has made part of
     `member`, if it was in the database. `before` and `after` are set only if the member has
-    changed. `beaten_at` is the time of what a stale event is older than.
+    changed. `beaten_at` is the time of what a stale event is older than. `keeps_body` is False if
+    nothing of the event may be kept.
     """
 
     status: SyncStatus
@@ -108,6 +109,7 @@ class Result:
     field_changes: list[FieldChange] = field(default_factory=list)
     before: MemberFacts | None = None
     after: MemberFacts | None = None
+    keeps_body: bool = True
 
     def remark(self, text: str) -> None:
         """Adds a sentence to the detail."""

@@ -25,6 +25,7 @@ from db.queries.chapters.roles import (
     roles_touched,
     undecided_count,
 )
+from db.queries.members.forgotten_persons import Tombstone, tombstones
 from db.queries.members.member_records import (
     MemberRecord,
     SavedRoles,
@@ -62,13 +63,14 @@ class Known:
     """The members and chapters of some events, as they are known before these are applied.
 
     `new_ids` are ids for members that are not known yet. `survivors` has the ids that live on of
-    those that were merged into others.
+    those that were merged into others, `forgotten` the tombstones of those that were forgotten.
     """
 
     members: dict[PortalId, MemberRecord]
     catalogue: Catalogue
     new_ids: list[int]
     survivors: dict[PortalId, PortalId]
+    forgotten: dict[PortalId, Tombstone]
 
 
 class Reading:
@@ -83,6 +85,7 @@ class Reading:
         self._places = organizations_of_members(members)
         self._new_ids = new_member_ids(len(members))
         self._survivors = survivors(members)
+        self._forgotten = tombstones(members)
 
     @classmethod
     async def fetched(cls, session: WriteSession, events: Collection[AnyEvent]) -> "Reading":
@@ -101,6 +104,7 @@ class Reading:
             self._places,
             self._new_ids,
             self._survivors,
+            self._forgotten,
         )
 
     async def known(self, session: WriteSession, events: Collection[AnyEvent]) -> Known:
@@ -126,7 +130,13 @@ class Reading:
                 labels.setdefault(organization.stated_parent_id, organization.parent_label)
         catalogue = Catalogue(organizations, roles, new_codes, labels)
         members = self._known_members() | others.members
-        return Known(members, catalogue, self._new_ids.found, self._survivors.found)
+        return Known(
+            members,
+            catalogue,
+            self._new_ids.found,
+            self._survivors.found,
+            self._forgotten.found,
+        )
 
     async def _of_survivors(self, session: WriteSession) -> "_Survivors":
         """Reads the members that live on in place of those that were merged into them."""

@@ -6,7 +6,7 @@ apply. So nothing is written of a file with a wrong line, and the deletion guard
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -20,6 +20,7 @@ from msgspec.structs import replace
 
 from db.database import Database
 from db.queries.log.source_activity import RECONCILED
+from db.queries.members.forgotten_persons import Tombstone, tombstones
 from db.queries.members.known_members import (
     KnownOrganization,
     active_members_of,
@@ -50,7 +51,7 @@ from db.vocabulary import (
     SyncStatus,
 )
 from sync.applying.draft import STATE
-from sync.events import EventType, OrganizationStatement
+from sync.events import Event, EventType, OrganizationStatement
 from sync.reconcile.comparison import Difference, Why, compare
 from sync.reconcile.files import Line, WrongLine
 from sync.reconcile.guard import Guard, Removals
@@ -414,6 +415,7 @@ class _Run:
                 ids = [line.event.member_id for line in chunk]
                 known = await known_members(session, ids)
                 merged = await session.find(survivors(ids))
+                forgotten = await session.find(tombstones(ids))
             self._merged.update(merged)
             for line in chunk:
                 if line.event.member_id in merged:
@@ -421,6 +423,10 @@ class _Run:
                     yield line, None
                     continue
                 member = known.get(line.event.member_id)
+                if member is None and _is_out(line.event, forgotten):
+                    # Drift lines would tell of the person again.
+                    yield line, None
+                    continue
                 difference = compare(line.event, member, self._organizations, dated=line.dated)
                 self._learn(line.event.organization)
                 if difference is not None:
@@ -513,3 +519,11 @@ def chunks(items: Iterator[T], size: int) -> Iterator[list[T]]:
     """Yields lists of this size, the last one shorter."""
     while chunk := list(islice(items, size)):
         yield chunk
+
+
+def _is_out(event: Event, forgotten: Mapping[PortalId, Tombstone]) -> bool:
+    """Returns True for a person who was forgotten and whom such a statement does not bring back."""
+    tombstone = forgotten.get(event.member_id)
+    if tombstone is None:
+        return False
+    return not tombstone.by_retention or event.state is ActivationState.INACTIVE

@@ -20,6 +20,7 @@ from db.vocabulary import AttemptTrigger, EntryId, SyncOutcome, SyncStatus
 from sync import remarks
 from sync.applying.apply import apply_events
 from sync.applying.batch import ReceivedEvent, Result
+from sync.applying.forgetting import forgets
 from sync.applying.reading import Reading, locks_for
 from sync.errors import RejectedError
 from sync.events import AnyEvent, Event
@@ -108,12 +109,12 @@ async def _isolated(
             reason = str(error) if refused else f"{type(error).__name__}."
             home = await _home(session, events[0].event)
             return [Result(SyncStatus.FAILED, detail=remarks.not_applied(reason), home=home)]
-    results: list[Result] = []
-    for event in events:
-        tried = zip(events, results, strict=False)
-        applied = [earlier for earlier, result in tried if result.member is not None]
-        results += await _isolated(session, [event], now, applied)
-    return results
+    results: dict[int, Result] = {}
+    # What is forgotten is so before anything else is applied that is not recorded yet.
+    for index in sorted(range(len(events)), key=lambda index: not forgets(events[index])):
+        applied = [events[n] for n, result in results.items() if result.member is not None]
+        (results[index],) = await _isolated(session, [events[index]], now, applied)
+    return [results[index] for index in range(len(events))]
 
 
 async def _home(session: WriteSession, event: AnyEvent) -> MemberHome | None:
@@ -130,6 +131,8 @@ def _complete(entry: EntryRecord, event: ReceivedEvent, result: Result, now: dat
     entry.mark = result.mark or entry.mark
     if not event.applied_before:
         entry.detail = result.detail
+    if not result.keeps_body:
+        entry.payload = b""
     if result.status is SyncStatus.FAILED:
         if result.home is not None and entry.member_id is None:
             entry.member_id, entry.organization_id = result.home

@@ -165,7 +165,9 @@ async def _retry_leased(
         ]
         follow_merges(entries, results)
         await update_entries(session, [entry for entry, _ in tried])
-        await save_payloads(session, {e.id: read[e.id] for e in entries if e.id in read})
+        await save_payloads(
+            session, {e.id: e.payload for e in entries if e.id in read or not e.payload}
+        )
         await insert_attempts(
             session,
             [attempt_record(entry, result, now, AttemptTrigger.RETRY) for entry, result in tried],

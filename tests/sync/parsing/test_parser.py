@@ -361,7 +361,7 @@ def test_type_within_two_letters_of_a_known_one_is_refused(type: str, known: str
         parse_event(body_of({**deactivated(), "type": type}))
 
 
-@pytest.mark.parametrize("type", ["newsletter-opened", "membership-erased", "contact", "rolle"])
+@pytest.mark.parametrize("type", ["newsletter-opened", "membership-exported", "contact", "rolle"])
 def test_other_type_is_an_unknown_event_with_what_could_be_read(type: str) -> None:
     found = parse_event(body_of({**deactivated(organization=organization()), "type": type}))
 

@@ -222,6 +222,7 @@ export const en: Messages = {
     'membership-reactivated': 'Joined again',
     'membership-stated': 'As the register has it',
     'membership-merged': 'Two entries merged',
+    'membership-erased': 'A person erased',
     'organization-updated': 'Chapter changed',
   },
   inChapter: 'in a certain chapter',

@@ -222,6 +222,7 @@ export const nb = {
     'membership-reactivated': 'Gjeninnmelding',
     'membership-stated': 'Opplysninger fra registeret',
     'membership-merged': 'Sammenslåing av to oppføringer',
+    'membership-erased': 'Sletting av en person',
     'organization-updated': 'Endret lag',
   } as Record<string, string>,
   inChapter: 'i et bestemt lag',

@@ -57,6 +57,13 @@ export const remarks: [RegExp, string][] = [
   [/The event's time, (\S+), is before the year 2000; the time of receipt counts\./g, 'Tidspunktet i hendelsen ($1) er før år 2000; tidspunktet den ble mottatt, gjelder.'],
   [/Another event of the same time states something else of: (.+?)\. Which of them is newer cannot be told without a sequence; a fixed rule decided\./g, 'En annen hendelse med samme tidspunkt sier noe annet om: $1. Uten sekvensnummer er det umulig å si hvilken som er nyest; en fast regel avgjorde.'],
   [/A statement of (\S+), which is newer, was received before this one\. If this happens often, a clock of the sender is slow\./g, 'En nyere opplysning, fra $1, kom inn før denne. Skjer det ofte, går en klokke hos avsenderen for sakte.'],
+  [/The person was forgotten before, so there is nothing left to remove\./g, 'Personen er slettet før, så det er ikke mer å fjerne.'],
+  [/The person was forgotten, and this is older\. Nothing of it is kept or applied\./g, 'Personen er slettet, og dette er eldre. Ingenting av det er lagret eller utført.'],
+  [
+    /The person was forgotten, and the portal has not begun a new membership\. Nothing of this is kept or applied\./g,
+    'Personen er slettet, og Min side har ikke meldt noe nytt medlemskap. Ingenting av dette er lagret eller utført.',
+  ],
+  [/The person is forgotten\. Rows that were removed or emptied, by table: (.+?)\./g, 'Personen er slettet. Rader som ble fjernet eller tømt, etter tabell: $1.'],
   [/The row is read again\./g, 'Raden leses på nytt.'],
   [/The event could not be applied: (.*)/g, 'Hendelsen lot seg ikke utføre: $1'],
   [/The handler failed: (\w+)\./g, 'Hendelsen lot seg ikke utføre ($1).'],
