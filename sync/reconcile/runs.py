@@ -163,17 +163,18 @@ async def reconcile(
     clock: Callable[[], datetime],
     progress: Progress = lambda doing, lines: None,
 ) -> Report:
-    """Compares, and applies what differs. The run is recorded, a dry run only if it was begun.
+    """Compares, and applies what differs; a dry run only says so. The run is recorded.
 
     Raises FileFormatError, OSError or DatabaseUnavailableError.
     """
     run = _Run(database, request, guard, clock, progress)
     if request.run is not None:
         await run.complete(request.run)
-    elif request.options.dry_run:
-        await run.survey()
     else:
-        async with recorded_run(database, request.source, request.kind, clock) as id:
+        dry_run = request.options.dry_run
+        async with recorded_run(
+            database, request.source, request.kind, clock, dry_run=dry_run
+        ) as id:
             await run.complete(id)
     return run.report
 
@@ -226,7 +227,8 @@ class _Run:
         """Does everything, and records it as the run with this id."""
         self._id = id
         await self.survey()
-        if self.report.wrong_count and not self._request.options.skip_wrong:
+        options = self._request.options
+        if self.report.wrong_count and not (options.skip_wrong or options.dry_run):
             async with self._database.write() as session:
                 detail = f"{self.report.wrong_count} lines are wrong, so nothing was applied."
                 await fail_run(session, id, detail, self._clock())

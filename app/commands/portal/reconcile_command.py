@@ -188,11 +188,9 @@ async def _from_portal(
             statements = _only(portal.member(canonical_portal_id(member)))
         kind = ReconciliationKind.FULL if member is None else ReconciliationKind.DELTA
         async with AsyncExitStack() as stack:
-            run = None
             state = await stack.enter_async_context(_alone(database, source, options))
-            if not options.dry_run:
-                recording = recorded_run(database, source, kind, utc_now)
-                run = await stack.enter_async_context(recording)
+            recording = recorded_run(database, source, kind, utc_now, dry_run=options.dry_run)
+            run = await stack.enter_async_context(recording)
             lines = await stack.enter_async_context(copied(statements, show))
             request = Request(source, lines, "the portal", moment, options, kind, run)
             guard = _guard(settings, source)
@@ -206,7 +204,7 @@ async def _from_portal(
 async def _alone(
     database: Database, source: str, options: Options
 ) -> AsyncIterator[PortalState | None]:
-    """Compares the source alone, unless nothing is written; then None. Raises CommandError."""
+    """Compares the source alone, unless nothing is applied; then None. Raises CommandError."""
     if options.dry_run:
         yield None
         return

@@ -97,14 +97,18 @@ async def begin_run(
     dry_run: bool = False,
 ) -> int:
     """Begins a run, and returns its id. Runs of the source that did not end have failed: their
-    process has ended. One that failed before anything was compared is begun again, so that a
-    portal that is away for long leaves one run."""
+    process has ended; but a dry run, which shuts nobody out, says so of dry runs only. One that
+    failed before anything was compared is begun again, so that a portal that is away for long
+    leaves one run."""
+    begun_before = [
+        ReconciliationRow.source == source,
+        ReconciliationRow.status == ReconciliationStatus.RUNNING,
+    ]
+    if dry_run:
+        begun_before.append(ReconciliationRow.dry_run.is_(True))
     await session.run(
         update(ReconciliationRow)
-        .where(
-            ReconciliationRow.source == source,
-            ReconciliationRow.status == ReconciliationStatus.RUNNING,
-        )
+        .where(*begun_before)
         .values(
             status=ReconciliationStatus.FAILED,
             finished_at=now,

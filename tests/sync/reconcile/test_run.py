@@ -7,20 +7,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from db.database import Database
 from db.queries.chapters.national_body import NationalBody
-from db.tables.models import SyncAttempt
-from db.vocabulary import ActivationState, AttemptTrigger
+from db.queries.runs.reconciliations import run_by_id
+from db.tables.models import DriftLine, ReconciliationRow, SyncAttempt
+from db.vocabulary import (
+    ActivationState,
+    AttemptTrigger,
+    DriftAction,
+    ReconciliationKind,
+    ReconciliationStatus,
+)
 from sync.correcting.corrections import Correction, correct_membership
 from sync.reconcile.files import read_lines
 from sync.reconcile.guard import Guard
-from sync.reconcile.runs import Options, Report, Request, reconcile
+from sync.reconcile.runs import Options, Report, Request, reconcile, recorded_run
 from sync.recording.deliveries import read_delivery
 from sync.recording.record import record_deliveries
 from tests.support.builders import body_of, created, deactivated, event, guid, updated
-from tests.support.opened import row_counts, rows_without_runs
+from tests.support.opened import rows_without_runs
 from tests.sync.recorded_events import entries, world_of
 
 ACTIVE, INACTIVE = ActivationState.ACTIVE, ActivationState.INACTIVE
@@ -245,11 +252,11 @@ async def test_who_is_no_member_there_and_unknown_here_is_not_taken_in(
     assert (await world_of(database)).people == {}
 
 
-async def test_dry_run_tells_what_differs_and_writes_nothing(
+async def test_dry_run_tells_what_differs_and_applies_nothing(
     database: Database, tmp_path: Path
 ) -> None:
     await run(database, tmp_path, [row("Kari")])
-    before = await row_counts(database)
+    before = await rows_without_runs(database)
 
     report = await run(
         database,
@@ -262,7 +269,45 @@ async def test_dry_run_tells_what_differs_and_writes_nothing(
     assert (report.new, report.changed) == (1, 1)
     (phone,) = next(one for one in report.differences if one.known).fields
     assert (phone.field, phone.there, phone.here, phone.why) == ("phone", "2", "1", "counts")
-    assert await row_counts(database) == before
+    after = await rows_without_runs(database)
+    assert after.pop("drift_lines") == before.pop("drift_lines") + 2
+    assert after == before
+
+
+async def test_dry_run_is_recorded_with_what_it_found(database: Database, tmp_path: Path) -> None:
+    await run(database, tmp_path, [row("Kari")])
+
+    later = datetime(2024, 12, 2, tzinfo=UTC)
+    rows = [row("Kari", phone="2"), row("Per", state="?")]
+    await run(database, tmp_path, rows, dry_run=True, at=later)
+
+    async with database.read() as session:
+        id = await session.scalar(select(func.max(ReconciliationRow.id)))
+        newest = await run_by_id(session, id or 0)
+    assert newest is not None
+    assert (newest.dry_run, newest.status) == (True, ReconciliationStatus.SUCCEEDED)
+    assert (newest.counts.compared, newest.counts.updated) == (1, 1)
+    async with database.read() as session:
+        lines = await session.all(
+            select(DriftLine.action, DriftLine.there).where(
+                DriftLine.reconciliation_id == newest.id
+            )
+        )
+    assert [tuple(line) for line in lines] == [(DriftAction.FOUND, "2")]
+
+
+async def test_dry_run_leaves_a_run_alone_that_goes_on_beside_it(
+    database: Database, tmp_path: Path
+) -> None:
+    async with recorded_run(
+        database, "min-side", ReconciliationKind.FULL, lambda: datetime.now(UTC)
+    ) as id:
+        await run(database, tmp_path, [row("Kari")], dry_run=True)
+        async with database.read() as session:
+            beside = await run_by_id(session, id)
+
+    assert beside is not None
+    assert beside.status is ReconciliationStatus.RUNNING
 
 
 async def test_nothing_of_a_file_with_a_wrong_line_is_applied(
