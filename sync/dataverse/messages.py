@@ -13,6 +13,7 @@ from typing import Any, TypeGuard
 
 from db.vocabulary import PortalId, canonical_portal_id
 from sync.errors import NotAnEventError, NotJsonError
+from sync.parsing.texts import read_sequence
 
 _DATE = re.compile(r"/Date\((-?\d{1,16})([+-]\d{4})?\)/")
 _GUID = re.compile(r"\{?[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\}?")
@@ -164,12 +165,8 @@ def _row(target: Value, table: str, before: object, after: object) -> Iterator[R
 
 
 def _version(*candidates: object) -> int | None:
-    for value in candidates:
-        if isinstance(value, int) and not isinstance(value, bool):
-            return value
-        if isinstance(value, str) and value.isascii() and value.isdigit():
-            return int(value)
-    return None
+    versions = (read_sequence(value) for value in candidates)
+    return next((version for version in versions if version is not None), None)
 
 
 def _image(images: object) -> Columns:

@@ -60,6 +60,7 @@ def with_profile(**profile: object) -> dict[str, Any]:
         (deactivated("Kari", reason="flyttet\ntil Bergen"), "replaced by single blanks"),
         (deactivated("Kari", reason="x" * 1001), "only the first 1000 were kept"),
         (with_profile(memberNumber=104233), "was taken as text"),
+        (with_profile(memberNumber=int("9" * 400)), "has 400 characters"),
         (with_profile(phone="+47 900\n00000"), "replaced by single blanks"),
         (with_profile(givenName="Kari\tAnne"), "replaced by single blanks"),
         (with_profile(email={"primary": "kari@example.no"}), "is not a text"),
@@ -69,7 +70,7 @@ def with_profile(**profile: object) -> dict[str, Any]:
         ({**deactivated("Kari"), "type": "Membership.Deactivated"}, None),
         ({**deactivated("Kari"), "timestamp": "2024-11-01T09:01:60Z"}, None),
     ],
-    ids=range(11),
+    ids=range(12),
 )
 async def test_flaw_beside_who_what_and_when_never_keeps_somebody_in(
     service: Service, event: dict[str, Any], remark: str | None
@@ -263,6 +264,7 @@ json_values = st.recursive(
     st.none()
     | st.booleans()
     | st.integers()
+    | st.integers(10**300, 10**400)
     | st.floats()
     | st.text(st.characters(codec=None), max_size=20)
     | st.sampled_from(["a\nb", " ", "x" * 1001, "\x00", "\ud800", guid("HLF Bodø")]),

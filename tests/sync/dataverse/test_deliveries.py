@@ -1,6 +1,7 @@
 """Deliveries of Dataverse, over HTTP: its messages as they are written, and what comes of them."""
 
 import logging
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from tests.support.service import DEADLINE, Service
 
 FOLDER = Path(sync.dataverse.__file__).parent
 BODIES = {body.stem: body.read_bytes() for body in (FOLDER / "bodies").glob("*.json")}
+CREATED = BODIES["01_create"]
 KEY = "a key that nobody knows but us"
 KARI = "6d81597f-0f9f-e711-8122-000d3aa2331c"
 PER = "a1f2597f-0f9f-e711-8122-000d3aa2331c"
@@ -100,6 +102,18 @@ def codes(found: dict[str, Any] | None) -> set[str]:
 
 
 # What becomes of the rows
+
+
+@pytest.mark.parametrize("version", ["9" * 400, '"' + "9" * 5000 + '"', '"soon"', "1e999"])
+async def test_version_that_is_none_does_not_keep_the_row_from_being_applied(
+    service: Service, version: str
+) -> None:
+    body = re.sub(rb'("versionnumber",\s*"value": )\d+', rb"\g<1>" + version.encode(), CREATED)
+    assert body != CREATED
+
+    response = await send(service, body)
+
+    assert (response.status_code, response.json()["outcome"]) == (200, "created")
 
 
 async def test_row_that_is_created_is_a_member_with_everything_that_is_mapped(
