@@ -25,6 +25,7 @@ class Kept(StrEnum):
     BODY = "`LIKEPERSON_BODY_DAYS`"
     FEED = "`LIKEPERSON_FEED_HOURS`"
     DRIFT = "14 days, until the next run of the source"
+    RUN = "365 days, until the next run of the source"
 
 
 class Erasure(StrEnum):
@@ -53,8 +54,8 @@ _person = partial(Handling, DataClass.PERSON)
 _membership = partial(Handling, DataClass.MEMBERSHIP)
 
 
-def _operational(erasure: Erasure = Erasure.KEEP) -> Handling:
-    return Handling(DataClass.OPERATIONAL, erasure=erasure, export=False)
+def _operational(erasure: Erasure = Erasure.KEEP, kept: Kept = Kept.UNLIMITED) -> Handling:
+    return Handling(DataClass.OPERATIONAL, kept, erasure, export=False)
 
 
 _PLAIN = _operational()
@@ -173,7 +174,7 @@ DATA_MAP: Mapping[str, Mapping[str, Handling]] = {
             *("created", "updated", "deactivated", "missing", "missed", "held", "unlisted"),
             *("dry_run", "detail"),
         ),
-        _PLAIN,
+        _operational(kept=Kept.RUN),
     ),
     "reconciliation_requests": dict.fromkeys(
         ("id", "source", "whole", "dry_run", "requested_at"), _PLAIN

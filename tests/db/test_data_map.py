@@ -3,7 +3,7 @@
 from sqlalchemy import Column
 
 from app.settings import PREFIX, Settings
-from db.queries.runs.reconciliations import DRIFT_KEPT
+from db.queries.runs.reconciliations import DRIFT_KEPT, RUNS_KEPT
 from db.tables.data_map import DATA_MAP, DataClass, Erasure, Handling, Kept
 from db.tables.models import Base
 
@@ -56,3 +56,4 @@ def test_what_limits_how_long_something_is_kept_exists() -> None:
 
     assert settings <= {PREFIX + field.upper() for field in Settings.model_fields}
     assert Kept.DRIFT.startswith(f"{DRIFT_KEPT.days} days,")
+    assert Kept.RUN.startswith(f"{RUNS_KEPT.days} days,")

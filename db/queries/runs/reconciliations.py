@@ -13,6 +13,8 @@ from db.vocabulary import DriftAction, PortalId, ReconciliationKind, Reconciliat
 
 DRIFT_KEPT = timedelta(days=14)
 """Drift shows values of profiles, so it goes when bodies do."""
+RUNS_KEPT = timedelta(days=365)
+"""Runs hold counts only, and are of use for as long as somebody asks how it was a year ago."""
 _PORTION = 500
 
 
@@ -123,6 +125,14 @@ async def begin_run(
                     ReconciliationRow.started_at < now - DRIFT_KEPT,
                 )
             )
+        )
+    )
+    await session.run(
+        delete(ReconciliationRow).where(
+            ReconciliationRow.source == source,
+            ReconciliationRow.started_at < now - RUNS_KEPT,
+            # What is held stays with its run until somebody decides, and what is discarded after.
+            ~select(HeldItem.id).where(HeldItem.reconciliation_id == ReconciliationRow.id).exists(),
         )
     )
     last = await session.first(

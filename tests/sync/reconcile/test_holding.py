@@ -8,7 +8,12 @@ from sqlalchemy import select
 
 from db.database import Database
 from db.queries.runs.reconciliations import (
+    RUNS_KEPT,
+    Held,
+    RunCounts,
     begin_run,
+    end_run,
+    hold,
     last_runs,
     missed_since,
     note_compared,
@@ -20,6 +25,7 @@ from db.vocabulary import (
     ActivationState,
     AuditAction,
     DriftAction,
+    PortalId,
     ReconciliationKind,
     ReconciliationStatus,
 )
@@ -177,6 +183,29 @@ async def test_run_that_did_not_end_has_failed_when_the_next_begins(database: Da
     assert ended is not None
     assert (ended.status, ended.finished_at) == (ReconciliationStatus.FAILED, now)
     assert "ended before" in (ended.detail or "")
+
+
+async def test_runs_of_more_than_a_year_ago_go_unless_they_hold_something(
+    database: Database,
+) -> None:
+    now = datetime.now(UTC)
+    long_ago = now - RUNS_KEPT - timedelta(hours=1)
+    async with database.write() as session:
+        ids = []
+        for kind in (ReconciliationKind.FULL, ReconciliationKind.DELTA):
+            ids.append(await begin_run(session, "min-side", kind, long_ago))
+            await end_run(session, ids[-1], RunCounts(), long_ago)
+        empty, holding = ids
+        other = await begin_run(session, "elsewhere", ReconciliationKind.FULL, long_ago)
+        stated = (PortalId(guid("Kari")), "state", "INACTIVE", long_ago, long_ago)
+        await hold(session, [Held(*stated, True, "min-side", holding)])
+
+    async with database.write() as session:
+        newest = await begin_run(session, "min-side", ReconciliationKind.FULL, now)
+
+    async with database.read() as session:
+        left = {id for id in (empty, holding, other, newest) if await run_by_id(session, id)}
+    assert left == {holding, other, newest}
 
 
 async def test_run_says_how_many_differences_it_does_not_list(
