@@ -75,6 +75,14 @@ async def require_concern_keeper(info: Info) -> Viewer:
     )
 
 
+async def require_forgetter(info: Info) -> Viewer:
+    """Admits operators and administrators of the national body: it cannot be undone. Raises
+    ForbiddenError."""
+    return await _require_national(
+        info, "Persons are forgotten by administrators of the national body."
+    )
+
+
 async def _require_national(info: Info, otherwise: str) -> Viewer:
     """Raises ForbiddenError with the text for anybody else."""
     viewer = await require_viewer(info.context)

@@ -4,6 +4,7 @@ import strawberry
 
 from schema.mutations.acknowledge_concern import AcknowledgeConcernResult, acknowledge_concern
 from schema.mutations.correct_membership import CorrectMembershipResult, correct_membership_of
+from schema.mutations.forget_member import ForgetMemberResult, forget_member
 from schema.mutations.release_held import ReleaseHeldResult, release_held
 from schema.mutations.replay_events import ReplayEventsResult, replay_events
 from schema.mutations.set_role_access import SetRoleAccessResult, set_access_of_role
@@ -41,6 +42,12 @@ class Mutation:
         resolver=release_held,
         description="Decides what the deletion guard holds back since a run: it is applied, or "
         "what is here stays. For administrators of the national body.",
+        directives=[cost(WRITING)],
+    )
+    forget_member: ForgetMemberResult = strawberry.mutation(
+        resolver=forget_member,
+        description="Removes everything about a person, known or not. It cannot be undone, and "
+        "older events do not bring the person back. For administrators of the national body.",
         directives=[cost(WRITING)],
     )
     acknowledge_concern: AcknowledgeConcernResult = strawberry.mutation(

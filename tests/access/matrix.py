@@ -74,7 +74,7 @@ _FIELDS = {
     "Mutation": {
         "log": "replayEvents",
         "role catalogue": "setRoleAccess correctMembership startReconciliation releaseHeld "
-        "acknowledgeConcern",
+        "acknowledgeConcern forgetMember",
     },
     "Subscription": {
         "live: own access": "viewerChanges",
@@ -163,6 +163,8 @@ _FIELDS = {
     "StartReconciliationError": {"role catalogue": "code message path"},
     "ReleaseHeldSuccess": {"role catalogue": "reconciliation decided"},
     "ReleaseHeldError": {"role catalogue": "code message path"},
+    "ForgetMemberSuccess": {"role catalogue": "report"},
+    "ForgetMemberError": {"role catalogue": "code message path"},
     "AcknowledgeConcernSuccess": {"role catalogue": "concern"},
     "AcknowledgeConcernError": {"role catalogue": "code message path"},
     "UserError": {"role catalogue": "code message path"},
@@ -205,6 +207,8 @@ _RUN = _RUNS % "edges { node { %s } }"
 _START = """mutation { startReconciliation(input: {source: "portal", reason: "asked"}) {
     ... on %s { %s } } }"""
 _RELEASE = """mutation { releaseHeld(input: {reconciliationId: $run, release: true, reason: "%s"}) {
+    ... on %s { %s } } }"""
+_FORGET = """mutation { forgetMember(input: {portalId: "%s", reason: "%s"}) {
     ... on %s { %s } } }"""
 _ACKNOWLEDGE = """mutation { acknowledgeConcern(input: {concernId: %s}) { ... on %s { %s } } }"""
 _NO_CONCERN = '"Q29uY2Vybjox"'  # Concern:1
@@ -268,6 +272,8 @@ WAYS = {
     "StartReconciliationError": _START % ("StartReconciliationError", "%s"),
     "ReleaseHeldSuccess": _RELEASE % ("asked", "ReleaseHeldSuccess", "%s"),
     "ReleaseHeldError": _RELEASE % ("", "ReleaseHeldError", "%s"),
+    "ForgetMemberSuccess": _FORGET % (guid("forgotten"), "asked", "ForgetMemberSuccess", "%s"),
+    "ForgetMemberError": _FORGET % (_KARI, "", "ForgetMemberError", "%s"),
     "AcknowledgeConcernSuccess": _ACKNOWLEDGE % ("$concern", "AcknowledgeConcernSuccess", "%s"),
     "AcknowledgeConcernError": _ACKNOWLEDGE % (_NO_CONCERN, "AcknowledgeConcernError", "%s"),
     "UserError": _SET_ACCESS % ("no such role", "UserError", "%s"),
@@ -292,6 +298,8 @@ _SELECTED = {
     ("Mutation", "startReconciliation"): 'startReconciliation(input: {source: "portal", '
     'reason: "asked"}) { __typename }',
     ("Mutation", "releaseHeld"): "releaseHeld(input: {reconciliationId: $run, release: true, "
+    'reason: "asked"}) { __typename }',
+    ("Mutation", "forgetMember"): f'forgetMember(input: {{portalId: "{guid("forgotten")}", '
     'reason: "asked"}) { __typename }',
     ("Mutation", "acknowledgeConcern"): f"acknowledgeConcern(input: {{concernId: {_NO_CONCERN}}}) "
     "{ __typename }",

@@ -6,6 +6,7 @@ const VALUES = [
   'AcknowledgeConcernSuccess',
   'CorrectMembershipSuccess',
   'DeliveryCounts',
+  'ForgetMemberSuccess',
   'HourlyDeliveries',
   'OutcomeCount',
   'MemberChangePage',

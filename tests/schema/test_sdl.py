@@ -49,6 +49,9 @@ filter: SyncLogFilter): SyncLogChangeMessage!
 Mutation.replayEvents(input: ReplayEventsInput!): ReplayEventsResult!
 Mutation.startReconciliation(input: StartReconciliationInput!): StartReconciliationResult!
 Mutation.releaseHeld(input: ReleaseHeldInput!): ReleaseHeldResult!
+Mutation.forgetMember(input: ForgetMemberInput!): ForgetMemberResult!
+ForgetMemberInput.portalId: String!
+ForgetMemberInput.reason: String!
 Mutation.acknowledgeConcern(input: AcknowledgeConcernInput!): AcknowledgeConcernResult!
 SyncHealth.healthy: Boolean!
 SyncHealth.summary

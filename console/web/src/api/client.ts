@@ -18,7 +18,7 @@ const embeddedTypes = [
   ...['OrganizationNotFoundError', 'PartProvenance', 'Source', 'ReconciliationConnection', 'ReconciliationEdge'],
   ...['DriftConnection', 'DriftEdge', 'HeldRemovalConnection', 'HeldRemovalEdge'],
   ...['StartReconciliationSuccess', 'StartReconciliationError', 'ReleaseHeldSuccess', 'ReleaseHeldError'],
-  ...['AcknowledgeConcernSuccess', 'AcknowledgeConcernError'],
+  ...['AcknowledgeConcernSuccess', 'AcknowledgeConcernError', 'ForgetMemberSuccess', 'ForgetMemberError'],
 ];
 
 export function openClient(token: () => string, connection: Connection, onRefused: (code: string) => void): Client {
