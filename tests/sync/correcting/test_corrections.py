@@ -305,7 +305,7 @@ async def test_corrections_at_the_same_time_are_made_one_after_the_other(service
 def test_no_source_may_be_named_like_that_of_corrections(name: str) -> None:
     source = {"scheme": "standard-webhooks", "secrets": []}
 
-    with pytest.raises(ValidationError, match="kept for corrections"):
+    with pytest.raises(ValidationError, match="kept for what people state here"):
         Settings.model_validate({"sources": {name: source}})
 
 
