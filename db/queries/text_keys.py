@@ -2,6 +2,9 @@
 
 import unicodedata
 
+WORD_STARTS = (" ", "-")
+"""The characters after which a searched word may begin: Marie is found in Anne-Marie."""
+
 
 def search_key(*values: str | None) -> str:
     """Returns all words, each after a space, so that the beginning of a word is one substring."""
@@ -13,6 +16,11 @@ def folded_words(text: str) -> list[str]:
     if text.isascii():
         return text.lower().split()
     return unicodedata.normalize("NFC", text).casefold().split()
+
+
+def searched_words(search: str) -> list[str]:
+    """Returns the words that somebody searches for; commas part them as spaces do."""
+    return folded_words(search.replace(",", " "))
 
 
 def number_key(member_number: str | None) -> str:

@@ -21,7 +21,7 @@ from db.queries.members.visibility import (
     visible_members,
 )
 from db.queries.rows import columns_of
-from db.queries.text_keys import folded_words
+from db.queries.text_keys import WORD_STARTS, searched_words
 from db.sessions import ReadSession
 from db.stamp import Stamp
 from db.tables.facts import MemberFacts
@@ -95,13 +95,19 @@ def _holds_any_role() -> ColumnElement[bool]:
 
 
 def _has_words(search: str) -> ColumnElement[bool]:
-    words = (bindparam(name, type_=Member.search_text.type) for name in _word_patterns(search))
-    return and_(true(), *(Member.search_text.like(word, escape=ESCAPE) for word in words))
+    kind = Member.search_text.type
+    patterns = (bindparam(name, type_=kind) for name in _word_patterns(search))
+    begins = [Member.search_text.like(pattern, escape=ESCAPE) for pattern in patterns]
+    words = zip(begins[::2], begins[1::2], strict=True)
+    return and_(true(), *(or_(name, second_part) for name, second_part in words))
 
 
 def _word_patterns(search: str) -> dict[str, str]:
-    words = enumerate(folded_words(search))
-    return {f"word_{number}": f"% {_escaped(word)}%" for number, word in words}
+    return {
+        f"word_{number}_{place}": f"%{before}{_escaped(word)}%"
+        for number, word in enumerate(searched_words(search))
+        for place, before in enumerate(WORD_STARTS)
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +129,11 @@ class MemberFilter(Filter[MemberFacts]):
     )
     search: str | None = condition(
         matches=lambda search, facts: all(
-            f" {word}" in facts.search_text for word in folded_words(search)
+            any(f"{before}{word}" in facts.search_text for before in WORD_STARTS)
+            for word in searched_words(search)
         ),
         sql=_has_words,
-        shape=lambda search: len(folded_words(search)),
+        shape=lambda search: len(searched_words(search)),
         parameters=_word_patterns,
     )
     changed_since: datetime | None = parameter_condition(

@@ -165,7 +165,7 @@ histories = st.lists(
 )
 words = "k kari KARI ari å Å A\u030a per_ p% % _ 50% o' 1 x kari@ @ \\ finn ﬁ i İ a_b aab"
 searches = st.one_of(
-    st.sampled_from(["", " ", "anne k", "10 ", *words.split()]),
+    st.sampled_from(["", " ", "anne k", "k, anne", "10 ", *words.split()]),
     st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=3),
 )
 
