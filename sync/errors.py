@@ -9,6 +9,7 @@ SyncError
 │   └── ChangesUnknownError what has changed cannot be told; everything has to be read
 ├── CorrectionRefusedError  a person's correction cannot be made; names the field that is wrong
 ├── ForgettingRefusedError  a person cannot be forgotten like this; names the field that is wrong
+├── PersonUnknownError      nothing is held about a person whose data are asked for
 └── OverloadedError         too many deliveries are waiting, or the service is stopping
 """
 
@@ -83,6 +84,10 @@ class ForgettingRefusedError(SyncError):
         super().__init__(message)
         self.fault = fault
         self.field = field
+
+
+class PersonUnknownError(SyncError):
+    pass
 
 
 class OverloadedError(SyncError):

@@ -35,6 +35,9 @@ COMMANDS = {
     "log": CommandEntry("log.log_command", "log", "Show the sync log."),
     "replay": CommandEntry("log.replay_command", "replay", "Apply recorded events again."),
     "correct": CommandEntry("correct_command", "correct", "Put right what is wrong of a member."),
+    "export-person": CommandEntry(
+        "export_person_command", "export_person_data", "Export what is held about a person."
+    ),
     "forget": CommandEntry("forget_command", "forget", "Remove everything about a person."),
     "reconcile": CommandEntry(
         "portal.reconcile_command", "reconcile", "Compare with a whole source."

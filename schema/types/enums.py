@@ -102,6 +102,7 @@ _described(
         "HELD_RELEASED": "Released what the deletion guard had held back.",
         "CONCERN_ACKNOWLEDGED": "Took on a concern.",
         "MEMBER_FORGOTTEN": "Removed everything about a person.",
+        "PERSON_EXPORTED": "Exported what is held about a person, for the person.",
         "HELD_DISCARDED": "Decided that what the deletion guard had held back stays as it is here.",
     },
 )
