@@ -230,7 +230,7 @@ async def log_of_everything(service: Service) -> None:
     await service.deliver(role_updated("Kari", 4, roles=[]), "stale")
     await service.deliver(deactivated("Kari", 7), "deactivated")
     await service.deliver(reactivated("Kari", 8), "reactivated")
-    await service.deliver({**created("Per"), "type": "membership-praised"}, "ignored")
+    await service.deliver({**created("Per"), "type": "membership-celebrated"}, "ignored")
     await service.deliver({"type": "role-updated", "timestamp": "?"}, "rejected")
     await service.deliver(created("Per"), "created-per")
 
@@ -247,7 +247,7 @@ async def test_log_is_filtered_by_status_outcome_type_and_member(service: Servic
         assert await logged(service, outcome=[outcome.upper()]) == [outcome]
     assert await logged(service, outcome=["CREATED"]) == ["created-per", "created"]
     assert await logged(service, eventType=["membership-created"]) == ["created-per", "created"]
-    types = ["membership-praised", "membership-deactivated"]
+    types = ["membership-celebrated", "membership-deactivated"]
     assert await logged(service, eventType=types) == ["ignored", "deactivated"]
     about_kari = ["reactivated", "deactivated", "stale", "unchanged", "updated", "created"]
     assert await logged(service, memberId=kari) == about_kari

@@ -354,14 +354,14 @@ async def test_log_tells_of_new_entries_and_of_repeated_deliveries(service: Serv
 async def test_log_is_filtered_and_resumed_like_members_are(service: Service) -> None:
     start = await place_now(service)
     await service.deliver(created("Kari"), "evt_1")
-    await service.deliver({"type": "membership-praised"}, "evt_2")
+    await service.deliver({"type": "membership-celebrated"}, "evt_2")
     await service.deliver(created("Per"), "evt_3")
     skipped = {"status": ["SKIPPED"]}
 
     async with service.subscribe(LOG_CHANGES, after=start, filter=skipped) as stream:
         await started(stream)
         first = await anext(stream)
-        await service.deliver({"type": "membership-praised"}, "evt_4")
+        await service.deliver({"type": "membership-celebrated"}, "evt_4")
         second = await anext(stream)
     async with service.subscribe(LOG_CHANGES, after=first["cursor"]) as stream:
         await started(stream)
