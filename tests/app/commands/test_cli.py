@@ -42,9 +42,9 @@ def test_commands_are_those_of_the_contract() -> None:
 
     upkeep = "doctor try-alerts backup restored port grants retention"
 
-    assert {*contract.split(), *upkeep.split(), "reconcile", "correct", "dataverse"} == set(
-        COMMANDS
-    )
+    register = "reconcile correct dataverse forget export-person"
+
+    assert {*contract.split(), *upkeep.split(), *register.split()} == set(COMMANDS)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
