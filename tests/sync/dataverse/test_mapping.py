@@ -122,8 +122,10 @@ def test_source_without_its_mapping_stops_the_start(tmp_path: Path) -> None:
         load_settings(**sources(mapping=str(tmp_path / "absent.toml")))
 
 
-def test_mapping_belongs_to_dataverse_only() -> None:
+def test_mapping_belongs_to_dataverse_and_cloudevents_only() -> None:
     wrong = {"scheme": "shared-key", "header": "X", "secrets": ["k"], "mapping": str(EXAMPLE)}
 
-    with pytest.raises(SettingsError, match="belongs to the scheme dataverse"):
+    with pytest.raises(
+        SettingsError, match="belongs to the schemes dataverse and cloudevents only"
+    ):
         load_settings(sources={"flow": wrong})
