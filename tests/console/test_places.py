@@ -139,6 +139,13 @@ def test_rows_do_not_move_under_a_hand(visit: Visit, own_service: ConsoleService
     expect(page.locator(ENTRIES).first).to_contain_text("Carl Rolig")
     expect(news).to_have_count(0)
 
+    page.locator(ENTRIES).first.hover()
+    own_service.tell(person("Dora", "Rolig", OSLO))
+    expect(news).to_have_text("1 endring – vis")
+    page.get_by_label("Status", exact=True).select_option("Utført")
+    expect(page.locator(ENTRIES).first).to_contain_text("Dora Rolig")
+    expect(news).to_have_count(0)
+
 
 def test_lists_that_were_stopped_stand_still_until_they_are_let_go(
     visit: Visit, own_service: ConsoleService

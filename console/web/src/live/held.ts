@@ -2,6 +2,7 @@
 import { useRef, useState, type FocusEvent } from 'react';
 
 import { paused } from '../preferences';
+import { announce } from './announcements';
 import { useStore } from '../store';
 
 export interface Held {
@@ -10,6 +11,8 @@ export interface Held {
   /** Something came or went: shown at once, unless a hand is on the list or it is paused. */
   arrived(): void;
   show(): void;
+  /** For screen readers, unless lists are to stand still. */
+  tell(sentence: string): void;
   /** For the element that holds the rows. */
   hand: {
     onPointerEnter(): void;
@@ -19,9 +22,17 @@ export interface Held {
   };
 }
 
-/** `busy`: rows are chosen, so that they must stay where they are. */
-export function useHeld(refresh: () => void, busy = false): Held {
+/**
+ * `list` says which rows are shown: another page or filter has been asked for anew, and nothing waits there.
+ * `busy`: rows are chosen, so that they must stay where they are.
+ */
+export function useHeld(list: string, refresh: () => void, busy = false): Held {
   const [waiting, count] = useState(0);
+  const [shown, change] = useState(list);
+  if (shown !== list) {
+    change(list);
+    count(0);
+  }
   const isPaused = useStore(paused) === 'yes';
   const pointed = useRef(false);
   const focused = useRef(false);
@@ -35,6 +46,9 @@ export function useHeld(refresh: () => void, busy = false): Held {
     show() {
       count(0);
       refresh();
+    },
+    tell(sentence) {
+      if (!isPaused) announce(sentence);
     },
     hand: {
       onPointerEnter() {

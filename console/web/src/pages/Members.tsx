@@ -15,7 +15,6 @@ import {
 } from '../api/operations';
 import { useQuery } from '../api/query';
 import { useAnchor } from '../live/anchor';
-import { announce } from '../live/announcements';
 import { useHeld } from '../live/held';
 import { useLive } from '../live/live';
 import { useMarks } from '../live/marks';
@@ -87,7 +86,7 @@ export function Members() {
   const [marks, mark] = useMarks<Column>();
   const refresh = useThrottled(() => ask({ requestPolicy: 'network-only' }), REFRESH_MS);
   const recount = useThrottled(() => count({ requestPolicy: 'network-only' }), COUNT_MS);
-  const held = useHeld(refresh);
+  const held = useHeld(JSON.stringify(variables), refresh);
 
   useLive(MemberChangesDocument, anchor ? { ...which, after: anchor } : null, ({ memberChanges }) => memberChanges, {
     onMessage(message) {
@@ -99,16 +98,16 @@ export function Members() {
         if (before) {
           const columns = changedColumns(before, member);
           mark(memberId, columns);
-          announce(text.announce.changed(member.displayName, columns.map((it) => labels[it]).join(', ')));
+          held.tell(text.announce.changed(member.displayName, columns.map((it) => labels[it]).join(', ')));
         }
         if (field === 'UPDATED_AT' || before?.displayName !== member.displayName) held.arrived();
         return;
       }
       if (operation === 'ADDED' && member) {
         mark(memberId, ['new']);
-        announce(text.announce.added(member.displayName));
+        held.tell(text.announce.added(member.displayName));
       } else if (before) {
-        announce(text.announce.removed(before.displayName));
+        held.tell(text.announce.removed(before.displayName));
       }
       held.arrived();
       recount();

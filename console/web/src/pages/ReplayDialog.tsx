@@ -81,7 +81,11 @@ export function ReplayDialog(props: { selection: Selection; onClose: () => void;
       </Dialog.Block>
       <Dialog.Block className="actions">
         {possible && (
-          <Button loading={run.fetching} onClick={() => void go()}>
+          <Button
+            variant={expected.changed > 0 ? 'primary' : 'tertiary'}
+            loading={run.fetching}
+            onClick={() => void go()}
+          >
             {text.replay.go(expected.matched)}
           </Button>
         )}

@@ -15,7 +15,6 @@ import {
 } from '../api/operations';
 import { useQuery } from '../api/query';
 import { useAnchor } from '../live/anchor';
-import { announce } from '../live/announcements';
 import { useHeld } from '../live/held';
 import { useLive } from '../live/live';
 import { useMarks } from '../live/marks';
@@ -69,14 +68,14 @@ export function SyncLog() {
   const [marks, mark] = useMarks<'row'>();
   const refresh = useThrottled(() => ask({ requestPolicy: 'network-only' }), REFRESH_MS);
   const recount = useThrottled(() => count({ requestPolicy: 'network-only' }), COUNT_MS);
-  const held = useHeld(refresh, chosen.size > 0);
+  const held = useHeld(JSON.stringify(variables), refresh, chosen.size > 0);
 
   useLive(SyncLogChangesDocument, anchor ? { ...which, after: anchor } : null, ({ syncLogChanges }) => syncLogChanges, {
     onMessage(message) {
       if (message.__typename !== 'SyncLogChange') return;
       mark(message.entryId, ['row']);
       if (message.entry) {
-        announce(text.log.announce(words.event(message.entry.eventType), text.status[message.entry.status]));
+        held.tell(text.log.announce(words.event(message.entry.eventType), text.status[message.entry.status]));
       }
       // A row that is shown has changed already; others come and go with the page.
       if (message.operation === 'UPDATED') return;
