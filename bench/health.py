@@ -21,18 +21,19 @@ from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from bench.ingest import databases, own_service
-from bench.load import http_request, saturate
+from bench.load import GRAPHQL_HEADERS, http_request, saturate
 from bench.reads import SECRET, operator_token
 from db.tables.models import SyncLogEntry
 
 DAY = 86_400.0
 PIECE = 5000
 COUNTS = "{ received succeeded skipped waiting dead rejected }"
+CONCERN = "{ id kind source since state count acknowledgedBy acknowledgedAt }"
 QUERIES = {
-    "polled by the console": """{ syncHealth { concerns lastReceivedAt oldestWaitingSince dead
-        lastHour { received rejected } } }""",
-    "page of health": f"""{{ syncHealth {{ concerns lastReceivedAt waiting oldestWaitingSince dead
-        lagP95Ms lastHour {COUNTS} lastDay {COUNTS} hours {{ begins counts {COUNTS} }}
+    "polled by the console": f"{{ syncHealth {{ concerns {CONCERN} }} }}",
+    "page of health": f"""{{ syncHealth {{ concerns {CONCERN} lastReceivedAt waiting
+        oldestWaitingSince dead lagP95Ms lastHour {COUNTS} lastDay {COUNTS}
+        hours {{ begins counts {COUNTS} }}
         rejections {{ reason lastHour lastDay }} }} }}""",
     "log, newest first": "{ syncLog(first: 50) { edges { node { id status detail } } } }",
     "log, none has failed": """{ syncLog(filter: {status: [FAILED]}, first: 50) {
@@ -75,10 +76,7 @@ def _entry(number: int, received_at: datetime) -> dict[str, object]:
 
 def median_ms(port: int, query: str, count: int) -> float:
     url = f"http://127.0.0.1:{port}/graphql"
-    headers = {
-        "content-type": "application/json",
-        "authorization": f"Bearer {operator_token()}",
-    }
+    headers = {**GRAPHQL_HEADERS, "authorization": f"Bearer {operator_token()}"}
     request = http_request(url, json.dumps({"query": query}).encode(), headers)
     measured = uvloop.run(saturate(url, [request] * count, 1))
     if measured.refused:

@@ -27,7 +27,7 @@ import jwt
 import uvloop
 
 from bench.ingest import durable_postgres, wait_until_ready
-from bench.load import Measured, http_request, saturate
+from bench.load import GRAPHQL_HEADERS, Measured, http_request, saturate
 from schema.types.opaque import global_id
 
 SECRET = "only for measuring, and known to everybody"  # noqa: S105
@@ -108,7 +108,7 @@ def requests(target: Target, case: str, count: int) -> list[bytes]:
             http_request(
                 target.url,
                 body,
-                {"content-type": "application/json", "authorization": f"Bearer {token}"},
+                {**GRAPHQL_HEADERS, "authorization": f"Bearer {token}"},
             )
         )
     return made
