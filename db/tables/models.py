@@ -139,7 +139,7 @@ _IS_DUE = text("next_attempt_at IS NOT NULL")
 _IS_MARKED = text("mark IS NOT NULL")
 _HAS_BODY = text("body_removed_at IS NULL")
 # Unknown types, and bursts of deactivations, are looked for among few entries.
-_TELLS = text("outcome IN ('IGNORED', 'DEACTIVATED')")
+IS_TELLING = text("outcome IN ('IGNORED', 'DEACTIVATED')")
 IS_OPEN = text("status IN ('PENDING', 'FAILED', 'DEAD', 'REJECTED')")
 
 
@@ -175,8 +175,8 @@ class SyncLogEntry(Base):
         Index(
             "ix_sync_log_telling",
             *("outcome", "source", "received_at", "event_type"),
-            postgresql_where=_TELLS,
-            sqlite_where=_TELLS,
+            postgresql_where=IS_TELLING,
+            sqlite_where=IS_TELLING,
         ),
         Index(
             "ix_sync_log_bodies",

@@ -21,9 +21,9 @@ from db.queries.log.concern_records import (
 )
 from db.queries.members.register_faults import shared_numbers
 from db.sessions import ReadSession
-from db.vocabulary import AuditAction, ConcernKind
+from db.vocabulary import AuditAction
 from sync.concerns.standing import PASSING, NoticedConcern, StandingConcern, standing
-from sync.concerns.survey import DAY, Remembered, Watched, entries_of, survey
+from sync.concerns.survey import Remembered, Watched, entries_of, survey
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,6 @@ PAUSE_SECONDS = 15.0
 MOST_TRIES = 5
 SHARED_LAST = timedelta(minutes=1)
 """How long the count of shared member numbers is used again: all members are read for it."""
-_OF_THE_LAST_DAY = (ConcernKind.OVERTAKEN, ConcernKind.MASS_DEACTIVATION)
 
 
 class ConcernKeeper(BackgroundTask):
@@ -76,9 +75,8 @@ class ConcernKeeper(BackgroundTask):
         """Returns which log entries a concern is about; None if it is about none."""
         if key.kind not in KINDS_OF_ENTRIES:
             return None
-        earliest = self._clock() - DAY if key.kind in _OF_THE_LAST_DAY else None
         async with self._database.read() as session:
-            return entries_of(key, await remembered_concerns(session), earliest)
+            return entries_of(key, await remembered_concerns(session), self._clock())
 
     async def acknowledge(self, concern: StandingConcern, actor: str, reason: str | None) -> None:
         """Takes a concern on, and records who did."""

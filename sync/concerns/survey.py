@@ -1,5 +1,6 @@
 """The survey: looks at the log, the sources, the runs and the register for what is wrong."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,7 +10,8 @@ from db.queries.log.concern_entries import (
     ConcernEntries,
     Extent,
     extent_of,
-    extents_by_source,
+    extents_of_unsettled,
+    extents_since,
     times_of,
     types_of,
 )
@@ -30,7 +32,7 @@ from db.queries.runs.reconciliations import (
 )
 from db.sessions import ReadSession
 from db.vocabulary import ConcernKind, ReconciliationStatus
-from sync.concerns.standing import NoticedConcern
+from sync.concerns.standing import PASSING, NoticedConcern
 from sync.events import CORRECTION
 
 DAY = timedelta(days=1)
@@ -43,6 +45,7 @@ SHARE_OF_MEMBERS = 0.02
 """The share of the active members whose deactivation within an hour is a concern."""
 MOST_TIMES = 5000
 NAMED_TYPES = 3
+_OF_THE_LAST_DAY = (ConcernKind.OVERTAKEN, ConcernKind.MASS_DEACTIVATION)
 
 Remembered = Mapping[ConcernKey, RememberedConcern]
 
@@ -78,46 +81,50 @@ async def survey(
     return found
 
 
+_TEXTS = {
+    ConcernKind.REFUSED_DEACTIVATION: "{} deactivation(s) could not be applied.",
+    ConcernKind.REJECTIONS: "{} event(s) could not be read.",
+    ConcernKind.UNKNOWN_TYPES: "{} event(s) are of a type that is not known here",
+    ConcernKind.DEAD: "{} event(s) could not be applied and are no longer tried.",
+}
+
+
 async def _of_entries(
     session: ReadSession, remembered: Remembered, now: datetime
 ) -> AsyncIterator[NoticedConcern]:
-    texts = {
-        ConcernKind.REFUSED_DEACTIVATION: "{} deactivation(s) could not be applied.",
-        ConcernKind.REJECTIONS: "{} event(s) could not be read.",
-        ConcernKind.UNKNOWN_TYPES: "{} event(s) are of a type that is not known here",
-        ConcernKind.DEAD: "{} event(s) could not be applied and are no longer tried.",
-    }
-    for kind, text in texts.items():
-        for source, extent in (await extents_by_source(session, kind)).items():
-            entries = entries_of(ConcernKey(kind, source), remembered)
-            left = extent if entries.since is None else await extent_of(session, entries)
-            if left.count:
-                detail = text.format(left.count)
-                if kind is ConcernKind.UNKNOWN_TYPES:
-                    types = await types_of(session, entries, most=NAMED_TYPES)
-                    detail += f": {', '.join(types)}."
-                yield _noticed(entries, left, detail)
-    for source, extent in (await extents_by_source(session, ConcernKind.WAITING)).items():
-        if extent.oldest is not None and now - extent.oldest > PATIENCE:
-            detail = f"{extent.count} event(s) have been waiting since {_moment(extent.oldest)}."
-            yield _noticed(ConcernEntries(ConcernKind.WAITING, source), extent, detail)
-    late = await extents_by_source(session, ConcernKind.OVERTAKEN, now - DAY)
-    for source in late:
-        entries = entries_of(ConcernKey(ConcernKind.OVERTAKEN, source), remembered, now - DAY)
+    for key, extent in (await extents_of_unsettled(session)).items():
+        entries = entries_of(key, remembered, now)
+        if key.kind is ConcernKind.WAITING:
+            if extent.oldest is not None and now - extent.oldest > PATIENCE:
+                since = _moment(extent.oldest)
+                detail = f"{extent.count} event(s) have been waiting since {since}."
+                yield _noticed(entries, extent, detail)
+            continue
+        left = extent if entries.since is None else await extent_of(session, entries)
+        if not left.count:
+            continue
+        detail = _TEXTS[key.kind].format(left.count)
+        if key.kind is ConcernKind.UNKNOWN_TYPES:
+            types = await types_of(session, entries, most=NAMED_TYPES)
+            detail += f": {', '.join(types)}."
+        yield _noticed(entries, left, detail)
+    kind = ConcernKind.OVERTAKEN
+    for source in await extents_since(session, kind, now - DAY):
+        entries = entries_of(ConcernKey(kind, source), remembered, now)
         extent = await extent_of(session, entries)
         if extent.count > FEW:
             detail = f"{extent.count} events of the last day came after newer ones, or tied."
             yield _noticed(entries, extent, detail)
 
 
-def entries_of(
-    key: ConcernKey, remembered: Remembered, earliest: datetime | None = None
-) -> ConcernEntries:
-    """Returns the entries of a concern: those that came after it was acknowledged, if it was."""
+def entries_of(key: ConcernKey, remembered: Remembered, now: datetime) -> ConcernEntries:
+    """Returns the entries of a concern: of a passing one those that came after it was acknowledged,
+    if it was, and of some kinds those of the last day."""
     known = remembered.get(key)
-    given = known.acknowledgement if known else None
-    since = max((it for it in (earliest, given and given.at) if it is not None), default=None)
-    return ConcernEntries(key.kind, key.source, since)
+    given = known.acknowledgement if known and key.kind in PASSING else None
+    times = [now - DAY] if key.kind in _OF_THE_LAST_DAY else []
+    times += [given.at] if given else []
+    return ConcernEntries(key.kind, key.source, max(times, default=None))
 
 
 def _noticed(entries: ConcernEntries, extent: Extent, detail: str) -> NoticedConcern:
@@ -129,10 +136,10 @@ async def _of_deactivations(
     session: ReadSession, remembered: Remembered, now: datetime
 ) -> AsyncIterator[NoticedConcern]:
     kind = ConcernKind.MASS_DEACTIVATION
-    for source, extent in (await extents_by_source(session, kind, now - DAY)).items():
+    for source, extent in (await extents_since(session, kind, now - DAY)).items():
         if source == CORRECTION or extent.count <= FEW:
             continue
-        entries = entries_of(ConcernKey(kind, source), remembered, now - DAY)
+        entries = entries_of(ConcernKey(kind, source), remembered, now)
         limit = max(FEW, int(SHARE_OF_MEMBERS * await active_members(session)))
         times = await times_of(session, entries, most=MOST_TIMES)
         bursts = [
@@ -149,12 +156,12 @@ async def _of_refusals(session: ReadSession, now: datetime) -> AsyncIterator[Not
     by_source: dict[str, list[RefusalCount]] = {}
     for refusal in await refusals_since(session, now - DAY):
         by_source.setdefault(refusal.source, []).append(refusal)
-    lately = {it.source: 0 for it in await refusals_since(session, now - HOUR)}
-    for refusal in await refusals_since(session, now - HOUR):
+    lately: Counter[str] = Counter()
+    for refusal in await refusals_since(session, now - HOUR) if by_source else ():
         lately[refusal.source] += refusal.count
     for source, refusals in by_source.items():
         last = max(it.last_refused_at for it in refusals)
-        if lately.get(source, 0) <= FEW and await has_delivered_since(session, source, last):
+        if lately[source] <= FEW and await has_delivered_since(session, source, last):
             continue
         count = sum(it.count for it in refusals)
         reasons = ", ".join(f"{it.reason} {it.count}" for it in refusals)

@@ -157,6 +157,23 @@ async def test_acknowledged_concern_stays_so_until_it_grows(service: Service) ->
     }
 
 
+async def test_dead_events_that_somebody_has_taken_on_stand_until_there_are_more(
+    service: Service,
+) -> None:
+    await service.tell(created("Kari"), deactivated("Kari"))
+    await set_entries(service, "membership-deactivated", SyncStatus.DEAD)
+    before = await concern(service, ConcernKind.DEAD)
+
+    taken = await acknowledge(service, before["id"])
+    kept = await concern(service, ConcernKind.DEAD)
+    await set_entries(service, "membership-created", SyncStatus.DEAD)
+    grown = await concern(service, ConcernKind.DEAD)
+
+    assert taken["concern"]["state"] == kept["state"] == "ACKNOWLEDGED"
+    assert kept["count"] == kept["entries"]["totalCount"] == 1
+    assert (grown["state"], grown["count"], grown["acknowledgedBy"]) == ("OPEN", 2, None)
+
+
 async def test_concern_that_is_gone_cannot_be_acknowledged(service: Service) -> None:
     await service.tell(UNKNOWN)
     (found,) = await concerns(service)
