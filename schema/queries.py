@@ -42,7 +42,7 @@ from schema.errors import BadUserInputError
 from schema.streaming import stream_begin
 from schema.types import loading
 from schema.types.audit import AuditTrailConnection, audit_trail_connection
-from schema.types.concerns import ConcernType, concern_of
+from schema.types.concerns import ConcernType, concern_number
 from schema.types.connections import (
     After,
     Before,
@@ -348,10 +348,9 @@ async def _nodes(
             role = await role_by_id(session, RoleId(number))
             if role is not None:
                 found["Role", number] = RoleType(role)
-    for number in wanted.get("Concern", ()) if viewer.sight.sees_log else ():
-        concern = concern_of(await info.context.concerns.standing(), number)
-        if concern is not None:
-            found["Concern", number] = ConcernType(concern)
+    if wanted.get("Concern") and viewer.sight.sees_log:
+        for concern in await info.context.concerns.standing():
+            found["Concern", concern_number(concern.key)] = ConcernType(concern)
     found |= {("Member", id): MemberType(view) for id, view in members.items()}
     found |= {("SyncLogEntry", id): SyncLogEntryType(view) for id, view in entries.items()}
     found |= {("Organization", id): OrganizationType(r) for id, r in organizations.items()}

@@ -4,6 +4,7 @@ import logging
 from asyncio import sleep
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from db.background_task import BackgroundTask
@@ -22,8 +23,8 @@ from db.queries.log.concern_records import (
 from db.queries.members.register_faults import shared_numbers
 from db.sessions import ReadSession
 from db.vocabulary import AuditAction
-from sync.concerns.standing import PASSING, NoticedConcern, StandingConcern, standing
-from sync.concerns.survey import Remembered, Watched, entries_of, survey
+from sync.concerns.standing import PASSING, StandingConcern, standing
+from sync.concerns.survey import Watched, entries_of, survey
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +32,15 @@ PAUSE_SECONDS = 15.0
 MOST_TRIES = 5
 SHARED_LAST = timedelta(minutes=1)
 """How long the count of shared member numbers is used again: all members are read for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a look has found to be new, and what of the remembered to be over."""
+
+    now: datetime
+    new: list[ConcernKey]
+    over: list[ConcernKey]
 
 
 class ConcernKeeper(BackgroundTask):
@@ -61,14 +71,11 @@ class ConcernKeeper(BackgroundTask):
         New ones are remembered at once, so that all who ask are told the same time of beginning;
         while nothing can be written, they are told with the time of asking.
         """
-        now = self._clock()
-        noticed, remembered = await self._look(now)
-        new = [it.key for it in noticed if it.key not in remembered]
-        if new:
+        found = await self._look(self._clock())
+        if found.new:
             with suppress(DatabaseError):
                 async with self._database.write() as session:
-                    await remember_concerns(session, new, now)
-        self.last = standing(noticed, remembered, now)
+                    await remember_concerns(session, found.new, found.now)
         return self.last
 
     async def entries(self, key: ConcernKey) -> ConcernEntries | None:
@@ -97,26 +104,25 @@ class ConcernKeeper(BackgroundTask):
 
     async def refresh(self) -> None:
         """Remembers what stands now, and forgets what is over."""
-        now = self._clock()
-        noticed, remembered = await self._look(now)
+        found = await self._look(self._clock())
+        if found.new or found.over:
+            async with self._database.write() as session:
+                await remember_concerns(session, found.new, found.now)
+                await forget_concerns(session, found.over)
+
+    async def _look(self, now: datetime) -> "_Found":
+        async with self._database.read() as session:
+            remembered = await remembered_concerns(session)
+            shared = await self._shared_at(session, now)
+            noticed = await survey(session, self._watched, shared, remembered, now)
         self.last = standing(noticed, remembered, now)
         keys = {it.key for it in noticed}
-        new = [key for key in keys if key not in remembered]
         over = [
             key
             for key, known in remembered.items()
             if key not in keys and not (key.kind in PASSING and known.acknowledgement)
         ]
-        if new or over:
-            async with self._database.write() as session:
-                await remember_concerns(session, new, now)
-                await forget_concerns(session, over)
-
-    async def _look(self, now: datetime) -> tuple[list[NoticedConcern], Remembered]:
-        async with self._database.read() as session:
-            remembered = await remembered_concerns(session)
-            shared = await self._shared_at(session, now)
-            return await survey(session, self._watched, shared, remembered, now), remembered
+        return _Found(now, [key for key in keys if key not in remembered], over)
 
     async def _shared_at(self, session: ReadSession, now: datetime) -> int:
         if self._shared is None or now - self._shared[0] >= SHARED_LAST:

@@ -24,6 +24,11 @@ from db.vocabulary import AccessLevel, ActivationState, PortalId
 _PLACE = func.coalesce(RoleAssignment.organization_id, Member.organization_id)
 
 
+# The keys of this JSON object are the names of the parts that were stated.
+HAS_STATED_PARENT = type_coerce(Organization.as_of, Text).like(literal_column("'%\"parent\":%'"))
+"""Selects the organizations of which it was stated what is above them, or that nothing is."""
+
+
 @dataclass(frozen=True, slots=True)
 class NationalBody:
     """Says which organization is the national body: the one with this portal id.
@@ -41,14 +46,12 @@ class NationalBody:
             named = bindparam("national_body", self.portal_id, type_=Text())
             return select(Organization.id).where(Organization.portal_id == named).scalar_subquery()
         child = aliased(Organization)
-        # The keys of this JSON object are the names of the parts that were stated.
-        stated = type_coerce(Organization.as_of, Text).like(literal_column("'%\"parent\":%'"))
         only = case((func.count() == literal_column("1"), func.min(Organization.id)))
         return (
             select(only)
             .where(
                 Organization.stated_parent_id.is_(None),
-                stated,
+                HAS_STATED_PARENT,
                 exists().where(child.parent_id == Organization.id),
             )
             .scalar_subquery()

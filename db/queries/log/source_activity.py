@@ -37,18 +37,19 @@ async def last_applied(session: ReadSession, source: str) -> datetime | None:
 
 async def has_delivered_since(session: ReadSession, source: str, since: datetime) -> bool:
     """Says whether a webhook of the source came after this time."""
-    found = select(SyncLogEntry.id).where(
-        SyncLogEntry.source == source, SyncLogEntry.received_at > since, WAS_DELIVERED
-    )
-    return await session.scalar(found.limit(1)) is not None
+    return await _has_come(session, source, since, WAS_DELIVERED)
 
 
 async def has_applied_since(session: ReadSession, source: str, since: datetime) -> bool:
     """Says whether an event of the source that came after this time was applied."""
+    return await _has_come(session, source, since, SyncLogEntry.status == SyncStatus.SUCCESS)
+
+
+async def _has_come(
+    session: ReadSession, source: str, since: datetime, condition: ColumnElement[bool]
+) -> bool:
     found = select(SyncLogEntry.id).where(
-        SyncLogEntry.source == source,
-        SyncLogEntry.received_at > since,
-        SyncLogEntry.status == SyncStatus.SUCCESS,
+        SyncLogEntry.source == source, SyncLogEntry.received_at > since, condition
     )
     return await session.scalar(found.limit(1)) is not None
 

@@ -1,18 +1,17 @@
 """What is wrong with the register as a whole: who belongs to nobody, and what cannot be right."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Text, and_, func, literal_column, select, type_coerce
+from sqlalchemy import ColumnElement, ScalarSelect, and_, func, select
 
-from db.queries.chapters.national_body import NationalBody
+from db.queries.chapters.national_body import HAS_STATED_PARENT, NationalBody
 from db.sessions import ReadSession
 from db.tables.models import Member, Organization, Role
 from db.vocabulary import ActivationState
 
 _IS_ACTIVE = Member.state == ActivationState.ACTIVE
-# The keys of this JSON object are the names of the parts that were stated.
-_HAS_STATED_PARENT = type_coerce(Organization.as_of, Text).like(literal_column("'%\"parent\":%'"))
 
 
 class RegisterFaults(msgspec.Struct, frozen=True):
@@ -30,29 +29,23 @@ class RegisterFaults(msgspec.Struct, frozen=True):
 
 
 async def register_faults(session: ReadSession, body: NationalBody) -> RegisterFaults:
-    undecided = select(func.count(Role.id)).where(Role.decided.is_(False))
-    in_cycle = select(func.count(Organization.id)).where(Organization.in_cycle)
-    homeless: dict[str, Any] = dict.fromkeys(
-        ("homeless_members", "homeless_chapters", "second_roots")
+    without_parent = and_(Organization.stated_parent_id.is_(None), Organization.id != body.id())
+    counts = (
+        _count(Role.decided.is_(False)),
+        _count(Organization.in_cycle.is_(True)),
+        _count(_IS_ACTIVE, Member.organization_id.is_(None)),
+        _count(without_parent, ~HAS_STATED_PARENT),
+        _count(without_parent, HAS_STATED_PARENT),
     )
-    national_body = (await session.first(select(body.id()), body.parameters()) or (None,))[0]
-    if national_body is not None:
-        without_parent = and_(
-            Organization.stated_parent_id.is_(None), Organization.id != national_body
-        )
-        chapters = select(func.count(Organization.id)).where(without_parent)
-        homeless = {
-            "homeless_members": await session.scalar(
-                select(func.count(Member.id)).where(_IS_ACTIVE, Member.organization_id.is_(None))
-            ),
-            "homeless_chapters": await session.scalar(chapters.where(~_HAS_STATED_PARENT)),
-            "second_roots": await session.scalar(chapters.where(_HAS_STATED_PARENT)),
-        }
-    return RegisterFaults(
-        undecided_roles=await session.scalar(undecided) or 0,
-        in_cycle=await session.scalar(in_cycle) or 0,
-        **homeless,
-    )
+    rows: Sequence[Any] = await session.all(select(*counts, body.id()), body.parameters())
+    undecided_roles, in_cycle, *without_place, national_body = rows[0]
+    if national_body is None:
+        without_place = [None] * len(without_place)
+    return RegisterFaults(undecided_roles, in_cycle, *without_place)
+
+
+def _count(*conditions: ColumnElement[bool]) -> ScalarSelect[int]:
+    return select(func.count()).where(*conditions).scalar_subquery()
 
 
 async def shared_numbers(session: ReadSession) -> int:
