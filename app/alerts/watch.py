@@ -1,20 +1,17 @@
 """Watches the concerns and tells of those that begin, last and end, each once."""
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from app.alerts.alert_messages import AlertMessage, News, message_of, told_key
 from app.alerts.quiet_hours import QuietHours
-from db.background_task import BackgroundTask
 from db.database import Database
-from db.errors import ConcurrentWriteError, DatabaseError
 from db.queries.log.told_concerns import lease_alerts, save_told
 from db.tables.facts import ToldConcern
 from db.vocabulary import ConcernState
+from sync.concerns.rounds import ConcernRounds
 from sync.concerns.standing import StandingConcern
 
 logger = logging.getLogger(__name__)
@@ -67,7 +64,7 @@ def compare(
     return News(tuple(begun), tuple(lasting), tuple(over)), after
 
 
-class AlertWatch(BackgroundTask):
+class AlertWatch(ConcernRounds):
     """A task that looks every half minute; it runs inside `async with`. Of several processes on one
     database, one tells."""
 
@@ -109,15 +106,3 @@ class AlertWatch(BackgroundTask):
         finally:
             async with self._database.write() as session:
                 await save_told(session, after, self._clock())
-
-    async def _run(self) -> None:
-        while True:
-            with suppress(ConcurrentWriteError):
-                try:
-                    await self.look()
-                except DatabaseError as error:
-                    logger.warning("Concerns cannot be looked at now: %s", error)
-                except Exception:
-                    # The watch must go on, whatever one round meets.
-                    logger.exception("Looking at the concerns has failed.")
-            await asyncio.sleep(self._pause)

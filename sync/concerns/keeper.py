@@ -1,13 +1,11 @@
 """Keeps the list of concerns: asks for it, remembers it, and acknowledges what is on it."""
 
 import logging
-from asyncio import sleep
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from db.background_task import BackgroundTask
 from db.database import Database
 from db.errors import ConcurrentWriteError, DatabaseError, DatabaseUnavailableError
 from db.queries.log.audit_trail import Act, record_act
@@ -23,6 +21,7 @@ from db.queries.log.concern_records import (
 from db.queries.members.register_faults import shared_numbers
 from db.sessions import ReadSession
 from db.vocabulary import AuditAction
+from sync.concerns.rounds import ConcernRounds
 from sync.concerns.standing import PASSING, StandingConcern, standing
 from sync.concerns.survey import Watched, entries_of, survey
 
@@ -43,7 +42,7 @@ class _Found:
     over: list[ConcernKey]
 
 
-class ConcernKeeper(BackgroundTask):
+class ConcernKeeper(ConcernRounds):
     """Answers which concerns stand. Inside `async with` a task remembers since when they do, so
     that all processes on a database say the same."""
 
@@ -71,7 +70,7 @@ class ConcernKeeper(BackgroundTask):
         New ones are remembered at once, so that all who ask are told the same time of beginning;
         while nothing can be written, they are told with the time of asking.
         """
-        found = await self._look(self._clock())
+        found = await self._find(self._clock())
         if found.new:
             with suppress(DatabaseError):
                 async with self._database.write() as session:
@@ -102,15 +101,15 @@ class ConcernKeeper(BackgroundTask):
             return
         raise DatabaseUnavailableError("Other processes keep writing the same rows.")
 
-    async def refresh(self) -> None:
+    async def look(self) -> None:
         """Remembers what stands now, and forgets what is over."""
-        found = await self._look(self._clock())
+        found = await self._find(self._clock())
         if found.new or found.over:
             async with self._database.write() as session:
                 await remember_concerns(session, found.new, found.now)
                 await forget_concerns(session, found.over)
 
-    async def _look(self, now: datetime) -> "_Found":
+    async def _find(self, now: datetime) -> "_Found":
         async with self._database.read() as session:
             remembered = await remembered_concerns(session)
             shared = await self._shared_at(session, now)
@@ -128,15 +127,3 @@ class ConcernKeeper(BackgroundTask):
         if self._shared is None or now - self._shared[0] >= SHARED_LAST:
             self._shared = now, await shared_numbers(session)
         return self._shared[1]
-
-    async def _run(self) -> None:
-        while True:
-            with suppress(ConcurrentWriteError):
-                try:
-                    await self.refresh()
-                except DatabaseError as error:
-                    logger.warning("Concerns cannot be looked at now: %s", error)
-                except Exception:
-                    # The keeper must go on, whatever one round meets.
-                    logger.exception("Looking at the concerns has failed.")
-            await sleep(self._pause)
