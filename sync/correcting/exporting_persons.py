@@ -45,7 +45,8 @@ async def export_person(
     if id is None:
         raise PersonUnknownError(f"{portal_id!r} is no id of the portal.")
     now = clock()
-    async with database.write() as session:
+    # All bodies are searched for the person, which must hold up nobody who writes.
+    async with database.read(snapshot=True) as session:
         merged = await session.find(survivors([id]))
         id = merged.get(id, id)
         merges = await merges_of(session, [id])
@@ -57,5 +58,6 @@ async def export_person(
         if not data:
             raise PersonUnknownError(f"Nothing is held about {id}.")
         looked_at = await looks_at(session, entries, ids)
+    async with database.write() as session:
         await record_act(session, Act(actor, AuditAction.PERSON_EXPORTED, entries), now)
     return PersonalData(EXPLANATION, ids, now, data, looked_at, kept_back())

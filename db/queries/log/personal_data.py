@@ -26,11 +26,7 @@ class LookedAt(msgspec.Struct, frozen=True, rename="camel"):
 async def exported_rows(session: ReadSession, person: Traces) -> dict[str, list[dict[str, Any]]]:
     """Returns, by table, the exported columns of the rows about the person. Chapters and roles are
     named instead of numbered."""
-    parameters = {
-        "portal_ids": list(person.portal_ids),
-        "member_ids": [] if person.member_id is None else [person.member_id],
-        "entry_ids": list(person.entry_ids),
-    }
+    parameters = person.parameters()
     names = {
         "organization_id": dict(await _pairs(session, Organization.id, Organization.name)),
         "role_id": dict(await _pairs(session, Role.id, Role.name)),

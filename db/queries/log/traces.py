@@ -44,6 +44,14 @@ class Traces:
     member_id: MemberId | None = None
     entry_ids: Collection[EntryId] = field(default=())
 
+    def parameters(self) -> dict[str, list[Any]]:
+        """Returns the values of what rows are pointed to by: see POINTERS."""
+        return {
+            "portal_ids": list(self.portal_ids),
+            "member_ids": [] if self.member_id is None else [self.member_id],
+            "entry_ids": list(self.entry_ids),
+        }
+
 
 class HeldEntry(msgspec.Struct, frozen=True):
     """A log entry about the person, with its body."""
@@ -109,11 +117,7 @@ async def remove_traces(
     `begun_anew`: the rows of the member stay, since the person is known anew. Afterwards SQLite's
     files hold none of it. The audit trail is append-only and not touched.
     """
-    parameters = {
-        "portal_ids": list(person.portal_ids),
-        "member_ids": [] if person.member_id is None else [person.member_id],
-        "entry_ids": list(person.entry_ids),
-    }
+    parameters = person.parameters()
     counts: dict[str, int] = {}
     await _end_waiting(session, parameters, now)
     for table in reversed(Base.metadata.sorted_tables):
