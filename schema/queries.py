@@ -41,8 +41,15 @@ from schema.context import Info
 from schema.errors import BadUserInputError
 from schema.streaming import stream_begin
 from schema.types import loading
-from schema.types.audit import AuditTrailConnection, audit_trail_connection
-from schema.types.concerns import ConcernType, concern_number
+from schema.types.administration.audit import AuditTrailConnection, audit_trail_connection
+from schema.types.administration.concerns import ConcernType, concern_number
+from schema.types.administration.health import SyncHealth
+from schema.types.administration.runs_of_sources import (
+    ReconciliationConnection,
+    ReconciliationType,
+    SourceType,
+    reconciliation_connection,
+)
 from schema.types.connections import (
     After,
     Before,
@@ -51,7 +58,6 @@ from schema.types.connections import (
     PageArguments,
 )
 from schema.types.costs import COUNTING, cost, list_size, listed_by, paged_by, sized_by
-from schema.types.health import SyncHealth
 from schema.types.inputs import (
     MemberFilterArgument,
     MemberLookup,
@@ -77,12 +83,6 @@ from schema.types.nodes import (
     sync_log_connection,
 )
 from schema.types.opaque import parse_change_cursor, parse_global_id, row_id, storable
-from schema.types.runs_of_sources import (
-    ReconciliationConnection,
-    ReconciliationType,
-    SourceType,
-    reconciliation_connection,
-)
 from schema.types.scalars import ChangeCursor
 from schema.types.viewer import ViewerType, load_viewer, viewer_fields
 

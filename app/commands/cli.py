@@ -34,11 +34,13 @@ COMMANDS = {
     "worker": CommandEntry("service_commands", "worker", "Run the retry worker alone."),
     "log": CommandEntry("log.log_command", "log", "Show the sync log."),
     "replay": CommandEntry("log.replay_command", "replay", "Apply recorded events again."),
-    "correct": CommandEntry("correct_command", "correct", "Put right what is wrong of a member."),
-    "export-person": CommandEntry(
-        "export_person_command", "export_person_data", "Export what is held about a person."
+    "correct": CommandEntry(
+        "persons.correct_command", "correct", "Put right what is wrong of a member."
     ),
-    "forget": CommandEntry("forget_command", "forget", "Remove everything about a person."),
+    "export-person": CommandEntry(
+        "persons.export_person_command", "export_person_data", "Export what is held about a person."
+    ),
+    "forget": CommandEntry("persons.forget_command", "forget", "Remove everything about a person."),
     "reconcile": CommandEntry(
         "portal.reconcile_command", "reconcile", "Compare with a whole source."
     ),

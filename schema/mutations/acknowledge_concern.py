@@ -7,7 +7,7 @@ import strawberry
 from schema.access import require_concern_keeper
 from schema.context import Info
 from schema.mutations.reasons import too_long_of
-from schema.types.concerns import ConcernType, concern_of, over
+from schema.types.administration.concerns import ConcernType, concern_of, over
 from schema.types.opaque import row_id, storable
 from schema.types.user_errors import UserError
 

@@ -8,8 +8,8 @@ from db.queries.runs.reconciliations import run_by_id
 from schema.access import require_reconciler
 from schema.context import Info
 from schema.mutations.reasons import fault_of
+from schema.types.administration.runs_of_sources import ReconciliationType
 from schema.types.opaque import row_id, storable
-from schema.types.runs_of_sources import ReconciliationType
 from schema.types.user_errors import UserError
 from sync.reconcile.holding import NothingHeldError, decide_held, held_of
 

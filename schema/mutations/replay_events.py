@@ -10,7 +10,7 @@ from db.vocabulary import EntryId, SyncOutcome, SyncStatus
 from schema.access import require_log_reader
 from schema.context import Info
 from schema.mutations.reasons import too_long_of
-from schema.types.concerns import concern_of
+from schema.types.administration.concerns import concern_of
 from schema.types.costs import list_size
 from schema.types.inputs import SyncLogFilterInput
 from schema.types.loading import entry_filter

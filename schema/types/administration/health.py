@@ -16,7 +16,7 @@ from db.queries.log.sync_health import (
 )
 from db.vocabulary import SyncStatus
 from schema.context import Info
-from schema.types.concerns import ConcernType
+from schema.types.administration.concerns import ConcernType
 from schema.types.costs import COUNTING, cost, list_size
 from sync.concerns.standing import StandingConcern
 

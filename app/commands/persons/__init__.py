@@ -1,0 +1,1 @@
+"""Commands about single persons: correcting, exporting, forgetting."""

@@ -1,0 +1,1 @@
+"""What administrators look after: health, concerns, sources and the audit trail."""
