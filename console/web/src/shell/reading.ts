@@ -17,22 +17,25 @@ export function useReadingPlace(main: RefObject<HTMLElement | null>): void {
   const [path] = useLocation();
   const [params] = useSearchParams();
   const place = `${path} ${params.get('side') ?? ''}`;
+  const address = `${path}?${params}`;
   const before = useRef(place);
+
   // How far down one was when the page was left: a shorter one that takes its place scrolls at once.
   useLayoutEffect(() => {
-    const keep = (): void => void depths.set(place, scrollY);
+    const keep = (): void => void depths.set(address, scrollY);
     addEventListener('scroll', keep, { passive: true });
     return () => removeEventListener('scroll', keep);
-  }, [place]);
+  }, [address]);
 
   useLayoutEffect(() => {
+    const depth = wentBack ? depths.get(address) : undefined;
+    wentBack = false;
+    // Another filter on the same page: reading goes on where it is.
     if (before.current === place) return;
     before.current = place;
     main.current?.focus({ preventScroll: true });
-    const depth = wentBack ? depths.get(place) : undefined;
-    wentBack = false;
     return scrollOnceThere(depth ?? 0);
-  }, [place, main]);
+  }, [address, place, main]);
 }
 
 /** Scrolls down as soon as the page is long enough: its rows may have to be asked for. */
